@@ -1,0 +1,1 @@
+"""Pre-training without labels: RIN, CRW and CARML."""
