@@ -1,0 +1,1 @@
+"""Scores of the standard protocols: masks, key points, parts."""
