@@ -1,0 +1,1 @@
+"""Videos, images, masks, keypoints and the data sets made of them."""

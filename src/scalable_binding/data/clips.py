@@ -1,0 +1,179 @@
+"""Short clips from unlabelled videos, in an endless and reproducible order."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from scalable_binding.data import containers, images, sources, videos
+from scalable_binding.data.containers import Timeline
+from scalable_binding.data.sources import FrameFolder, UnusableVideoWarning, Video
+from scalable_binding.errors import UserError
+
+__all__ = ["UnusableVideoWarning", "VideoClips"]
+
+
+class VideoClips(Dataset[dict[str, Tensor]]):
+    """Endless clips from the videos under a folder: ``dataset[index]`` for every index >= 0.
+
+    An item ``{"frames": uint8 (t 3 h w), "index": int64 ()}`` depends on the seed, the index and the
+    files alone. Every ``len(dataset.videos)`` items visit each video once, in an order shuffled anew;
+    where the clip begins and where it is cut out is uniformly random. A video that gives no clip
+    (corrupt, shorter than a clip, smaller than the crop) is replaced by the next in the order; it is
+    warned of once and counted in ``failures``, over all the worker processes.
+
+    No file stays open between items, so that the data set can be copied to any worker process.
+
+    Args:
+        root: a folder of videos, of folders of frames or of tar shards, or several; see
+            ``sources.find_videos``.
+        num_frames: frames in a clip.
+        fps: frames per second in a clip; None takes every frame, infinity one frame over and over.
+        size: pixels to which the short side is resized; None keeps each video's own scale.
+        crop: side in pixels of a random square cut out, the same one in all frames of a clip, so that
+            clips of different videos stack; None keeps whole frames.
+        folder_fps: frames per second that folders of frames are taken to have.
+        seed: of the order, the beginnings and the crops.
+
+    Raises:
+        UserError: an argument is out of range or no video is found; from ``dataset[index]``, not one
+            of the videos gives a clip.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | Sequence[str | Path],
+        *,
+        num_frames: int,
+        fps: float | int | None = None,
+        size: int | None = None,
+        crop: int | None = None,
+        folder_fps: float | int = videos.FOLDER_FPS,
+        seed: int = 0,
+    ) -> None:
+        _check_positive(num_frames=num_frames, fps=fps, size=size, crop=crop, folder_fps=folder_fps)
+        if size is not None and crop is not None and crop > size:
+            raise UserError("crop", expected=f"at most the size, {size}", got=str(crop))
+        roots = [root] if isinstance(root, str | Path) else root
+        self.videos = [video for one in roots for video in sources.find_videos(Path(one))]
+        self.num_frames = num_frames
+        self.fps = fps
+        self.size = size
+        self.crop = crop
+        self.folder_fps = folder_fps
+        self.seed = seed
+        self._failures = torch.zeros(len(self.videos), dtype=torch.int64).share_memory_()
+        self._order: tuple[int, np.ndarray] | None = None
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How many clips each video failed to give so far; those that never failed are left out."""
+        counts = zip(self.videos, self._failures.tolist(), strict=True)
+        return {str(video): count for video, count in counts if count}
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index < 0:
+            raise IndexError(f"clips are numbered from 0, got {index}")
+        epoch, position = divmod(index, len(self.videos))
+        order = self._order_of(epoch)
+        reason = ""
+        for attempt in range(len(order)):
+            number = int(order[(position + attempt) % len(order)])
+            try:
+                frames = self._clip(
+                    self.videos[number], np.random.default_rng((self.seed, index, attempt))
+                )
+            except UserError as error:
+                reason = str(error)
+                self._count_failure(number, reason)
+            else:
+                return {"frames": frames, "index": torch.tensor(index)}
+        raise UserError(f"none of the {len(order)} videos gives a clip; the last one: {reason}")
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        if self._order is None or self._order[0] != epoch:
+            rng = np.random.default_rng((self.seed, epoch))
+            self._order = epoch, rng.permutation(len(self.videos))
+        return self._order[1]
+
+    def _count_failure(self, number: int, reason: str) -> None:
+        if self._failures[number] == 0:
+            message = f"a clip is taken from another video instead: {reason}"
+            warnings.warn(message, UnusableVideoWarning, stacklevel=3)
+        self._failures[number] += 1
+
+    def _clip(self, video: Video, rng: np.random.Generator) -> UInt8[Tensor, "t 3 h w"]:
+        begin, top, left = rng.random(3)
+        numbers = self._choose_frames(video, begin)
+        distinct = sorted(set(numbers))
+        frames = {}
+        for number, frame in zip(distinct, self._read(video, distinct), strict=True):
+            frames[number] = (
+                frame if self.crop is None else _cut(video, frame, self.crop, top, left)
+            )
+        return torch.stack([frames[number] for number in numbers])
+
+    def _choose_frames(self, video: Video, begin: float) -> list[int]:
+        times = self._timeline(video)
+        if self.fps is None or math.isinf(self.fps):
+            span = self.num_frames if self.fps is None else 1
+            first = math.floor(begin * (len(times) - span + 1))
+            numbers = [first + step % span for step in range(self.num_frames)]
+            fits = len(times) >= span
+        else:
+            period = 1 / Fraction(self.fps).limit_denominator(100_000)
+            latest = times.seconds(-1) + times.slack - (self.num_frames - 1) * period
+            fits = latest >= 0
+            first = math.floor(begin * (times.at(latest) + 1))
+            shown = times.seconds(first) + times.slack
+            numbers = [times.at(shown + step * period) for step in range(self.num_frames)]
+        if not fits:
+            raise UserError(
+                f"{video}: too short for a clip",
+                expected=f"{self.num_frames} frames at {self.fps or 'every frame'}",
+                got=f"{len(times)} frames, {float(times.seconds(-1) + times.period):.2f} s",
+            )
+        return numbers
+
+    def _timeline(self, video: Video) -> Timeline:
+        if not isinstance(video, FrameFolder):
+            return containers.timeline(video)
+        numbers, period = np.arange(len(video.frames)), 1 / Fraction(self.folder_fps)
+        return Timeline(numbers, numbers, period, period, seekable=True)
+
+    def _read(self, video: Video, numbers: list[int]) -> Iterator[UInt8[Tensor, "3 h w"]]:
+        if isinstance(video, FrameFolder):
+            return (images.read(video.frames[number], size=self.size) for number in numbers)
+        frames = containers.pick(video, numbers)
+        return (containers.pixels(frame, size=self.size) for frame in frames)
+
+
+def _cut(
+    video: Video, frame: UInt8[Tensor, "3 h w"], side: int, top: float, left: float
+) -> UInt8[Tensor, "3 side side"]:
+    """A square of the frame; ``top`` and ``left`` in [0, 1) are shares of the room there is."""
+    _, height, width = frame.shape
+    if min(height, width) < side:
+        raise UserError(
+            f"{video}: smaller than the crop",
+            expected=f"{side} x {side}",
+            got=f"{height} x {width}",
+        )
+    row = math.floor(top * (height - side + 1))
+    column = math.floor(left * (width - side + 1))
+    return frame[:, row : row + side, column : column + side]
+
+
+def _check_positive(**numbers: float | int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and not number > 0:
+            raise UserError(name, expected="a number above 0", got=str(number))

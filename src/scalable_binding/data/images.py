@@ -1,0 +1,144 @@
+"""Single images and folders of frames."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from scalable_binding.data import files
+from scalable_binding.data.shards import Member
+from scalable_binding.errors import UserError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+MAX_PIXELS = 2**26
+"""Larger pictures (more than 8192 x 8192) are refused before their pixels are decoded."""
+MAX_BYTES = 2**29
+
+_ORIENTATION = 0x0112
+
+
+@contextmanager
+def opened(source: Path | Member) -> Iterator[Image.Image]:
+    """Yields an image whose header is read and found sane; whatever fails inside is the file's fault.
+
+    Raises:
+        UserError: the file is missing, is no image, is damaged or is too large.
+    """
+    try:
+        with _bytes(source) as file, Image.open(file) as image:
+            check_size(source, image.height, image.width)
+            yield image
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"no such file: {source}") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{source}: too many pixels", expected=f"at most {MAX_PIXELS}") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise UserError(f"{source}: cannot be read as an image ({error})") from error
+
+
+def _bytes(source: Path | Member) -> io.BufferedReader | io.BytesIO:
+    if isinstance(source, Path):
+        return source.open("rb")
+    if source.size > MAX_BYTES:
+        raise UserError(
+            f"image {source}", expected=f"at most {MAX_BYTES} bytes", got=str(source.size)
+        )
+    with source.open() as file:
+        return io.BytesIO(file.read())
+
+
+def check_size(source: Path | Member, height: int, width: int) -> None:
+    """Nothing, when a picture of this size is fit to decode.
+
+    Raises:
+        UserError: it has no pixels or more than ``MAX_PIXELS``.
+    """
+    if not 0 < height * width <= MAX_PIXELS:
+        raise UserError(
+            f"{source}: picture size",
+            expected=f"1 to {MAX_PIXELS} pixels",
+            got=f"{height} x {width}",
+        )
+
+
+def short_side(height: int, width: int, size: int | None) -> tuple[int, int]:
+    """Height and width when the shorter of the two becomes ``size`` pixels (None: as they are).
+
+    >>> short_side(480, 854, 240)
+    (240, 427)
+    """
+    if size is None:
+        return height, width
+    scale = size / min(height, width)
+    return max(size, round(height * scale)), max(size, round(width * scale))
+
+
+def probe(source: Path | Member) -> tuple[int, int]:
+    """Height and width in pixels, as the picture is meant to be seen, from the header alone."""
+    with opened(source) as image:
+        sideways = image.getexif().get(_ORIENTATION, 1) >= 5
+        return (image.width, image.height) if sideways else (image.height, image.width)
+
+
+def read(source: str | Path | Member, *, size: int | None = None) -> UInt8[Tensor, "3 h w"]:
+    """The image's RGB pixels, turned as its EXIF orientation says.
+
+    With ``size`` the short side is resized to that many pixels, smoothly and without aliasing.
+    Grey becomes RGB, 16 bits become 8, transparency is dropped. In memory the colours of a pixel
+    lie together.
+
+    Raises:
+        UserError: the file is missing, is no image, is damaged or is too large.
+    """
+    source = Path(source) if isinstance(source, str) else source
+    with opened(source) as image:
+        if image.mode.startswith("I"):
+            levels = (np.asarray(image, dtype=np.float32) / 257).clip(0, 255)
+            image = Image.fromarray(levels.astype(np.uint8))
+        image = ImageOps.exif_transpose(image).convert("RGB")
+        height, width = short_side(image.height, image.width, size)
+        if (height, width) != (image.height, image.width):
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def write(path: str | Path, image: UInt8[Tensor, "3 h w"]) -> None:
+    """Writes a PNG or JPEG, as the suffix says, whole or not at all.
+
+    Raises:
+        UserError: the suffix is no image's, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"image {path}", expected="a name like frame.png or frame.jpg")
+    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
+    with files.replacing(path) as temporary:
+        picture.save(temporary, format=Image.registered_extensions()[path.suffix.lower()])
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """A sorting key by which frame2 comes before frame10."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]
+
+
+def list_frames(folder: Path) -> list[Path]:
+    """The image files directly in a folder, hidden ones left out, in natural order of their names."""
+    frames = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
+    return sorted(frames, key=lambda path: natural_order(path.name))
