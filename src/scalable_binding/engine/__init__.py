@@ -1,0 +1,1 @@
+"""Training of any model under any ``loss(model, batch, generator) -> (loss, metrics)``."""

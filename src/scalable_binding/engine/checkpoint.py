@@ -1,0 +1,227 @@
+"""Weights for inference, and the state that resumes a run; pickle is never trusted.
+
+A run folder holds ``model.safetensors`` (averaged weights) and ``state/step-N/`` (everything that
+resume needs, as torch's distributed checkpoint in safetensors files, one a rank, which loads at
+any number of ranks). Both appear at once or not at all. Weights are written before the state, so
+that a finished state never stands beside older weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import shutil
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
+from torch.distributed.checkpoint.hf_storage import (
+    HuggingFaceStorageReader,
+    HuggingFaceStorageWriter,
+)
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load as load_distributed
+from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
+
+from scalable_binding.engine.atomic import publish_folder, write_file, writing
+from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.ema import named_tensors
+from scalable_binding.errors import UserError
+
+WEIGHTS = "model.safetensors"
+STATE = "state"
+MAX_BYTES = 32 * 2**30
+CORRUPT = (SafetensorError, RuntimeError, EOFError, KeyError, ValueError, TypeError, AssertionError)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, step: int) -> None:
+    """Write tensors to a safetensors file, at once or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data = safetensors.torch.save(content, {"format": "pt", "step": str(step)})
+    write_file(path, lambda temporary: temporary.write_bytes(data))
+
+
+def read_tensors(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]:
+    """The named tensors of a ``.safetensors`` file, or of a torch file read without its code.
+
+    Torch files may hold the tensors themselves or a mapping that has them under "state_dict" or
+    "model"; anything beside them is dropped.
+
+    Raises:
+        UserError: no such file, too large, corrupt, or a pickle that would run code.
+    """
+    if not path.is_file():
+        raise UserError(f"checkpoint {path}", expected="a file", got="nothing of that name")
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise UserError(f"checkpoint {path}", expected=f"{max_bytes} bytes", got=f"{size} bytes")
+    if path.suffix == ".safetensors":
+        with _clear_errors(path):
+            return safetensors.torch.load_file(path)
+    return _read_torch_file(path, max_bytes)
+
+
+def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
+    """Copy tensors into a model that has exactly these names and shapes.
+
+    Raises:
+        UserError: another architecture; names the first tensor that is missing, left over or of
+            another shape.
+    """
+    targets = named_tensors(model)
+    aliases = model.state_dict().keys() - targets.keys()
+    given = {name: tensor for name, tensor in tensors.items() if name not in aliases}
+    _check_same(_shapes(targets), _shapes(given), source)
+    for name, target in targets.items():
+        target.copy_(given[name])
+
+
+def load_model(model: nn.Module, path: Path) -> None:
+    """Load a model's weights from a checkpoint file or from a run folder.
+
+    Raises:
+        UserError: the file is missing, corrupt, unsafe, or of another architecture.
+    """
+    file = path / WEIGHTS if path.is_dir() else path
+    load_tensors(model, read_tensors(file), file)
+
+
+def latest_step(run: Path) -> int | None:
+    """The step of the newest complete state in a run folder; None when there is none."""
+    names = [re.fullmatch(r"step-(\d+)", folder.name) for folder in (run / STATE).glob("step-*")]
+    return max((int(name[1]) for name in names if name), default=None)
+
+
+def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: Ranks) -> None:
+    """Write the whole training state, each rank its part, then drop older states.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    folder = run / STATE
+    temporary = folder / f".step-{step}"
+    with writing(folder):
+        if ranks.is_first:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+        ranks.wait()
+        with _quiet(), _written_by_torch():
+            save_distributed(
+                state,
+                storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
+                planner=DefaultSavePlanner(dedup_save_to_lowest_rank=True),
+                no_dist=ranks.size == 1,
+            )
+    ranks.wait()
+    if ranks.is_first:
+        publish_folder(temporary, folder / f"step-{step}")
+        for older in folder.iterdir():
+            if older.name != f"step-{step}":
+                shutil.rmtree(older, ignore_errors=True)
+
+
+def load_state(state: dict[str, Tensor], run: Path, step: int, ranks: Ranks) -> None:
+    """Fill the tensors of a training state from what any number of ranks saved.
+
+    Raises:
+        UserError: corrupt files, or the state of another architecture or optimiser.
+    """
+    folder = run / STATE / f"step-{step}"
+    with _clear_errors(folder), _quiet():
+        reader = HuggingFaceStorageReader(str(folder))
+        found = reader.read_metadata().state_dict_metadata
+        shapes = {
+            n: tuple(m.size) for n, m in found.items() if isinstance(m, TensorStorageMetadata)
+        }
+        _check_same(_shapes(state), shapes, folder)
+        load_distributed(state, storage_reader=reader, no_dist=ranks.size == 1)
+
+
+def _read_torch_file(path: Path, max_bytes: int) -> dict[str, Tensor]:
+    with _clear_errors(path):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > max_bytes:
+                got = f"{unpacked} bytes unpacked"
+                raise UserError(f"checkpoint {path}", expected=f"{max_bytes} bytes", got=got)
+        # Research code likes to save its parsed arguments too; a Namespace is plain data.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        kind = type(content).__name__
+        raise UserError(f"checkpoint {path}", expected="a mapping of tensors", got=kind)
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _check_same(
+    expected: Mapping[str, tuple[int, ...]],
+    found: Mapping[str, tuple[int, ...]],
+    source: Path | str,
+) -> None:
+    """Compare names and shapes; the first that differs makes the error."""
+    what = f"{source} is of another architecture"
+    for name, shape in expected.items():
+        if name not in found:
+            raise UserError(what, expected=f"tensor {name!r}", got="none of that name")
+        if found[name] != shape:
+            raise UserError(f"{what}, {name}", expected=f"shape {shape}", got=str(found[name]))
+    for name in found:
+        if name not in expected:
+            raise UserError(what, expected="no other tensors", got=f"unexpected {name!r}")
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+@contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    """A scope in which what goes wrong with a file's content becomes one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"checkpoint {path} holds objects that could run code, or is corrupt",
+            fix="get the weights as safetensors, or save only the state_dict",
+        ) from error
+    except (*CORRUPT, OSError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"checkpoint {path} is corrupt or cannot be read ({reason})") from error
+
+
+@contextmanager
+def _written_by_torch() -> Iterator[None]:
+    """A scope in which a failure to write comes out as itself, not wrapped by torch."""
+    try:
+        yield
+    except CheckpointException as error:
+        causes = [cause for cause, _ in error.failures.values()]
+        raise next((c for c in causes if isinstance(c, OSError)), error) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A scope without torch's remark that a checkpoint of one process needs no others."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield

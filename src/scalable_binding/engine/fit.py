@@ -1,0 +1,148 @@
+"""The training loop: any model, any loss, one process or many."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from scalable_binding.engine import checkpoint
+from scalable_binding.engine.atomic import write_text, writing
+from scalable_binding.engine.config import to_mapping
+from scalable_binding.engine.distributed import joined
+from scalable_binding.engine.fit_config import FitConfig
+from scalable_binding.engine.interruption import Interrupted, deferred_signals
+from scalable_binding.engine.learner import Learner, Loss
+from scalable_binding.engine.loading import EndlessDataset, batches
+from scalable_binding.engine.recorder import Recorder
+from scalable_binding.errors import UserError
+
+CONFIG = "config.json"
+HARMLESS = {"steps", "device", "fsdp", "num_workers", "log_every", "save_every"} | {
+    "progress",
+    "tensorboard",
+}
+"""Settings that may change between a run and its resumption without a warning."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Something to do every so many steps, and after the last: pictures, validation.
+
+    ``function(step, model, run)`` gets the averaged model in evaluation mode and the run folder,
+    on the first rank only (the others wait), and may return figures for the log.
+    """
+
+    every: int
+    function: Callable[[int, nn.Module, Path], Mapping[str, float] | None]
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    dataset: EndlessDataset,
+    config: FitConfig,
+    run: Path,
+    *,
+    hooks: Sequence[Hook] = (),
+    resume: bool = True,
+    record: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """Train ``model`` in place and return its averaged copy, in evaluation mode.
+
+    The same call in a folder that holds an unfinished run goes on from its last checkpoint, on the
+    CPU to the same bits as if it had never stopped; under ``torchrun`` the ranks share the work.
+
+    Args:
+        model: takes part in training with those parameters that require a gradient.
+        loss: ``loss(model, batch, generator)`` returns a scalar, the mean over its micro-batch, and
+            metrics. The generator lives on the batch's device; it and torch's global generators
+            start anew for each micro-batch, from seed, step and index.
+        dataset: ``dataset[index]`` is a dict of tensors, for every index of at least 0.
+        config: all settings.
+        run: the folder for config.json, log.jsonl, model.safetensors and state/.
+        hooks: what else to do on the way.
+        resume: go on where the folder's run stopped; False refuses a folder with a run in it.
+        record: what config.json holds beside the "fit" settings, in plain values: the model's
+            arguments, for instance, so that they can be read back.
+
+    Raises:
+        Interrupted: SIGTERM or Ctrl-C came; the state is saved.
+        UserError: a folder that cannot be written or holds another model's run, a loss that is
+            not finite, or a batch that cannot be shared out.
+    """
+    with joined(config.device) as ranks, deferred_signals() as request:
+        learner = Learner(model, loss, config, ranks)
+        start = _prepare(learner, run, resume, record)
+        with Recorder(run, config, ranks, start=start) as recorder:
+            for step, batch in enumerate(batches(dataset, config, ranks, start=start), start + 1):
+                recorder.add(learner.update(batch, step))
+                stop = ranks.largest(request.signal)
+                save = stop > 0 or _is_due(step, config.save_every, config)
+                if save or _is_due(step, config.log_every, config):
+                    recorder.report(step, lr=learner.learning_rate(step))
+                for hook in hooks:
+                    if _is_due(step, hook.every, config):
+                        recorder.note(step, _call(hook, learner, step, run))
+                if save:
+                    learner.save(run, step)
+                if stop and step < config.steps:
+                    raise Interrupted(run, step, stop)
+        return learner.refresh_inference()
+
+
+def _is_due(step: int, every: int, config: FitConfig) -> bool:
+    return step % every == 0 or step == config.steps
+
+
+def _call(hook: Hook, learner: Learner, step: int, run: Path) -> Mapping[str, float]:
+    model = learner.refresh_inference()
+    figures = hook.function(step, model, run) if learner.ranks.is_first else None
+    learner.ranks.wait()
+    return figures or {}
+
+
+def _prepare(learner: Learner, run: Path, resume: bool, record: Mapping[str, Any] | None) -> int:
+    """Make the run folder or take up the run in it; return the steps that are done."""
+    step = checkpoint.latest_step(run)
+    if step is not None and not resume:
+        fix = "choose another folder, or remove this one"
+        raise UserError(f"{run} already holds a run of {step} steps", fix=fix)
+    if step is not None:
+        learner.load(run, step)
+    if learner.ranks.is_first:
+        _write_config(learner, run, record, resumed=step is not None)
+    if step is None:
+        step = 0
+        learner.save(run, step)
+    return step
+
+
+def _write_config(
+    learner: Learner, run: Path, record: Mapping[str, Any] | None, *, resumed: bool
+) -> None:
+    fit = to_mapping(learner.config)
+    path = run / CONFIG
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+    if resumed:
+        _warn_of_changes(path, fit)
+    write_text(path, json.dumps({**(record or {}), "fit": fit}, indent=2) + "\n")
+
+
+def _warn_of_changes(path: Path, fit: dict[str, Any]) -> None:
+    """Say which settings differ from those that the run began with."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["fit"]
+    except (OSError, ValueError, KeyError):
+        warnings.warn(f"{path} is missing or damaged; it is written anew", stacklevel=2)
+        return
+    changed = [name for name in fit if name not in HARMLESS and fit[name] != before.get(name)]
+    if changed:
+        text = f"{path.parent} goes on with other settings than before: {', '.join(changed)}"
+        warnings.warn(text, stacklevel=2)

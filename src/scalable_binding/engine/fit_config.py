@@ -1,0 +1,138 @@
+"""Settings of :func:`scalable_binding.engine.fit.fit`. Torch is not imported here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scalable_binding.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """How gradients become updates.
+
+    ``weight_decay`` is decoupled for "adamw" and "lamb", and added to the gradient (an l2 penalty)
+    for "adam". Parameters with fewer than two dimensions (biases, scales of norms) are never
+    decayed, and LAMB does not adapt their step to their norm.
+    """
+
+    name: Literal["adam", "adamw", "lamb"] = "adam"
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        _check_choice("optimiser.name", self.name, ("adam", "adamw", "lamb"))
+        _check("optimiser.lr", self.lr, "a number of at least 0", self.lr >= 0)
+        rates = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _check("optimiser.betas", self.betas, "two rates in [0, 1)", rates)
+        _check("optimiser.eps", self.eps, "a number above 0", self.eps > 0)
+        decay = self.weight_decay
+        _check("optimiser.weight_decay", decay, "a number of at least 0", decay >= 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """How the learning rate goes: up linearly for ``warm_up`` steps, then along a curve.
+
+    ``curve`` is "constant", "cosine" (half a period, to 0) or "cosine@r" with r in (0, 1]: only
+    that fraction of the half period, so that the last rate is still above 0.
+    """
+
+    warm_up: int = 0
+    curve: str = "constant"
+
+    def __post_init__(self) -> None:
+        _check("schedule.warm_up", self.warm_up, "steps, at least 0", self.warm_up >= 0)
+        valid = self.curve == "constant" or 0 < self.cosine_fraction <= 1
+        _check("schedule.curve", self.curve, "constant, cosine or cosine@r, 0 < r <= 1", valid)
+
+    @property
+    def cosine_fraction(self) -> float:
+        """The part of the cosine's half period to run through; 0 for any other curve."""
+        match = re.fullmatch(r"cosine(?:@(\d*\.?\d+))?", self.curve)
+        return 0.0 if match is None else float(match[1] or 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmaConfig:
+    """The running average of the weights, which is what inference loads.
+
+    With ``warm_up`` the decay of step s is at most (1 + s) / (10 + s), so that a short run
+    forgets its random start. ``decay=0`` keeps the last weights.
+    """
+
+    decay: float = 0.999
+    warm_up: bool = True
+
+    def __post_init__(self) -> None:
+        _check("ema.decay", self.decay, "a rate in [0, 1)", 0 <= self.decay < 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """One training run.
+
+    Args:
+        steps: updates in the whole run.
+        batch_size: examples per update, over all ranks together.
+        micro_batch_size: examples that go through the model at once; gradients add up over the
+            batch. None: all examples of a rank. Results depend on it (it sets what is normalised
+            and drawn together), and not on the number of ranks that share the work.
+        seed: of data order and of all randomness in the loss.
+        clip_norm: largest norm of the whole gradient; None: no clipping.
+        bfloat16: run the model under bfloat16 autocast.
+        compile: compile the model's ``forward`` (40 s and more before the first step).
+        channels_last: keep the weights of convolutions in channels-last order.
+        fsdp: shard weights, gradients and optimiser over the ranks instead of copying them.
+        device: "auto" (CUDA where there is some), or a name such as "cpu" or "cuda:1".
+        num_workers: processes that load data; 0 loads in the training process.
+        log_every, save_every: steps between lines of the log, and between checkpoints.
+        progress: show a progress line on the terminal.
+        tensorboard: write TensorBoard files into the run folder too.
+    """
+
+    steps: int = 10_000
+    batch_size: int = 16
+    micro_batch_size: int | None = None
+    seed: int = 0
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    ema: EmaConfig = field(default_factory=EmaConfig)
+    clip_norm: float | None = None
+    bfloat16: bool = False
+    compile: bool = False
+    channels_last: bool = False
+    fsdp: bool = False
+    device: str = "auto"
+    num_workers: int = 0
+    log_every: int = 20
+    save_every: int = 1000
+    progress: bool = True
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "log_every", "save_every"):
+            value = getattr(self, name)
+            _check(name, value, "a whole number of at least 1", value >= 1)
+        for name in ("steps", "seed", "num_workers"):
+            value = getattr(self, name)
+            _check(name, value, "a whole number of at least 0", value >= 0)
+        clip = self.clip_norm
+        _check("clip_norm", clip, "a number above 0 or none", clip is None or clip > 0)
+        micro = self.micro_batch_size
+        divides = micro is None or (micro >= 1 and self.batch_size % micro == 0)
+        _check("micro_batch_size", micro, f"a divisor of batch_size {self.batch_size}", divides)
+
+
+def _check(name: str, value: object, expected: str, holds: bool) -> None:
+    if not holds:
+        raise UserError(name, expected=expected, got=str(value))
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    _check(name, value, f"one of {', '.join(choices)}", value in choices)
