@@ -1,0 +1,99 @@
+"""The tree of commands. Each is imported when it is called, so that help needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version as installed_version
+
+import cyclopts
+
+from scalable_binding.errors import UserError
+
+PACKAGE = "scalable-binding"
+_HERE = "scalable_binding.cli"
+
+
+def version() -> str:
+    """The installed version of the package."""
+    return installed_version(PACKAGE)
+
+
+def build() -> cyclopts.App:
+    """The whole command line as a cyclopts app, its commands still to be imported."""
+    app = cyclopts.App(
+        name="sbind",
+        help="Pre-training without labels on your own images, videos and environments.",
+        version=version,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    crw = cyclopts.App(
+        name="crw",
+        help="Contrastive random walk: learn from videos; carry labels through a video.",
+    )
+    crw.command(f"{_HERE}.crw:train", help="Train an encoder on unlabelled videos.")
+    crw.command(
+        f"{_HERE}.crw:propagate",
+        help="Carry masks, parts or keypoints from one labelled frame through a video.",
+    )
+    crw.command(f"{_HERE}.crw:evaluate", help="Score an encoder on a benchmark.")
+    config = cyclopts.App(name="config", help="Show presets and their settings.")
+    config.command(f"{_HERE}.config:presets", help="List the presets of a system.")
+    config.command(f"{_HERE}.config:show", help="Print a preset, overrides applied, as YAML.")
+    app.command(crw)
+    app.command(config)
+    app.command(f"{_HERE}.demo:demo", help="Run the main job on a small scene and write a report.")
+    app.command(_print_version, name="version", help="Print the version.")
+    return app
+
+
+def run(tokens: Sequence[str]) -> None:
+    """Parse ``tokens`` and run the command they name.
+
+    Raises:
+        UserError: the tokens are no command, or the command refuses what it was given.
+    """
+    app = build()
+    commands, _, _ = app.parse_commands(list(tokens))
+    if commands and commands[-1] in ("train", "show"):
+        tokens = spell_settings(tokens)
+    with _parse_errors_are_the_users(commands):
+        command, bound, _ = app.parse_args(list(tokens), print_error=False, exit_on_error=False)
+    command(*bound.args, **bound.kwargs)
+
+
+def spell_settings(tokens: Sequence[str]) -> list[str]:
+    """The tokens with every ``--group.field VALUE`` written out as ``--set group.field=VALUE``.
+
+    A dot in the name of an option marks a field of the configuration, since no option has one.
+
+    Raises:
+        UserError: such an option has no value.
+    """
+    spelled = []
+    remaining = iter(tokens)
+    for token in remaining:
+        name, equals, value = token.partition("=")
+        if not (name.startswith("--") and "." in name):
+            spelled.append(token)
+            continue
+        if not equals:
+            value = next(remaining, "--")
+            if value.startswith("--"):
+                raise UserError(f"option {name}", expected="a value", got="none")
+        spelled += ["--set", f"{name[2:]}={value}"]
+    return spelled
+
+
+@contextmanager
+def _parse_errors_are_the_users(commands: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except cyclopts.CycloptsError as error:
+        line = str(error).strip().rstrip(".")
+        raise UserError(line, fix=f"see '{' '.join(['sbind', *commands, '--help'])}'") from error
+
+
+def _print_version() -> None:
+    print(version())

@@ -1,0 +1,59 @@
+"""What commands leave behind: JSON results, output folders, and what an interruption keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from scalable_binding.errors import UserError
+
+JsonOption = Annotated[
+    Path | None, Parameter(name="--json", help="Also write the results to this file.")
+]
+
+
+def write_json(path: Path | None, results: Mapping[str, Any]) -> None:
+    """Write the results as JSON, whole or not at all; nothing without a path.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if path is None:
+        return
+    from scalable_binding.data.files import replacing
+
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def prepare_folder(out: Path, *, overwrite: bool) -> None:
+    """Make the folder ``out``, or take it over when it has something in it and ``overwrite``.
+
+    Raises:
+        UserError: it has results in it and may not be overwritten, or it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not overwrite:
+            raise UserError(
+                f"output folder {out} is not empty", fix="choose another, or give --overwrite"
+            )
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}") from error
+
+
+@contextmanager
+def keeping(what: str) -> Iterator[None]:
+    """A block that, interrupted with Ctrl-C, tells the user what is kept of its work."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(what) from interrupt
