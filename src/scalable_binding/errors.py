@@ -10,8 +10,8 @@ class UserError(ValueError):
     as a ``ValueError``.
 
     >>> str(UserError("mask first.png", expected="480 x 854 pixels", got="240 x 427",
-    ...               fix="resize it with nearest-neighbour sampling"))
-    'mask first.png: expected 480 x 854 pixels, got 240 x 427; resize it with nearest-neighbour sampling'
+    ...               fix="resize it"))
+    'mask first.png: expected 480 x 854 pixels, got 240 x 427; resize it'
     """
 
     def __init__(
@@ -31,4 +31,3 @@ class UserError(ValueError):
         if fix is not None:
             line = f"{line}; {fix}"
         super().__init__(" ".join(line.split()))
-

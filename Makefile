@@ -1,0 +1,67 @@
+# Every target sets up .venv by itself, and again only when pyproject.toml or constraints.txt change.
+# PYTHON chooses the interpreter (3.11 or newer): make PYTHON=python3.12 test
+
+SHELL := /bin/bash
+BIN := .venv/bin
+READY := .venv/.ready
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+# Idle OpenMP threads must wait and not spin: on a busy machine that costs a hundredfold.
+export OMP_WAIT_POLICY := PASSIVE
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check check-format check-lint check-types check-floors format bench clean
+
+help:
+	@echo 'make demo    run the main job on a small scene; the path of the report is printed last'
+	@echo 'make test    run every test, and report the coverage of the package'
+	@echo 'make check   formatting, lint, types, and which floor may import which'
+	@echo 'make format  rewrite the files as make check wants them'
+	@echo 'make bench   run the benchmarks, one script a claim'
+	@echo 'make clean   remove what the other targets made, except .venv'
+
+$(READY): pyproject.toml constraints.txt
+	@[ -n '$(PYTHON)' ] || { echo 'no Python 3.11 or newer found; say where: make PYTHON=...'; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/sbind demo --out demo --overwrite
+
+test: export OMP_NUM_THREADS := 1
+test: $(READY)
+	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
+
+check: check-format check-lint check-types check-floors
+
+check-format: $(READY)
+	@$(BIN)/ruff format --check --quiet . \
+	|| { echo "The files above are not formatted: run 'make format'."; exit 1; }
+
+check-lint: $(READY)
+	@$(BIN)/ruff check --quiet --output-format concise . \
+	|| { echo "Mend the lines above: 'make format' mends some, '$(BIN)/ruff rule CODE' explains."; exit 1; }
+
+check-types: $(READY)
+	@$(BIN)/mypy --no-error-summary \
+	|| { echo 'The annotations above are not true: correct them or the code.'; exit 1; }
+
+check-floors: $(READY)
+	@$(BIN)/lint-imports --no-cache > .floors 2>&1 && rm .floors \
+	|| { cat .floors; rm .floors; \
+	echo 'Imports go down only (CONTRIBUTING.md): move what both need to a lower floor.'; exit 1; }
+
+format: $(READY)
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix --exit-zero .
+
+bench: $(READY)
+	@shopt -s nullglob; for script in benchmarks/*.py; do \
+	echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf demo build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
