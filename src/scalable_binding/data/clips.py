@@ -25,11 +25,11 @@ __all__ = ["UnusableVideoWarning", "VideoClips"]
 class VideoClips(Dataset[dict[str, Tensor]]):
     """Endless clips from the videos under a folder: ``dataset[index]`` for every index >= 0.
 
-    An item ``{"frames": uint8 (t 3 h w), "index": int64 ()}`` depends on the seed, the index and the
-    files alone. Every ``len(dataset.videos)`` items visit each video once, in an order shuffled anew;
-    where the clip begins and where it is cut out is uniformly random. A video that gives no clip
-    (corrupt, shorter than a clip, smaller than the crop) is replaced by the next in the order; it is
-    warned of once and counted in ``failures``, over all the worker processes.
+    An item ``{"frames": uint8 (t 3 h w), "index": int64 ()}`` depends on the seed, the index and
+    the files alone. Every ``len(dataset.videos)`` items visit each video once, in an order shuffled
+    anew; where the clip begins and where it is cut out is uniformly random. A video that gives no
+    clip (corrupt, shorter than a clip, smaller than the crop) is replaced by the next in the order;
+    it is warned of once and counted in ``failures``, over all the worker processes.
 
     No file stays open between items, so that the data set can be copied to any worker process.
 
@@ -39,14 +39,14 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         num_frames: frames in a clip.
         fps: frames per second in a clip; None takes every frame, infinity one frame over and over.
         size: pixels to which the short side is resized; None keeps each video's own scale.
-        crop: side in pixels of a random square cut out, the same one in all frames of a clip, so that
-            clips of different videos stack; None keeps whole frames.
+        crop: side in pixels of a random square cut out, the same one in all frames of a clip, so
+            that clips of different videos stack; None keeps whole frames.
         folder_fps: frames per second that folders of frames are taken to have.
         seed: of the order, the beginnings and the crops.
 
     Raises:
-        UserError: an argument is out of range or no video is found; from ``dataset[index]``, not one
-            of the videos gives a clip.
+        UserError: an argument is out of range or no video is found; from ``dataset[index]``, not
+            one of the videos gives a clip.
     """
 
     def __init__(

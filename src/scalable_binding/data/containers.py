@@ -45,9 +45,9 @@ class DamagedVideoWarning(UserWarning):
 class Timeline:
     """When each frame of a video is shown, in the order in which they are shown.
 
-    ``ticks`` (int64, ascending) counts in units of ``unit`` seconds; ``keys`` are the numbers of the
-    frames at which decoding can begin. Without ``seekable`` the ticks are only frame numbers, and
-    decoding has to begin at the start.
+    ``ticks`` (int64, ascending) counts in units of ``unit`` seconds; ``keys`` are the numbers of
+    the frames at which decoding can begin. Without ``seekable`` the ticks are only frame numbers,
+    and decoding has to begin at the start.
     """
 
     ticks: np.ndarray
@@ -164,30 +164,39 @@ def decode(source: Path | Member, first: int = 0, *, num_threads: int = 1) -> It
     Raises:
         UserError: the file is missing or no video, or not one frame can be decoded.
     """
-    number, reason = first, ""
+    number, reason, last = first, "", None
     with opened(source, num_threads) as (container, stream):
         try:
-            for frame in _decode_from(source, container, stream, first):
-                if frame.is_corrupt:
+            for last in _decode_from(source, container, stream, first):
+                if last.is_corrupt:
                     reason = "a damaged picture"
                     break
-                yield frame
+                yield last
                 number += 1
             else:
-                reason = _missing_end(stream, number)
+                reason = _missing_end(container, stream, number, last)
         except av.FFmpegError as error:
             reason = _reason(error)
     if number == 0:
         raise UserError(f"{source}: no frame could be decoded", got=reason or None)
     if reason:
-        message = f"{source}: the video ends after {number} frames ({reason})"
+        message = f"{source}: the video ends early, after frame {number - 1} ({reason})"
         warnings.warn(message, DamagedVideoWarning, stacklevel=2)
 
 
-def _missing_end(stream: VideoStream, number: int) -> str:
-    """Why a stream that gave ``number`` frames is not whole; empty if it is."""
-    announced = len(stream.index_entries)
-    return f"{announced} were announced" if number < announced else ""
+def _missing_end(
+    container: InputContainer, stream: VideoStream, number: int, last: VideoFrame | None
+) -> str:
+    """Why a stream that ended with so many frames is not whole; empty if it is."""
+    if number < len(stream.index_entries):
+        return f"{len(stream.index_entries)} frames were announced"
+    if last is None or last.time is None or not container.duration or len(container.streams) > 1:
+        return ""
+    announced = container.duration / av.time_base
+    end = last.time - (container.start_time or 0) / av.time_base
+    if end < announced - 3 / rate(stream):
+        return f"{announced:.2f} s were announced, {end:.2f} came"
+    return ""
 
 
 def _decode_from(
@@ -288,6 +297,6 @@ def pixels(frame: VideoFrame, *, size: int | None = None) -> UInt8[Tensor, "3 h 
     memory the colours of a pixel lie together.
     """
     height, width = images.short_side(frame.height, frame.width, size)
-    array = frame.to_ndarray(format="rgb24", height=height, width=width, interpolation="BICUBIC")
+    array = frame.to_ndarray(format="rgb24", height=height, width=width, interpolation="BILINEAR")
     turned = np.rot90(array, round(frame.rotation / 90))
     return torch.from_numpy(np.ascontiguousarray(turned)).permute(2, 0, 1)

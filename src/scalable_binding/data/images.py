@@ -28,7 +28,7 @@ _ORIENTATION = 0x0112
 
 @contextmanager
 def opened(source: Path | Member) -> Iterator[Image.Image]:
-    """Yields an image whose header is read and found sane; whatever fails inside is the file's fault.
+    """Yields an image whose header is read and found sane; what fails inside is the file's fault.
 
     Raises:
         UserError: the file is missing, is no image, is damaged or is too large.
@@ -106,10 +106,13 @@ def read(source: str | Path | Member, *, size: int | None = None) -> UInt8[Tenso
         if image.mode.startswith("I"):
             levels = (np.asarray(image, dtype=np.float32) / 257).clip(0, 255)
             image = Image.fromarray(levels.astype(np.uint8))
-        image = ImageOps.exif_transpose(image).convert("RGB")
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+        if image.mode != "RGB":
+            image = image.convert("RGB")
         height, width = short_side(image.height, image.width, size)
         if (height, width) != (image.height, image.width):
-            image = image.resize((width, height), Image.Resampling.BICUBIC)
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
@@ -135,7 +138,7 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 
 
 def list_frames(folder: Path) -> list[Path]:
-    """The image files directly in a folder, hidden ones left out, in natural order of their names."""
+    """The image files directly in a folder, but for hidden ones, in the natural order of names."""
     frames = [
         path
         for path in folder.iterdir()

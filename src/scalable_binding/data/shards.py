@@ -69,9 +69,10 @@ class _Window(io.RawIOBase):
 
 
 def index(archive: Path) -> list[Member]:
-    """The regular files of an uncompressed tar archive, in its order; links and devices are left out.
+    """The regular files of an uncompressed tar archive, in its order.
 
-    A member that reaches beyond the end of the archive (a download that was cut) is left out too.
+    Links and devices are left out. A member that reaches beyond the end of the archive (a download
+    that was cut) is left out too.
 
     Raises:
         UserError: the archive is missing, compressed or no tar at all.

@@ -34,10 +34,10 @@ Video = Path | Member | FrameFolder
 def find_videos(root: Path) -> list[Video]:
     """Every video under ``root``, at any depth, in a fixed order.
 
-    A video is a file with a video's suffix, a folder in which images lie, or, in a ``.tar`` shard of
-    webdataset's layout, a member with a video's suffix or the images of one sample
-    (``walk.000.jpg``, ``walk.001.jpg``) or of one folder. ``root`` itself may be any of them. Hidden
-    files and folders are left out.
+    A video is a file with a video's suffix, a folder in which images lie, or, in a ``.tar`` shard
+    of webdataset's layout, a member with a video's suffix or the images of one sample
+    (``walk.000.jpg``, ``walk.001.jpg``) or of one folder. ``root`` itself may be any of them.
+    Hidden files and folders are left out.
 
     Raises:
         UserError: nothing is at ``root``, or no video is found there.

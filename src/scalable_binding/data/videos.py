@@ -1,8 +1,8 @@
 """Videos, read lazily and written whole: files that PyAV decodes, folders of frames, iterators.
 
-Frames are uint8 RGB tensors ``(3 h w)``. Re-sampling to a frame rate holds each frame until the next
-one is due: frame k at ``fps`` is the one on show k / fps seconds after the first, which is exact for
-variable frame rates too.
+Frames are uint8 RGB tensors ``(3 h w)``. Re-sampling to a frame rate holds each frame until the
+next one is due: frame k at ``fps`` is the one on show k / fps seconds after the first, which is
+exact for variable frame rates too.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ FOLDER_FPS = 24.0
 """Frames per second that a folder of frames is taken to have (DAVIS' rate), as it tells none."""
 
 _WRITABLE = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_FAST_START = {"movflags": "+faststart"}
-_ENCODING = {"crf": "18", "preset": "veryfast"}
 _Item = TypeVar("_Item")
 
 
@@ -226,12 +224,19 @@ def read(
     return torch.stack(frames)
 
 
-def write(path: str | Path, frames: Iterable[UInt8[Tensor, "3 h w"]], *, fps: float | int) -> int:
-    """Writes frames as they come, as a video or a folder 00000.png, 00001.png, ...; returns how many.
+def write(
+    path: str | Path,
+    frames: Iterable[UInt8[Tensor, "3 h w"]],
+    *,
+    fps: float | int,
+    key_every: int = 250,
+) -> int:
+    """Writes frames as they come, as a video or a folder of PNGs; returns how many there were.
 
-    A name that ends in .mp4, .mov or .mkv gives H.264 (whose pictures are even: an odd side gets its
-    last row or column twice); a name without a video's suffix gives the folder, which keeps no rate.
-    The result appears whole at the end; after Ctrl-C it holds the frames that had come.
+    A name that ends in .mp4, .mov or .mkv gives H.264 (whose pictures are even: an odd side gets
+    its last row or column twice); a name without a video's suffix gives a folder of 00000.png,
+    00001.png, ..., which keeps no rate. The result appears whole at the end; after Ctrl-C it holds
+    the frames that had come.
 
     Raises:
         UserError: there are no frames, they differ in size, the kind of file cannot be written, the
@@ -252,7 +257,7 @@ def write(path: str | Path, frames: Iterable[UInt8[Tensor, "3 h w"]], *, fps: fl
     arriving = _until_interrupted(_of_one_size(path, chain([first], pending)), interruptions)
     with files.replacing(path) as temporary:
         if suffix in _WRITABLE:
-            count = _save_file(temporary, arriving, fps, _WRITABLE[suffix])
+            count = _save_file(temporary, arriving, fps, _WRITABLE[suffix], key_every)
         else:
             count = _save_folder(temporary, arriving)
     if interruptions:
@@ -286,16 +291,22 @@ def _save_folder(folder: Path, frames: Iterable[UInt8[Tensor, "3 h w"]]) -> int:
 
 
 def _save_file(
-    path: Path, frames: Iterable[UInt8[Tensor, "3 h w"]], fps: float | int, container_format: str
+    path: Path,
+    frames: Iterable[UInt8[Tensor, "3 h w"]],
+    fps: float | int,
+    container_format: str,
+    key_every: int,
 ) -> int:
     rate = Fraction(fps).limit_denominator(100_000)
     count = 0
-    with av.open(str(path), "w", format=container_format, options=_FAST_START) as container:
+    encoding = {"crf": "18", "preset": "veryfast", "g": str(key_every)}
+    options = {} if container_format == "matroska" else {"movflags": "+faststart"}
+    with av.open(str(path), "w", format=container_format, options=options) as container:
         video: VideoStream | None = None
         for frame in frames:
             even = _to_even(frame)
             if video is None:
-                video = container.add_stream("libx264", rate=rate, options=_ENCODING)
+                video = container.add_stream("libx264", rate=rate, options=encoding)
                 video.height, video.width = even.shape[1:]
                 video.pix_fmt = "yuv420p"
                 video.codec_context.colorspace = Colorspace.ITU709
