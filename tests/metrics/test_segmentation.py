@@ -105,6 +105,7 @@ def test_j_and_f_equal_vos_benchmark(seed: int, shape: tuple[int, int]) -> None:
         assert boundary_accuracy(*pair) == evaluator.boundary_f[object_id][0]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("num_frames", [3, 4, 5, 6, 7, 13, 40])
 def test_sequence_equals_trackeval(num_frames: int) -> None:
     metrics = pytest.importorskip("trackeval.metrics")

@@ -158,8 +158,8 @@ def score_sequence(
 ) -> list[ObjectScore]:
     """J and F of every object in every frame but the first, which is given, and the last.
 
-    Both arguments hold object ids, 0 for background, `(t h w)`. The objects are 1 to the largest id in the
-    first true frame; ids that only appear later, or only in the prediction, are not scored.
+    Both arguments hold object ids, 0 for background, `(t h w)`. The objects are 1 to the largest id
+    in the first true frame; ids that only appear later, or only in the prediction, are not scored.
 
     Raises:
         UserError: sizes differ, there is no frame to score, or the first true frame is empty.
