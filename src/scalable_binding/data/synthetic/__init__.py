@@ -1,0 +1,1 @@
+"""A synthetic world: scenes of moving objects with exact ground truth."""
