@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import scalable_binding.cli as program
 from scalable_binding.cli import commands
+from scalable_binding.engine.interruption import Interrupted
 from scalable_binding.errors import UserError
 
 TORCH_FREE = """
@@ -102,6 +104,7 @@ def _raising(error: BaseException) -> Callable[[list[str]], None]:
         (UserError("mask", expected="ids", got="none"), 2, "sbind: mask: expected ids, got none"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "sbind: No space left on device"),
         (PermissionError(errno.EACCES, "Permission denied", "/r"), 2, "sbind: /r: Permission deni"),
+        (Interrupted(Path("r"), 7, 15), 143, "sbind: stopped by SIGTERM at step 7; saved in r"),
         (KeyboardInterrupt(), 130, "sbind: interrupted; nothing was kept"),
         (KeyboardInterrupt("all is in x"), 130, "sbind: interrupted; all is in x"),
     ],

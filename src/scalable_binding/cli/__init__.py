@@ -49,8 +49,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
             return _report_bug()
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror}", code=2)
-    except Exception:  # noqa: BLE001  (whatever is left is a bug of ours)
-        return _report_bug()
+    except Exception as error:  # noqa: BLE001  (whatever is left is a bug of ours)
+        return _end_of_run(error) or _report_bug()
     return 0
 
 
@@ -68,6 +68,13 @@ def _format_warning(
 def _fail(line: str, *, code: int) -> int:
     print(f"sbind: {line}", file=sys.stderr)
     return code
+
+
+def _end_of_run(error: Exception) -> int | None:
+    """The exit code when the error is a training run that saved its state and stopped."""
+    from scalable_binding.engine.interruption import Interrupted
+
+    return _fail(str(error), code=128 + error.signal) if isinstance(error, Interrupted) else None
 
 
 def _report_bug() -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from jaxtyping import UInt8
 from rich.console import Console
 from rich.progress import track
@@ -14,7 +17,11 @@ from scalable_binding import plots
 from scalable_binding.cli.crw import Adaptation, Propagation
 from scalable_binding.crw import inference, model
 from scalable_binding.data import keypoints, masks, videos
+from scalable_binding.plots import keypoints as drawn_points
 
+Draw = Callable[[int, UInt8[Tensor, "3 h w"]], UInt8[Tensor, "3 h w"]]
+
+_POINTS = "keypoints.csv"
 _KEYPOINT_FORMATS = (".csv", ".json")
 _CHUNK = 32
 
@@ -29,7 +36,7 @@ def label_video(
     adaptation: Adaptation,
     backward: bool,
 ) -> None:
-    """Write the labels of every frame to the folder ``out``, each as soon as it is known.
+    """Write the labels of every frame to the folder ``out``, each mask as soon as it is known.
 
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
@@ -38,7 +45,7 @@ def label_video(
     of_points = labels.suffix.lower() in _KEYPOINT_FORMATS
     prompt = keypoints.read(labels) if of_points else masks.read(labels)
     count = count_frames(video)
-    for stale in (*out.glob("[0-9]" * 5 + ".png"), out / "keypoints.csv"):
+    for stale in (*out.glob(f"{'[0-9]' * 5}.png"), out / _POINTS):
         stale.unlink(missing_ok=True)
     predictions = inference.propagate(
         reversed_frames(video, count) if backward else videos.stream(video),
@@ -58,31 +65,51 @@ def label_video(
         if adaptation.adapt
         else None,
     )
-    points = []
-    progress = track(predictions, "labelling", count, console=Console(stderr=True))
+    points: list[keypoints.Keypoint] = []
     try:
+        progress = track(predictions, "labelling", count, console=Console(stderr=True))
         for number, prediction in enumerate(progress):
             frame = count - 1 - number if backward else number
             if of_points:
-                points += prediction.keypoints
+                points += [replace(point, frame=frame) for point in prediction.keypoints]
             else:
                 masks.write(out / f"{frame:05}.png", prediction.labels)
     finally:
         if of_points:
-            keypoints.write(out / "keypoints.csv", sorted(points, key=lambda point: point.frame))
+            keypoints.write(out / _POINTS, sorted(points, key=lambda point: point.frame))
 
 
 def draw_overlay(video: Path, labelled: Path, overlay: Path) -> None:
-    """Write the video with the masks of the folder ``labelled`` drawn over its frames.
+    """Write the video with the masks or keypoints of the folder ``labelled`` drawn over it.
 
     Raises:
-        UserError: the video or a mask cannot be read, or the overlay cannot be written.
+        UserError: the video or a label cannot be read, or the overlay cannot be written.
     """
-    frames = (
-        plots.overlay(frame, masks.read(labelled / f"{number:05}.png"))
-        for number, frame in enumerate(videos.stream(video))
-    )
+    points = labelled / _POINTS
+    draw = _with_points(keypoints.read(points)) if points.exists() else _with_masks(labelled)
+    frames = (draw(number, frame) for number, frame in enumerate(videos.stream(video)))
     videos.write(overlay, frames, fps=videos.probe(video).fps)
+
+
+def _with_masks(folder: Path) -> Draw:
+    return lambda number, frame: plots.overlay(frame, masks.read(folder / f"{number:05}.png"))
+
+
+def _with_points(points: Iterable[keypoints.Keypoint]) -> Draw:
+    by_frame: dict[int, list[keypoints.Keypoint]] = defaultdict(list)
+    for point in points:
+        by_frame[point.frame].append(point)
+
+    def draw(number: int, frame: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 h w"]:
+        here = by_frame[number]
+        return drawn_points.draw(
+            frame,
+            torch.tensor([(point.x, point.y) for point in here]).reshape(-1, 2),
+            torch.tensor([point.id for point in here], dtype=torch.int64),
+            torch.tensor([point.confidence for point in here]),
+        )
+
+    return draw
 
 
 def count_frames(video: Path) -> int:

@@ -1,0 +1,220 @@
+"""What ``sbind crw`` reads, writes and hands on; stand-ins for the system itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import scalable_binding
+from scalable_binding import cli, crw
+from scalable_binding.cli import main
+from scalable_binding.data import keypoints, masks, videos
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    steps: int = 3
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Replaces a module of the system by one with the given members."""
+
+    def replace(name: str, **members: Any) -> None:
+        module = ModuleType(f"scalable_binding.{name}")
+        for member, value in members.items():
+            if callable(value) and not isinstance(value, type):
+                value.__module__ = module.__name__
+            setattr(module, member, value)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        parent = crw if name.startswith("crw.") else scalable_binding
+        monkeypatch.setattr(parent, name.rpartition(".")[2], module, raising=False)
+
+    return replace
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Forty frames, each with its number as its red level."""
+    frames = torch.zeros(40, 3, 16, 24, dtype=torch.uint8)
+    frames[:, 0] = torch.arange(40, dtype=torch.uint8)[:, None, None]
+    videos.write(tmp_path / "video", frames, fps=8)
+    return tmp_path / "video"
+
+
+@pytest.fixture
+def propagation(stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """A propagation that carries the first labels on unchanged; what it was called with."""
+    calls: list[Any] = []
+
+    def propagate(
+        frames: Iterator[torch.Tensor], labels: Any, encoder: Any, config: Any, *, adaptation: Any
+    ) -> Iterator[Any]:
+        calls.append(SimpleNamespace(encoder=encoder, config=config, adaptation=adaptation))
+        for frame in frames:
+            points = [] if torch.is_tensor(labels) else labels
+            # The red level tells which frame it is, so that a test sees where the mask went.
+            ids = torch.full((16, 24), int(frame[0, 0, 0]) + 1, dtype=torch.uint8)
+            yield SimpleNamespace(labels=ids, keypoints=points)
+
+    stand_in(
+        "crw.inference",
+        propagate=propagate,
+        PropagationConfig=lambda **members: members,
+        AdaptationConfig=lambda **members: members,
+    )
+    stand_in("crw.model", load=lambda weights: f"encoder {weights}")
+    # Imported anew for every test, so that it finds the stand-ins, and not kept after the last.
+    monkeypatch.delitem(sys.modules, "scalable_binding.cli.labelling", raising=False)
+    monkeypatch.delattr(cli, "labelling", raising=False)
+    yield calls
+    sys.modules.pop("scalable_binding.cli.labelling")
+    del cli.labelling
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    masks.write(tmp_path / "mask.png", torch.ones(16, 24, dtype=torch.uint8))
+    return tmp_path / "mask.png"
+
+
+def test_train_hands_on_the_configuration_data_and_run(stand_in: Any, tmp_path: Path) -> None:
+    calls = []
+    stand_in("crw.presets", debug=lambda: Config())
+    sys.modules["scalable_binding.crw.presets"].debug.__name__ = "debug"
+    stand_in("crw.train", train=lambda *given: calls.append(given))
+    tokens = ["crw", "train", "a", "b", "--run", str(tmp_path), "--preset", "debug"]
+    assert main([*tokens, "--set", "steps=9"]) == 0
+    assert calls == [(Config(steps=9), (Path("a"), Path("b")), tmp_path)]
+
+
+@pytest.mark.parametrize("direction", [[], ["--backward"]])
+def test_every_mask_gets_the_number_of_its_frame(
+    propagation: list[Any], video: Path, mask: Path, tmp_path: Path, direction: list[str]
+) -> None:
+    out = tmp_path / "out"
+    tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(out)]
+    assert main([*tokens, *direction, "--context", "5", "--weights", "random"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == [f"{n:05}.png" for n in range(40)]
+    assert [int(masks.read(out / f"{n:05}.png").max()) for n in (0, 31, 39)] == [1, 32, 40]
+    (call,) = propagation
+    assert call.encoder == "encoder random"
+    assert call.config == {"context": 5, "neighbours": 10, "radius": 12.0, "temperature": 0.07}
+    assert call.adaptation is None
+
+
+def test_adaptation_is_asked_for(
+    propagation: list[Any], video: Path, mask: Path, tmp_path: Path
+) -> None:
+    tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(tmp_path / "o")]
+    assert main([*tokens, "--adapt", "--adapt-steps", "7"]) == 0
+    assert propagation[0].adaptation == {"steps": 7, "window": 10, "interval": 5}
+
+
+def test_overlay_of_masks_is_a_video_of_the_same_size(
+    propagation: list[Any], video: Path, mask: Path, tmp_path: Path
+) -> None:
+    overlay = tmp_path / "overlay.mp4"
+    tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(tmp_path / "o")]
+    assert main([*tokens, "--overlay", str(overlay)]) == 0
+    assert videos.read(overlay).shape == (40, 3, 16, 24)
+
+
+def test_keypoints_come_back_as_a_table_and_are_drawn(
+    propagation: list[Any], video: Path, tmp_path: Path
+) -> None:
+    labels, out = tmp_path / "points.csv", tmp_path / "out"
+    keypoints.write(labels, [keypoints.Keypoint(frame=0, id=2, x=3.0, y=4.0)])
+    tokens = ["crw", "propagate", str(video), "--labels", str(labels), "--out", str(out)]
+    assert main([*tokens, "--backward", "--overlay", str(tmp_path / "drawn")]) == 0
+    points = keypoints.read(out / "keypoints.csv")
+    assert [(point.frame, point.id) for point in points] == [(n, 2) for n in range(40)]
+    assert (videos.read(tmp_path / "drawn")[:, :, 4, 3] != videos.read(video)[:, :, 4, 3]).any()
+
+
+def test_results_are_not_overwritten_unasked(
+    propagation: list[Any],
+    video: Path,
+    mask: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "00099.png").touch()
+    tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(out)]
+    assert main(tokens) == 2
+    assert "is not empty; choose another, or give --overwrite" in capsys.readouterr().err
+    assert main([*tokens, "--overwrite"]) == 0
+    assert not (out / "00099.png").exists(), "a longer result of before is not mixed in"
+
+
+def test_ctrl_c_keeps_what_is_done(
+    propagation: list[Any],
+    video: Path,
+    mask: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, written = tmp_path / "out", []
+
+    def write(path: Path, ids: torch.Tensor) -> None:
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(path)
+
+    monkeypatch.setattr(masks, "write", write)
+    tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(out)]
+    assert main(tokens) == 130
+    assert f"interrupted; the frames done so far are in {out}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("labels", ["missing.png", "missing.csv"])
+def test_missing_labels_are_one_line(
+    propagation: list[Any],
+    video: Path,
+    tmp_path: Path,
+    labels: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / labels
+    tokens = ["crw", "propagate", str(video), "--labels", str(path), "--out", str(tmp_path / "o")]
+    assert main(tokens) == 2
+    shown = capsys.readouterr().err
+    assert labels in shown and shown.count("\n") == 1
+
+
+def test_evaluate_prints_and_saves_the_scores(
+    stand_in: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def evaluate(*given: Any, **named: Any) -> dict[str, Any]:
+        calls.append((given, named))
+        return {"overall": {"J&F": 0.625}, "sequences": {"dog": {"J&F": 0.625}}}
+
+    stand_in("crw.evaluate", evaluate=evaluate)
+    saved = tmp_path / "scores.json"
+    tokens = ["crw", "evaluate", "davis", "DAVIS", "--weights", "raw", "--radius", "8"]
+    assert main([*tokens, "--json", str(saved)]) == 0
+    named = {"weights": "raw", "changes": {"radius": 8.0}, "out": None}
+    assert calls == [(("davis", Path("DAVIS")), named)]
+    assert capsys.readouterr().out.split() == ["J&F", "0.625"]
+    assert json.loads(saved.read_text())["sequences"] == {"dog": {"J&F": 0.625}}
+
+
+def test_demo_prints_the_path_of_its_report_last(
+    stand_in: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in("demo", run=lambda out: out / "index.html")
+    assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'demo' / 'index.html'}\n"
