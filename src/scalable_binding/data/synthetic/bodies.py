@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,14 +66,17 @@ class Body:
 
 @dataclass(frozen=True)
 class _Bone:
-    """What is drawn of a part before it gets its shape and texture (units: body radii)."""
+    """A part before it gets its texture."""
 
-    centre: tuple[float, float]
-    radii: tuple[float, float]
+    shape: Shape
     parent: int = -1
     pivot: tuple[float, float] = (0.0, 0.0)
     angle: Swing | None = None
     layer: int = 0
+
+
+Mould = Callable[[tuple[float, float]], Shape]
+"""Draws a random outline of the given radii."""
 
 
 def draw_object(rng: np.random.Generator, config: WorldConfig, scale: float) -> Body:
@@ -80,57 +84,57 @@ def draw_object(rng: np.random.Generator, config: WorldConfig, scale: float) -> 
 
     ``scale`` is the number of screen pixels to a body radius, which sets the detail.
     """
+    mould = _mould(rng, scale)
     if rng.random() >= config.limb_rate:
-        aspect = np.exp(rng.uniform(-0.45, 0.45))
-        bones = [_Bone(centre=(0.0, 0.0), radii=(float(aspect), float(1 / aspect)))]
+        aspect = float(np.exp(rng.uniform(-0.45, 0.45)))
+        bones = [_Bone(mould((aspect, 1 / aspect)))]
     elif rng.random() < 0.25:
-        bones = _chain(rng, config)
+        bones = _chain(rng, config, mould)
     else:
-        bones = _creature(rng, config)
+        bones = _creature(rng, config, mould)
     coherent = rng.random() < 0.4
-    skin = _skin(rng, config, (2.2, 2.2), scale)
-    resolution = int(np.clip(scale, 32, 192))
-    parts = []
+    skin = textures.draw(rng, config, extent=(2.2, 2.2), scale=scale, magnified=1.5)
+    parts: list[Part] = []
     for bone in bones:
-        own = not coherent and len(parts) > 0 and rng.random() < 0.7
-        extent = (abs(bone.centre[0]) + bone.radii[0], bone.radii[1])
-        shape = shapes.draw(
-            rng,
-            centre=bone.centre,
-            radii=bone.radii,
-            roughness=float(rng.uniform(0.0, 0.14)),
-            resolution=resolution,
+        texture = skin
+        if parts and not coherent and rng.random() < 0.7:
+            extent = (2 * bone.shape.radii[0], bone.shape.radii[1])
+            texture = textures.draw(rng, config, extent=extent, scale=scale, magnified=1.5)
+        part = Part(
+            shape=bone.shape,
+            texture=texture,
+            parent=bone.parent,
+            pivot=bone.pivot,
+            angle=bone.angle,
+            layer=bone.layer,
+            keypoints=(_keypoint(bone),),
         )
-        texture = _skin(rng, config, extent, scale) if own else skin
-        parts.append(
-            Part(
-                shape=shape,
-                texture=texture,
-                parent=bone.parent,
-                pivot=bone.pivot,
-                angle=bone.angle,
-                layer=bone.layer,
-                keypoints=_keypoints(bone),
-            )
-        )
+        parts.append(part)
     return Body(parts=tuple(parts), waves=draw_waves(rng, config.deformation))
+
+
+def _mould(rng: np.random.Generator, scale: float) -> Mould:
+    resolution = int(np.clip(scale, 32, 192))
+
+    def mould(radii: tuple[float, float]) -> Shape:
+        return shapes.draw(
+            rng, radii=radii, roughness=float(rng.uniform(0, 0.14)), resolution=resolution
+        )
+
+    return mould
 
 
 def draw_scenery(rng: np.random.Generator, config: WorldConfig, scale: float) -> Body:
     """A rigid shape: a pole, a bush, a rock."""
     aspect = np.exp(rng.uniform(-1.2, 1.2))
     radii = (float(aspect), float(1 / aspect))
-    roughness = float(rng.uniform(0, 0.15))
-    resolution = int(np.clip(scale, 32, 192))
-    shape = shapes.draw(
-        rng, centre=(0.0, 0.0), radii=radii, roughness=roughness, resolution=resolution
-    )
-    return Body(parts=(Part(shape=shape, texture=_skin(rng, config, radii, scale)),), waves=STILL)
+    texture = textures.draw(rng, config, extent=radii, scale=scale, magnified=1.5)
+    return Body(parts=(Part(shape=_mould(rng, scale)(radii), texture=texture),), waves=STILL)
 
 
 def draw_background(rng: np.random.Generator, config: WorldConfig, scale: float) -> Body:
     """A textured plane that reaches beyond the view; in some scenes it ripples, as water does."""
-    extent = tuple(1.7 * half for half in config.half_extent)
+    extent = (1.7 * config.half_extent[0], 1.7 * config.half_extent[1])
     texture = textures.draw(rng, config, extent=extent, scale=scale, magnified=1.8)
     ripples = rng.random() < 0.2
     waves = draw_waves(rng, 0.06 * config.deformation) if ripples else STILL
@@ -152,71 +156,54 @@ def draw_waves(rng: np.random.Generator, largest: float) -> Waves:
     )
 
 
-def _creature(rng: np.random.Generator, config: WorldConfig) -> list[_Bone]:
+def _creature(rng: np.random.Generator, config: WorldConfig, mould: Mould) -> list[_Bone]:
     """A trunk with two to four limbs, each of one or two bones, and perhaps a head."""
     aspect = float(np.exp(rng.uniform(-0.35, 0.35)))
-    trunk = (0.8 * aspect, 0.8 / aspect)
-    bones = [_Bone(centre=(0.0, 0.0), radii=trunk)]
+    trunk = mould((0.8 * aspect, 0.8 / aspect))
+    bones = [_Bone(trunk)]
     num_limbs = int(rng.integers(2, 5))
-    directions = rng.uniform(0, 2 * np.pi) + np.arange(num_limbs) * 2 * np.pi / num_limbs
-    for direction in directions + rng.uniform(-0.3, 0.3, size=num_limbs):
+    apart = 2 * np.pi / num_limbs
+    first = float(rng.uniform(0, 2 * np.pi))
+    for limb in range(num_limbs):
+        direction = first + limb * apart + float(rng.uniform(-0.3, 0.3))
         layer = int(rng.choice([-1, 1]))
-        pivot = tuple(0.6 * radius for radius in _on_ellipse(trunk, direction))
         length, width = float(rng.uniform(0.45, 0.75)), float(rng.uniform(0.15, 0.3))
-        hinge = _hinge(rng, config, float(direction))
-        bones.append(_limb(length, width, parent=0, pivot=pivot, angle=hinge, layer=layer))
+        shape = _jointed(mould((length, width)))
+        hinge = _hinge(rng, config, direction)
+        bones.append(_Bone(shape, 0, _inwards(trunk, direction), hinge, layer))
         if rng.random() < 0.5:
-            end = (1.3 * length, 0.0)
+            outer = _jointed(mould((0.8 * length, 0.8 * width)))
             bend = _hinge(rng, config, float(rng.uniform(-0.7, 0.7)))
-            parent = len(bones) - 1
-            bones.append(
-                _limb(0.8 * length, 0.8 * width, parent=parent, pivot=end, angle=bend, layer=layer)
-            )
+            bones.append(_Bone(outer, len(bones) - 1, _inwards(shape, 0.0), bend, layer))
     if rng.random() < 0.6 and len(bones) < MAX_PARTS_PER_OBJECT:
-        direction = float(directions[0] + np.pi / num_limbs)
+        direction = first + apart / 2
         radius = float(rng.uniform(0.35, 0.5))
-        pivot = _on_ellipse(trunk, direction)
         nod = _hinge(rng, config, direction, share=0.4)
-        bones.append(
-            _Bone((0.6 * radius, 0.0), (radius, 0.85 * radius), 0, pivot, angle=nod, layer=2)
-        )
+        head = _jointed(mould((radius, 0.85 * radius)))
+        bones.append(_Bone(head, 0, _inwards(trunk, direction), nod, layer=2))
     return bones
 
 
-def _chain(rng: np.random.Generator, config: WorldConfig) -> list[_Bone]:
+def _chain(rng: np.random.Generator, config: WorldConfig, mould: Mould) -> list[_Bone]:
     """Three to six links, each hanging on the one before."""
     length, width = float(rng.uniform(0.4, 0.6)), float(rng.uniform(0.25, 0.45))
-    bones = [_limb(length, width, pivot=(-length, 0.0))]
+    bones = [_Bone(mould((length, width)))]
     for link in range(1, int(rng.integers(3, 7))):
+        shape = _jointed(mould((0.9**link * length, 0.9**link * width)))
         hinge = _hinge(rng, config, 0.0, share=0.8)
-        taper = 0.9**link
-        end = (1.3 * length * 0.9 ** (link - 1), 0.0)
-        bones.append(
-            _limb(
-                taper * length, taper * width, parent=link - 1, pivot=end, angle=hinge, layer=link
-            )
-        )
+        bones.append(_Bone(shape, link - 1, _inwards(bones[-1].shape, 0.0), hinge, link))
     return bones
 
 
-def _limb(
-    length: float,
-    width: float,
-    *,
-    parent: int = -1,
-    pivot: tuple[float, ...] = (0.0, 0.0),
-    angle: Swing | None = None,
-    layer: int = 0,
-) -> _Bone:
-    """A bone along x from its joint; ``length`` and ``width`` are half-lengths."""
-    return _Bone(
-        centre=(0.7 * length, 0.0),
-        radii=(length, width),
-        parent=parent,
-        pivot=(pivot[0], pivot[1]),
-        angle=angle,
-        layer=layer,
-    )
+def _jointed(shape: Shape) -> Shape:
+    """The shape, moved so that its joint, 0, is just inside its outline, and it extends along x."""
+    return shape.moved(-0.8 * shape.edge(np.pi)[0])
+
+
+def _inwards(shape: Shape, direction: float) -> tuple[float, float]:
+    """A point inside a shape, near its outline in a direction."""
+    (x, y), (cx, cy) = shape.edge(direction), shape.centre
+    return cx + 0.8 * (x - cx), cy + 0.8 * (y - cy)
 
 
 def _hinge(rng: np.random.Generator, config: WorldConfig, rest: float, share: float = 1.0) -> Swing:
@@ -224,18 +211,6 @@ def _hinge(rng: np.random.Generator, config: WorldConfig, rest: float, share: fl
     return draw_swing(rng, amplitude=amplitude, rate=rng.uniform(0.05, 0.4), offset=rest)
 
 
-def _on_ellipse(radii: tuple[float, float], direction: float) -> tuple[float, float]:
-    return radii[0] * float(np.cos(direction)), radii[1] * float(np.sin(direction))
-
-
-def _keypoints(bone: _Bone) -> tuple[tuple[float, float], ...]:
-    """The centre of a root; the outer end of every other part, well inside its outline."""
-    if bone.parent < 0:
-        return (bone.centre,)
-    return ((bone.centre[0] + 0.5 * bone.radii[0], 0.0),)
-
-
-def _skin(
-    rng: np.random.Generator, config: WorldConfig, extent: tuple[float, float], scale: float
-) -> Texture:
-    return textures.draw(rng, config, extent=extent, scale=scale, magnified=1.5)
+def _keypoint(bone: _Bone) -> tuple[float, float]:
+    """The centre of a root; the outer end of every other part."""
+    return bone.shape.centre if bone.parent < 0 else _inwards(bone.shape, 0.0)

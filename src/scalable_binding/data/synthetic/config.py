@@ -27,7 +27,7 @@ class WorldConfig:
         object_size: radius of an object's body. Limbs reach out further.
         limb_rate: share of the objects with parts that swing about joints (limbs or a chain).
         speed: how far an object goes in a frame, drawn log-uniformly for every object.
-        turn, growth: fastest rotation, and fastest relative change of size.
+        turn, growth: fastest rotation, and fastest relative change of size and of aspect.
         deformation: largest amplitude of the waves that bend an object, in body radii.
         swing: largest amplitude of a joint's angle.
         camera_speed, camera_turn, camera_zoom: fastest pan, rotation and relative zoom.
@@ -56,11 +56,11 @@ class WorldConfig:
     object_size: Range = (0.08, 0.22)
     limb_rate: float = 0.65
     speed: Range = (0.004, 0.06)
-    turn: float = 0.08
+    turn: float = 0.1
     growth: float = 0.03
     deformation: float = 0.12
     swing: float = 0.7
-    camera_speed: float = 0.03
+    camera_speed: float = 0.04
     camera_turn: float = 0.02
     camera_zoom: float = 0.015
     follow_rate: float = 0.3

@@ -26,7 +26,8 @@ class Poses:
         centre: position x, y.
         angle: rotation in radians.
         scale: body radii along the object's own x and y, which may differ (a turn in depth).
-        depth: larger is nearer; nearer objects hide others, and depth < 0 is behind the scenery.
+        depth: larger is nearer, and nearer objects hide others. From -1 to 1e6 is between the
+            scenery behind and the scenery in front.
     """
 
     centre: Float64[Tensor, "t o 2"]
@@ -103,8 +104,8 @@ def wander(rng: np.random.Generator, config: WorldConfig, num_objects: int) -> C
     roaming = ((1 - straight) * speed)[:, None]
     roam = draw_swing(rng, amplitude=reach, rate=roaming / reach, shape=(num_objects, 2))
     pace = draw_swing(rng, amplitude=4.0, rate=0.2, shape=(num_objects,))
-    turn = draw_swing(rng, amplitude=1.2, rate=config.turn / 1.2, shape=(num_objects,))
-    spin = _tensor(rng.uniform(-1, 1, size=num_objects) * config.turn * (rng.random() < 0.5))
+    turn = draw_swing(rng, amplitude=1.2, rate=config.turn / 2.4, shape=(num_objects,))
+    spin = _tensor(rng.uniform(-1, 1, size=num_objects) * config.turn / 2)
     growth = draw_swing(rng, amplitude=0.3, rate=config.growth / 0.3, shape=(num_objects,))
     squeeze = draw_swing(rng, amplitude=0.2, rate=config.growth / 0.2, shape=(num_objects,))
     size = _tensor(log_uniform(rng, config.object_size, num_objects))
@@ -148,7 +149,8 @@ def draw_camera(
 
 def log_uniform(rng: np.random.Generator, bounds: Range, count: int) -> np.ndarray:
     """Numbers whose logarithms are uniform between the bounds."""
-    return np.exp(rng.uniform(*np.log(bounds), size=count))
+    low, high = np.log(bounds)
+    return np.exp(rng.uniform(low, high, size=count))
 
 
 def _fold(path: Float64[Tensor, "t o 2"], bound: Float64[Tensor, "2"]) -> Float64[Tensor, "t o 2"]:

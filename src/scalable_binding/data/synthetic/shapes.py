@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -33,6 +33,18 @@ class Shape:
     field: Float32[Tensor, "s s"]
     contour: Float64[Tensor, "n 2"]
 
+    def edge(self, direction: float) -> tuple[float, float]:
+        """The point of the outline in a direction (radians, where the radii are made equal)."""
+        index = round(direction / (2 * np.pi) * len(self.contour)) % len(self.contour)
+        x, y = self.contour[index].tolist()
+        return x, y
+
+    def moved(self, along_x: float) -> Shape:
+        """The same shape at another place."""
+        shift = torch.tensor([along_x, 0.0], dtype=torch.float64)
+        centre = (self.centre[0] + along_x, self.centre[1])
+        return replace(self, centre=centre, contour=self.contour + shift)
+
     def distance(self, points: Points) -> Float32[Tensor, "..."]:
         """Distances from the outline, positive inside, in units of the part's coordinates."""
         (cx, cy), (rx, ry) = self.centre, self.radii
@@ -62,12 +74,11 @@ def sample(
 def draw(
     rng: np.random.Generator,
     *,
-    centre: tuple[float, float],
     radii: tuple[float, float],
     roughness: float,
     resolution: int,
 ) -> Shape:
-    """A random outline: a superellipse, from diamond over ellipse to box, times a smooth wobble.
+    """A random outline around 0: a superellipse (diamond, ellipse, box) times a smooth wobble.
 
     ``roughness`` is the amplitude of the wobble relative to the radius, ``resolution`` the number
     of field cells along each side.
@@ -88,12 +99,12 @@ def draw(
     every = slice(None, None, _ANGLES // _CONTOUR)
     contour = torch.stack(
         (
-            centre[0] + radii[0] * (profile * angle.cos())[every],
-            centre[1] + radii[1] * (profile * angle.sin())[every],
+            radii[0] * (profile * angle.cos())[every],
+            radii[1] * (profile * angle.sin())[every],
         ),
         dim=-1,
     )
-    return Shape(centre=centre, radii=radii, field=field, contour=contour)
+    return Shape(centre=(0.0, 0.0), radii=radii, field=field, contour=contour)
 
 
 @lru_cache(maxsize=1)

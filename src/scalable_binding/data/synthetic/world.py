@@ -22,7 +22,7 @@ from scalable_binding.data.synthetic.geometry import (
 from scalable_binding.data.synthetic.lights import Light
 from scalable_binding.data.synthetic.motion import CameraPath, Choreography, Poses, Script
 
-_BEHIND, _BEFORE = -1.0, 1e6  # depths of scenery: behind and in front of the usual objects
+_BEHIND, _BEFORE = -2.0, 1e6  # depths of scenery, which objects lie between
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _draw_scenery_poses(rng: np.random.Generator, config: WorldConfig, count: in
     half = np.asarray(config.half_extent)
     before = rng.random(count) < 0.3
     size = rng.uniform(0.1, 0.3, size=count) * np.where(before, 0.7, 1.0)
-    depth = np.where(before, _BEFORE, _BEHIND - 1) + np.arange(count) / max(count, 1)
+    depth = np.where(before, _BEFORE, _BEHIND) + np.arange(count) / max(count, 1)
     return Poses(
         centre=torch.from_numpy(rng.uniform(-1.1, 1.1, size=(1, count, 2)) * half),
         angle=torch.from_numpy(rng.uniform(-0.3, 0.3, size=(1, count))),

@@ -12,7 +12,7 @@ from scalable_binding.data.synthetic import motion
 from scalable_binding.data.synthetic.config import WorldConfig
 from scalable_binding.data.synthetic.geometry import Points
 from scalable_binding.data.synthetic.motion import Script
-from scalable_binding.data.synthetic.render import (
+from scalable_binding.data.synthetic.painting import (
     draw_frames,
     first_surfaces,
     silhouette,
