@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,6 +35,7 @@ SUFFIXES = frozenset(
     | {".ogv", ".3gp", ".gif"}
 )
 _FALLBACK_RATE = Fraction(25)
+_SEEK_MARGINS = (0, 1, 10)  # seconds; some containers seek only roughly
 
 
 class DamagedVideoWarning(UserWarning):
@@ -193,9 +194,8 @@ def _missing_end(
     if last is None or last.time is None or not container.duration or len(container.streams) > 1:
         return ""
     announced = container.duration / av.time_base
-    end = last.time - (container.start_time or 0) / av.time_base
-    if end < announced - 3 / rate(stream):
-        return f"{announced:.2f} s were announced, {end:.2f} came"
+    if last.time < announced - 3 / rate(stream):
+        return f"{announced:.2f} s were announced, {last.time:.2f} came"
     return ""
 
 
@@ -212,7 +212,8 @@ def _decode_from(
         yield from islice(container.decode(stream), first, None)
         return
     tick = int(times.ticks[first])
-    yield from _run(container, stream, times, first, lambda stamp: stamp >= tick)
+    packets = _packets_from(source, container, stream, times, first)
+    yield from _decode_wanted(packets, lambda stamp: stamp >= tick)
 
 
 def pick(
@@ -230,7 +231,7 @@ def pick(
     found = 0
     with opened(source, num_threads) as (container, stream):
         try:
-            for frame in _pick(container, stream, times, numbers):
+            for frame in _pick(source, container, stream, times, numbers):
                 if frame.is_corrupt:
                     break
                 yield frame
@@ -242,52 +243,65 @@ def pick(
 
 
 def _pick(
-    container: InputContainer, stream: VideoStream, times: Timeline, numbers: Sequence[int]
+    source: Path | Member,
+    container: InputContainer,
+    stream: VideoStream,
+    times: Timeline,
+    numbers: Sequence[int],
 ) -> Iterator[VideoFrame]:
     if not times.seekable:
-        wanted_numbers = set(numbers)
+        chosen = set(numbers)
         everything = islice(container.decode(stream), max(numbers) + 1)
-        yield from (frame for n, frame in enumerate(everything) if n in wanted_numbers)
+        yield from (frame for number, frame in enumerate(everything) if number in chosen)
         return
     groups = np.searchsorted(times.keys, numbers, side="right")
     for group in np.unique(groups):
         run = np.asarray(numbers)[groups == group]
         wanted = {int(tick) for tick in times.ticks[run]}
-        frames = _run(container, stream, times, int(run[0]), wanted.__contains__)
-        yield from islice(frames, len(wanted))
+        packets = _packets_from(source, container, stream, times, int(run[0]))
+        yield from islice(_decode_wanted(packets, wanted.__contains__), len(wanted))
 
 
-def _run(
-    container: InputContainer,
-    stream: VideoStream,
-    times: Timeline,
-    first: int,
-    is_wanted: Callable[[int], bool],
+def _decode_wanted(
+    packets: Iterable[Packet], is_wanted: Callable[[int], bool]
 ) -> Iterator[VideoFrame]:
-    """The wanted ones among the frames from number ``first`` on, in the order they are shown."""
-    for packet in _packets_from(container, stream, times, first):
+    """The frames whose time stamps are wanted; to the others only what they need is decoded."""
+    for packet in packets:
         wanted = packet.pts is None or is_wanted(packet.pts)
-        stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
+        packet.stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
         for frame in packet.decode():
             if frame.pts is not None and is_wanted(frame.pts):
                 yield frame
 
 
 def _packets_from(
-    container: InputContainer, stream: VideoStream, times: Timeline, first: int
+    source: Path | Member,
+    container: InputContainer,
+    stream: VideoStream,
+    times: Timeline,
+    first: int,
 ) -> Iterator[Packet]:
-    """Packets from the key frame before frame ``first``, or from the start where seeking fails."""
+    """Packets from a key frame at or before frame ``first``; from the start where seeking fails."""
     keys = times.keys[times.keys <= first]
     tick = int(times.ticks[keys[-1] if len(keys) else 0])
-    container.seek(tick, stream=stream)
-    packets = container.demux(stream)
-    packet = next(packets, None)
-    if packet is None or packet.pts is None or packet.pts > tick or not packet.is_keyframe:
-        container.seek(int(times.ticks[0]), stream=stream)
-        packets = container.demux(stream)
-        packet = next(packets)
-    yield packet
-    yield from packets
+    for margin in _SEEK_MARGINS:
+        packets = _seek(container, stream, tick - round(margin / times.unit))
+        packet = next((packet for packet in packets if packet.is_keyframe), None)
+        if packet is not None and packet.pts is not None and packet.pts <= tick:
+            yield packet
+            yield from packets
+            return
+    with opened(source, stream.codec_context.thread_count) as (afresh, its_stream):
+        yield from afresh.demux(its_stream)
+
+
+def _seek(container: InputContainer, stream: VideoStream, tick: int) -> Iterator[Packet]:
+    """The packets from about this time stamp on; none where the container cannot seek."""
+    try:
+        container.seek(tick, stream=stream)
+    except av.FFmpegError:
+        return iter(())
+    return container.demux(stream)
 
 
 def pixels(frame: VideoFrame, *, size: int | None = None) -> UInt8[Tensor, "3 h w"]:

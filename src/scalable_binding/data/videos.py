@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
+import numpy as np
 import torch
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from einops import rearrange
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from scalable_binding.data import containers, files, images
@@ -29,7 +31,16 @@ from scalable_binding.data.containers import DamagedVideoWarning
 from scalable_binding.data.shards import Member
 from scalable_binding.errors import UserError
 
-__all__ = ["FOLDER_FPS", "DamagedVideoWarning", "VideoInfo", "probe", "read", "stream", "write"]
+__all__ = [
+    "FOLDER_FPS",
+    "DamagedVideoWarning",
+    "VideoInfo",
+    "convert",
+    "probe",
+    "read",
+    "stream",
+    "write",
+]
 
 FOLDER_FPS = 24.0
 """Frames per second that a folder of frames is taken to have (DAVIS' rate), as it tells none."""
@@ -191,7 +202,7 @@ def resample(
 
 
 def _of_one_size(
-    path: Path | Member, frames: Iterable[UInt8[Tensor, "3 _ _"]]
+    path: Path | Member | str, frames: Iterable[UInt8[Tensor, "3 _ _"]]
 ) -> Iterator[UInt8[Tensor, "3 h w"]]:
     size = None
     for number, frame in enumerate(frames):
@@ -203,6 +214,36 @@ def _of_one_size(
                 got=f"{frame.shape[1]} x {frame.shape[2]}",
             )
         yield frame
+
+
+def convert(
+    pictures: Iterable[Tensor | np.ndarray | Image.Image],
+) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    """The frames of any iterator of pictures, such as a camera, each when it is asked for.
+
+    Pictures are uint8 RGB tensors ``(3 h w)``, uint8 arrays ``(h w 3)`` in RGB or ``(h w)`` in
+    grey, or Pillow images, all of one size.
+
+    Raises:
+        UserError: a picture is of another kind or size.
+    """
+    return _of_one_size("the iterator", map(_to_frame, pictures))
+
+
+def _to_frame(picture: Tensor | np.ndarray | Image.Image) -> UInt8[Tensor, "3 h w"]:
+    if isinstance(picture, Image.Image):
+        picture = np.array(picture.convert("RGB"))
+    if isinstance(picture, np.ndarray):
+        if picture.ndim == 2:
+            picture = picture[..., None].repeat(3, axis=-1)
+        picture = torch.from_numpy(np.array(picture)).movedim(-1, 0)
+    if picture.dtype != torch.uint8 or picture.ndim != 3 or len(picture) != 3:
+        raise UserError(
+            "a picture of the iterator",
+            expected="uint8, a tensor (3 h w) or an array (h w 3) or (h w)",
+            got=f"{picture.dtype} {tuple(picture.shape)}",
+        )
+    return picture
 
 
 def read(
@@ -237,6 +278,13 @@ def write(
     its last row or column twice); a name without a video's suffix gives a folder of 00000.png,
     00001.png, ..., which keeps no rate. The result appears whole at the end; after Ctrl-C it holds
     the frames that had come.
+
+    Args:
+        path: the file or folder to make.
+        frames: uint8 RGB, all of one size.
+        fps: frames per second.
+        key_every: the most frames from one key frame to the next: many make the file small, few
+            make it fast to begin anywhere in it, as a data set of clips does.
 
     Raises:
         UserError: there are no frames, they differ in size, the kind of file cannot be written, the
