@@ -71,8 +71,16 @@ class Timeline:
 
     @property
     def slack(self) -> Fraction:
-        """Seconds by which rounding to the unit can make a frame late."""
-        return min(self.unit / 2, self.period / 8)
+        """See ``slack``."""
+        return slack(self.unit, self.period)
+
+
+def slack(unit: Fraction, period: Fraction) -> Fraction:
+    """Seconds by which the distance of two frames can be off since stamps are rounded to a unit.
+
+    Where the unit is as coarse as the frames' own period, stamps are taken to be exact.
+    """
+    return min(unit, period / 4)
 
 
 @contextmanager

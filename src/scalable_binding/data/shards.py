@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import io
 import tarfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from scalable_binding.errors import UserError
 
 _READ_BUFFER = 1 << 18
+
+
+class DamagedShardWarning(UserWarning):
+    """A tar archive ends early; the files that are whole are used."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class _Window(io.RawIOBase):
         self._position = max(0, base + offset)
         return self._position
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         count = max(0, min(len(buffer), self._size - self._position))
         self._file.seek(self._offset + self._position)
         read = self._file.readinto(memoryview(buffer)[:count]) or 0
@@ -80,7 +85,7 @@ def index(archive: Path) -> list[Member]:
     try:
         length = archive.stat().st_size
         with tarfile.open(archive, "r:") as tar:
-            entries = [entry for entry in tar if entry.isreg() and not entry.issparse()]
+            entries, is_cut = _entries(tar)
     except FileNotFoundError as error:
         raise UserError(f"no such file: {archive}") from error
     except (tarfile.TarError, OSError, ValueError) as error:
@@ -90,7 +95,23 @@ def index(archive: Path) -> list[Member]:
             got=str(error) or type(error).__name__,
         ) from error
     members = [Member(archive, entry.name, entry.offset_data, entry.size) for entry in entries]
-    return [member for member in members if member.offset + member.size <= length]
+    whole = [member for member in members if member.offset + member.size <= length]
+    if is_cut or len(whole) < len(members):
+        message = f"{archive}: the archive is cut; {len(whole)} whole files are used"
+        warnings.warn(message, DamagedShardWarning, stacklevel=2)
+    return whole
+
+
+def _entries(tar: tarfile.TarFile) -> tuple[list[tarfile.TarInfo], bool]:
+    """The regular files' headers, and whether the archive ends within one."""
+    entries: list[tarfile.TarInfo] = []
+    try:
+        for entry in tar:
+            if entry.isreg() and not entry.issparse():
+                entries.append(entry)
+    except tarfile.ReadError:
+        return entries, True
+    return entries, False
 
 
 def sample_key(name: str) -> tuple[str, str]:

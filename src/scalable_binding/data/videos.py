@@ -146,7 +146,7 @@ def _of_file(source: Path | Member, rate: Fraction | None, start: int) -> Iterat
         return containers.decode(source, start, num_threads=0)
     with containers.opened(source, 1) as (_, video):
         period = 1 / containers.rate(video)
-        slack = min((video.time_base or period) / 2, period / 8)
+        slack = containers.slack(video.time_base or period, period)
     first, offset = 0, Fraction(0)
     if start:
         times = containers.timeline(source)
@@ -186,8 +186,7 @@ def resample(
         shown: items with the second from which each is shown until the next one; the first at or
             before start / rate.
         period: seconds for which the last item is shown.
-        slack: an item that comes so many seconds late counts as in time; half a tick of the clock
-            by which the times were rounded.
+        slack: an item that comes so many seconds late, by rounding, counts as in time.
     """
     tick, time = start, Fraction(0)
     current: list[_Item] = []
