@@ -1,0 +1,239 @@
+"""Label propagation: label one frame, get the labels of all others, one frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from scalable_binding.crw import labels as label_maps
+from scalable_binding.crw.adaptation import Adapter, windows
+from scalable_binding.crw.labels import Labels, LabelSpace
+from scalable_binding.crw.model import Encoder
+from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
+from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.errors import UserError
+from scalable_binding.walk.neighbours import carry_labels, top_neighbours
+
+Frame = UInt8[Tensor, "3 h w"]
+
+
+class FeatureModel(Protocol):
+    """Whatever turns a frame into unit vectors at 1/8 of its size."""
+
+    def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
+        """The unit vector of each cell."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is known of one frame, at the frame's own size.
+
+    ``labels`` holds ids, ``scores`` the soft map of each id (background first, then ``ids``),
+    ``confidence`` the score of the label chosen. ``keypoints`` is filled when points were given.
+    """
+
+    frame: int
+    ids: tuple[int, ...]
+    labels: UInt8[Tensor, "h w"]
+    scores: Float[Tensor, "c h w"]
+    confidence: Float[Tensor, "h w"]
+    keypoints: tuple[Keypoint, ...]
+
+
+class Propagator:
+    """Carries labels from frame to frame in bounded memory.
+
+    The labels of frame t are ``L_t = K L_s``: for each cell, the mean of the labels of its k most
+    similar cells among the labelled frames (anywhere) and the last m frames (within the radius),
+    weighted by a softmax of the similarities. Labels stay soft from frame to frame.
+
+    >>> propagator = Propagator(model)                              # doctest: +SKIP
+    >>> propagator.start(first_frame, mask)                         # doctest: +SKIP
+    >>> predictions = [propagator.step(frame) for frame in frames]  # doctest: +SKIP
+
+    Source: Thesis 3.3.1 and 3.7.6.
+    """
+
+    def __init__(self, model: FeatureModel, config: PropagationConfig | None = None) -> None:
+        self.model = model
+        self.config = config or PropagationConfig()
+        self.frame = -1
+        self._references: list[_Node] = []
+        self._recent: list[_Node] = []
+        self._space = LabelSpace((), are_points=False)
+
+    def start(self, frame: Frame, labels: Labels) -> Prediction:
+        """Take the first frame and its labels; forgets everything before.
+
+        Raises:
+            UserError: labels that are empty, of another size, or outside the frame.
+        """
+        self._space = label_maps.space_of(labels)
+        height, width = frame.shape[1:]
+        maps = label_maps.encode(labels, self._space, height, width)
+        self._references = [_Node(frame, self.model.features(frame), maps)]
+        self._recent = []
+        self.frame = 0
+        return self._prediction(maps, frame)
+
+    def step(self, frame: Frame) -> Prediction:
+        """Label the next frame.
+
+        Raises:
+            UserError: a frame of another size than the first, or a call before :meth:`start`.
+        """
+        self._check(frame)
+        features = self.model.features(frame)
+        context = self._references + self._recent
+        missing = self.config.context - len(self._recent) if self.config.fill else 0
+        neighbours = top_neighbours(
+            features,
+            [node.features for node in context],
+            k=self.config.neighbours,
+            radius=self.config.radius,
+            unmasked=range(len(self._references)),
+            counts=[1 + missing] + [1] * (len(context) - 1),
+        )
+        maps = carry_labels(neighbours, [node.maps for node in context], self.config.temperature)
+        self._recent.append(_Node(frame, features, maps))
+        del self._recent[: -self.config.context]
+        self.frame += 1
+        return self._prediction(maps, frame)
+
+    def correct(self, labels: Labels) -> Prediction:
+        """Replace the labels of the latest frame, which from then on is a reference like the first.
+
+        A mask replaces the whole frame's labels and may bring new ids (new objects) or lack old
+        ones (hidden objects). Points replace only those points that are given.
+
+        Raises:
+            UserError: labels that are empty, of another size or kind, or outside the frame.
+        """
+        space = label_maps.space_of(labels)
+        if not self._references or space.are_points != self._space.are_points:
+            raise UserError("correction", expected="labels of the same kind as the first frame's")
+        latest = self._recent.pop() if self._recent else self._references.pop()
+        self._space = self._space.extended(space.ids)
+        for node in (*self._references, *self._recent, latest):
+            node.widen(len(self._space.ids) + 1)
+        height, width = latest.frame.shape[1:]
+        maps = label_maps.encode(labels, self._space, height, width)
+        if space.are_points:
+            maps = _merge_points(latest.maps, maps, space, self._space)
+        self._references.append(_Node(latest.frame, latest.features, maps))
+        return self._prediction(maps, latest.frame)
+
+    def refresh(self) -> None:
+        """Compute the features of the context anew, after the model has changed."""
+        for node in (*self._references, *self._recent):
+            node.features = self.model.features(node.frame)
+
+    def _check(self, frame: Frame) -> None:
+        if not self._references:
+            raise UserError("propagation", expected="labels of the first frame before others")
+        first = self._references[0].frame
+        if frame.shape != first.shape:
+            expected, got = (f"{s[1]} x {s[2]} pixels" for s in (first.shape, frame.shape))
+            raise UserError(f"frame {self.frame + 1}", expected=expected, got=got)
+
+    def _prediction(self, maps: Float[Tensor, "h8 w8 c"], frame: Frame) -> Prediction:
+        height, width = frame.shape[1:]
+        ids, scores = label_maps.decode_masks(maps, self._space, height, width)
+        points: tuple[Keypoint, ...] = ()
+        if self._space.are_points:
+            points = label_maps.decode_points(maps, self._space, self.frame, height, width)
+        confidence = scores.amax(dim=0)
+        return Prediction(self.frame, self._space.ids, ids, scores, confidence, points)
+
+
+@dataclass
+class _Node:
+    """A frame of the context: its pixels, features and soft labels."""
+
+    frame: Frame
+    features: Float[Tensor, "d h8 w8"]
+    maps: Float[Tensor, "h8 w8 c"]
+
+    def widen(self, channels: int) -> None:
+        """Add empty label channels up to ``channels``."""
+        missing = channels - self.maps.shape[-1]
+        self.maps = torch.nn.functional.pad(self.maps, (0, missing))
+
+
+def propagate(
+    frames: Iterable[Frame],
+    labels: Labels,
+    model: FeatureModel,
+    config: PropagationConfig | None = None,
+    *,
+    adaptation: AdaptationConfig | None = None,
+    corrections: Mapping[int, Labels] | None = None,
+) -> Iterator[Prediction]:
+    """The labels of every frame, one at a time, from those of the first.
+
+    Memory does not grow with the video; ``frames`` may be a camera that never ends. To go back
+    from a labelled last frame, give the frames in reverse.
+
+    Args:
+        frames: uint8 RGB frames of one size.
+        labels: of the first frame: ids per pixel, soft maps, or keypoints.
+        model: gives the features; an ``Encoder`` or ``RawPatches``.
+        config: the context and its use.
+        adaptation: train a copy of the model on the frames around before labels go to a frame;
+            reads ``adaptation.window`` frames ahead.
+        corrections: labels that replace the prediction at other frames, by frame number; they
+            may bring new objects.
+
+    Raises:
+        UserError: no frames, labels that do not fit, frames of different sizes, or adaptation of
+            a model that has no weights.
+
+    Source: Thesis 3.3.1; adaptation: 3.3.3.
+    """
+    propagator = Propagator(model, config)
+    if adaptation is not None:
+        frames = _adapting(frames, propagator, adaptation)
+    for number, frame in enumerate(frames):
+        prediction = propagator.step(frame) if number else propagator.start(frame, labels)
+        if corrections and number in corrections:
+            prediction = propagator.correct(corrections[number])
+        yield prediction
+    if propagator.frame < 0:
+        raise UserError("video", expected="at least one frame", got="none")
+
+
+def _adapting(
+    frames: Iterable[Frame], propagator: Propagator, config: AdaptationConfig
+) -> Iterator[Frame]:
+    """The frames, each given out once the propagator's model has learnt from those around it."""
+    if not isinstance(propagator.model, Encoder):
+        got = type(propagator.model).__name__
+        raise UserError("adaptation", expected="a model with weights to adapt", got=got)
+    adapter = Adapter(propagator.model, config)
+    propagator.model = adapter.encoder
+    for number, (frame, window) in enumerate(windows(frames, config.window)):
+        if number % config.interval == 1 or config.interval == 1:
+            adapter.fit(window)
+            propagator.refresh()
+        yield frame
+
+
+def _merge_points(
+    before: Float[Tensor, "h8 w8 c"],
+    given: Float[Tensor, "h8 w8 c"],
+    named: LabelSpace,
+    space: LabelSpace,
+) -> Float[Tensor, "h8 w8 c"]:
+    """The maps of ``before`` with those channels replaced that the correction names."""
+    merged = before.clone()
+    for label in named.ids:
+        channel = 1 + space.ids.index(label)
+        merged[..., channel] = given[..., channel]
+    merged[..., 0] = (merged[..., 1:].sum(dim=-1) == 0).float()
+    return merged

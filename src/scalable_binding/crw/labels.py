@@ -1,0 +1,155 @@
+"""What is carried through a video: soft label maps on feature cells, and how users see them.
+
+A mask, soft maps or keypoints become a map of probabilities per cell, one channel a label with the
+background first; the maps that come back become ids per pixel, or points with a confidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from scalable_binding.crw.presets import STRIDE
+from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.errors import UserError
+
+Labels = UInt8[Tensor, "h w"] | Float[Tensor, "c h w"] | Sequence[Keypoint]
+"""Object ids per pixel (0: background); soft maps whose first channel is background; or points."""
+
+BLOB_SIGMA = 0.5
+"""Standard deviation of a keypoint's Gaussian map, in cells (the JHMDB protocol)."""
+
+TOP_CELLS = 3
+"""Cells whose weighted mean is a keypoint's place (the JHMDB protocol)."""
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Which labels the channels 1, 2, ... of a label map stand for; channel 0 is background."""
+
+    ids: tuple[int, ...]
+    are_points: bool
+
+    def extended(self, ids: Sequence[int]) -> LabelSpace:
+        """The space with those of ``ids`` appended that it does not hold yet."""
+        new = tuple(sorted(set(ids) - set(self.ids)))
+        return LabelSpace(self.ids + new, self.are_points)
+
+
+def space_of(labels: Labels) -> LabelSpace:
+    """The labels in a user's prompt.
+
+    Raises:
+        UserError: a mask without an object, an empty list of points, or a point id used twice.
+    """
+    if not isinstance(labels, Tensor):
+        ids = tuple(sorted(point.id for point in labels))
+        if not ids:
+            raise UserError("labels", expected="at least one keypoint", got="none")
+        if len(set(ids)) < len(ids):
+            raise UserError("labels", expected="each keypoint id once a frame", got=str(ids))
+        return LabelSpace(ids, are_points=True)
+    if labels.ndim == 3:
+        return LabelSpace(tuple(range(1, labels.shape[0])), are_points=False)
+    ids = tuple(int(label) for label in torch.unique(labels) if label != 0)
+    if not ids:
+        raise UserError(
+            "labels",
+            expected="a mask with at least one object",
+            got="background only",
+            fix="paint each object with its own id, 1 to 255",
+        )
+    return LabelSpace(ids, are_points=False)
+
+
+def encode(labels: Labels, space: LabelSpace, height: int, width: int) -> Float[Tensor, "h8 w8 c"]:
+    """The label map of a prompt on the feature cells of a frame of ``height`` x ``width`` pixels.
+
+    Raises:
+        UserError: a mask of another size, or a point outside the frame.
+    """
+    cells = (-(-height // STRIDE), -(-width // STRIDE))
+    if not isinstance(labels, Tensor):
+        return _encode_points(labels, space, height, width, cells)
+    if tuple(labels.shape[-2:]) != (height, width):
+        raise UserError(
+            "labels",
+            expected=f"the frame's size, {height} x {width} pixels",
+            got=f"{labels.shape[-2]} x {labels.shape[-1]}",
+            fix="resize the mask with nearest-neighbour sampling",
+        )
+    if labels.ndim == 2:
+        channels = torch.tensor([0, *space.ids], dtype=labels.dtype, device=labels.device)
+        labels = (labels == channels[:, None, None]).float()
+    maps = functional.interpolate(labels[None].float(), cells, mode="bilinear")[0]
+    missing = len(space.ids) + 1 - maps.shape[0]
+    return rearrange(functional.pad(maps, (0, 0, 0, 0, 0, missing)), "c h w -> h w c")
+
+
+def decode_masks(
+    maps: Float[Tensor, "h8 w8 c"], space: LabelSpace, height: int, width: int
+) -> tuple[UInt8[Tensor, "h w"], Float[Tensor, "c h w"]]:
+    """Ids and soft scores at the frame's own size: bilinear, then the largest."""
+    scores = functional.interpolate(
+        rearrange(maps, "h w c -> 1 c h w"), (height, width), mode="bilinear"
+    )[0]
+    ids = torch.tensor([0, *space.ids], dtype=torch.uint8, device=maps.device)
+    return ids[scores.argmax(dim=0)], scores
+
+
+def decode_points(
+    maps: Float[Tensor, "h8 w8 c"], space: LabelSpace, frame: int, height: int, width: int
+) -> tuple[Keypoint, ...]:
+    """Points in pixels: the mean of the three cells with the largest score, weighted by it.
+
+    The confidence is the largest score over what it would be on the labelled frame; a point whose
+    map is empty stays nowhere in particular and has confidence 0.
+    """
+    cells_wide = maps.shape[1]
+    flat = rearrange(maps[..., 1:], "h w c -> c (h w)")
+    weights, index = flat.topk(min(TOP_CELLS, flat.shape[1]), dim=1)
+    total = weights.sum(dim=1).clamp(min=1e-12)
+    x = (weights * (index % cells_wide)).sum(dim=1) / total
+    y = (weights * (index // cells_wide)).sum(dim=1) / total
+    return tuple(
+        Keypoint(
+            frame=frame,
+            id=label,
+            x=min(max(float(x[i] + 0.5) * STRIDE - 0.5, 0.0), width - 1.0),
+            y=min(max(float(y[i] + 0.5) * STRIDE - 0.5, 0.0), height - 1.0),
+            confidence=min(float(weights[i, 0]), 1.0),
+        )
+        for i, label in enumerate(space.ids)
+    )
+
+
+def _encode_points(
+    points: Sequence[Keypoint],
+    space: LabelSpace,
+    height: int,
+    width: int,
+    cells: tuple[int, int],
+) -> Float[Tensor, "h8 w8 c"]:
+    """A Gaussian around each point; background where none of them is."""
+    y, x = torch.meshgrid(*(torch.arange(size) for size in cells), indexing="ij")
+    maps = torch.zeros(*cells, len(space.ids) + 1)
+    for point in points:
+        if not (0 <= point.x <= width - 1 and 0 <= point.y <= height - 1):
+            raise UserError(
+                f"keypoint {point.id} of frame {point.frame}",
+                expected=f"a place in the frame, x 0 to {width - 1} and y 0 to {height - 1}",
+                got=f"({point.x:g}, {point.y:g})",
+            )
+        cell_x, cell_y = (point.x + 0.5) / STRIDE - 0.5, (point.y + 0.5) / STRIDE - 0.5
+        squared = (x - cell_x) ** 2 + (y - cell_y) ** 2
+        blob = torch.exp(-squared / (2 * BLOB_SIGMA**2))
+        blob = torch.where(blob < 1e-3, 0.0, blob)
+        maps[..., 1 + space.ids.index(point.id)] = blob / blob.max()
+    maps[..., 0] = (maps.sum(dim=-1) == 0).float()
+    return maps

@@ -1,0 +1,201 @@
+"""The encoder phi: image patches or whole frames in, unit vectors out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from huggingface_hub import PyTorchModelHubMixin
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scalable_binding.crw.presets import STRIDE
+from scalable_binding.engine.checkpoint import WEIGHTS, load_model, load_tensors, read_tensors
+from scalable_binding.errors import UserError
+from scalable_binding.nn.precision import has_fast_bfloat16
+from scalable_binding.nn.resnet import PaddingMode, ResNet
+
+CHANNEL_MEAN = (0.485, 0.456, 0.406)
+CHANNEL_STD = (0.229, 0.224, 0.225)
+
+STRIDES = (1, 2, 1, 1)
+"""Of the four stages: the last two keep their size (Table 3.4)."""
+
+CONFIG = "config.json"
+
+READOUT = 3
+"""Stage that label propagation reads: res3."""
+
+SHIPPED = Path(__file__).parents[1] / "weights" / "crw"
+
+
+class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
+    """A ResNet, a linear head, and the l2 norm: ``phi(x) = head(resnet(x)) / |head(resnet(x))|``.
+
+    Training reads :meth:`forward`; label propagation reads :meth:`features`, by default the third
+    stage's output (res3) without head. Weights carry torchvision's names under ``resnet.``.
+
+    Args:
+        widths: channels of each stage, (64, 128, 256, 512) for ResNet-18.
+        width: dimension d of the embedding.
+        readout: stage that :meth:`features` reads.
+        padding_mode: padding of the convolutions, "reflect" as in the authors' code or "zeros".
+
+    Source: Thesis 3.2.3, 3.7.8 and Table 3.4.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        width: int = 128,
+        readout: int = READOUT,
+        padding_mode: PaddingMode = "zeros",
+    ) -> None:
+        super().__init__()
+        widths = tuple(widths)
+        assert 1 <= readout <= len(widths)
+        self.widths = widths
+        self.readout = readout
+        self.padding_mode = padding_mode
+        self.resnet = ResNet(widths, STRIDES[: len(widths)], padding_mode=padding_mode)
+        self.head = nn.Linear(self.resnet.width, width)
+        self.register_buffer("mean", torch.tensor(CHANNEL_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(CHANNEL_STD).view(3, 1, 1), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.weight.device
+
+    def forward(
+        self, images: Float[Tensor, "b 3 h w"], pool: bool = True
+    ) -> Float[Tensor, "b n d"]:
+        """Unit vectors of images with colours in [0, 1]: one an image, or one a cell of its map.
+
+        With ``pool`` an image is a node (a patch), averaged over space before the head; without it
+        every cell of the feature map is one, row by row.
+        """
+        maps = self.resnet(self._normalise(images))
+        if pool:
+            maps = maps.mean(dim=(2, 3), keepdim=True)
+        nodes = self.head(rearrange(maps, "b c h w -> b (h w) c"))
+        return functional.normalize(nodes.float(), dim=-1)
+
+    @torch.no_grad()
+    def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
+        """Unit vectors at 1/8 of a frame's size (rounded up), from the stage ``readout``."""
+        colours = frame.to(self.device).unsqueeze(0).float() / 255
+        image = self._normalise(colours).contiguous(memory_format=torch.channels_last)
+        fast = has_fast_bfloat16(self.device.type)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast):
+            maps = self.resnet(image, stages=self.readout)
+        return functional.normalize(maps[0].float(), dim=0)
+
+    def _normalise(self, colours: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        return (colours - self.mean) / self.std
+
+
+class RawPatches(nn.Module):
+    """The baseline without an encoder: the colours of each 8 x 8 patch as its feature."""
+
+    @torch.no_grad()
+    def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
+        """Unit vectors of patches, colours in [-1, 1]; the border is repeated to full patches."""
+        _, height, width = frame.shape
+        padding = (0, -width % STRIDE, 0, -height % STRIDE)
+        colours = frame.float().unsqueeze(0) / 127.5 - 1
+        padded = functional.pad(colours, padding, mode="replicate")
+        return functional.normalize(functional.pixel_unshuffle(padded, STRIDE)[0], dim=0)
+
+
+def load(weights: str | Path, *, seed: int = 0) -> Encoder | RawPatches:
+    """The model that ``--weights`` names, in evaluation mode.
+
+    Args:
+        weights: "shipped" (the small encoder of this package), "random", "raw" (pixels), a run's
+            folder, or a file: ours, torchvision's ResNet-18 (safetensors or torch), or the
+            authors' checkpoint. The architecture is read off the tensors.
+        seed: of "random".
+
+    Raises:
+        UserError: no such file, a corrupt or unsafe one, or another architecture.
+    """
+    if weights == "raw":
+        return RawPatches()
+    if weights == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return Encoder(padding_mode="reflect").eval()
+    if weights == "shipped":
+        return _from_folder(SHIPPED)
+    path = Path(weights)
+    folder = path.parent if path.name == WEIGHTS else path
+    if (folder / CONFIG).is_file():
+        return _from_folder(folder)
+    return _from_file(path)
+
+
+def arguments(encoder: Encoder) -> dict[str, Any]:
+    """What :class:`Encoder` was built with, in plain values for a ``config.json``."""
+    return {
+        "widths": list(encoder.widths),
+        "width": encoder.head.out_features,
+        "readout": encoder.readout,
+        "padding_mode": encoder.padding_mode,
+    }
+
+
+def _from_folder(folder: Path) -> Encoder:
+    """The encoder of a run's folder, or of one that ``save_pretrained`` wrote."""
+    path = folder / CONFIG
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        encoder = Encoder(**{name: found[name] for name in arguments(Encoder()) if name in found})
+    except (OSError, ValueError, TypeError, AssertionError) as error:
+        raise UserError(f"{path} does not describe an encoder ({error})") from error
+    load_model(encoder, folder)
+    return encoder.eval()
+
+
+def _from_file(path: Path) -> Encoder:
+    """The encoder that fits a file's tensors; a network without our head (ImageNet's) gets none.
+
+    The authors padded by reflection, torchvision pads with zeros.
+    """
+    found = read_tensors(path)
+    tensors = _our_names(found)
+    stages = [f"resnet.layer{stage}.0.conv1.weight" for stage in range(1, 5)]
+    widths = tuple(tensors[name].shape[0] for name in stages if name in tensors)
+    if len(widths) < READOUT:
+        raise UserError(
+            f"{path} is of another architecture",
+            expected="a ResNet of basic blocks with torchvision's names",
+            got=f"{len(widths)} such stages among {len(found)} tensors",
+        )
+    padding: PaddingMode = "reflect" if any("selfsim_fc." in name for name in found) else "zeros"
+    head = tensors.get("head.weight")
+    encoder = Encoder(widths, width=128 if head is None else head.shape[0], padding_mode=padding)
+    if head is None:
+        tensors = {**tensors, "head.weight": encoder.head.weight, "head.bias": encoder.head.bias}
+    load_tensors(encoder, tensors, path)
+    return encoder.eval()
+
+
+def _our_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under our names, from ours, torchvision's or the authors'."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        name = name.removeprefix("module.")
+        name = (
+            name.replace("selfsim_fc.0.", "head.").removeprefix("encoder.").removeprefix("model.")
+        )
+        if name.startswith(("conv1.", "bn1.", "layer")):
+            name = f"resnet.{name}"
+        if name.startswith(("resnet.", "head.")):
+            renamed[name] = tensor
+    return renamed

@@ -1,0 +1,300 @@
+"""Settings of the contrastive random walk, and presets. Torch is not imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scalable_binding.engine.fit_config import FitConfig
+from scalable_binding.errors import UserError
+
+STRIDE = 8
+"""Pixels between neighbouring cells of a feature map."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The network (Table 3.4).
+
+    Args:
+        widths: channels of each stage; leaving the last out makes the head read res3.
+        width: dimension of the embedding.
+        padding: of the convolutions, "zeros" or, as in the authors' code, "reflect".
+    """
+
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    width: int = 128
+    padding: Literal["zeros", "reflect"] = "reflect"
+
+    def __post_init__(self) -> None:
+        if not 3 <= len(self.widths) <= 4 or min(self.widths) < 1:
+            raise UserError("encoder.widths", expected="3 or 4 stages", got=str(self.widths))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """What is cut out of the videos.
+
+    Args:
+        num_frames: frames in a clip (T); walks go T - 1 steps out and back.
+        fps: frames a second; None takes every frame, infinity one frame over and over.
+        size: pixels to which the short side is resized; None keeps each video's own scale.
+        crop: side of a random square cut out, so that clips of all shapes stack; None keeps whole
+            frames, which must then be of one size.
+        synthetic: share of clips that come from the synthetic world, for whose objects and
+            motion no data is needed.
+    """
+
+    num_frames: int = 10
+    fps: float | None = 8.0
+    size: int | None = 256
+    crop: int | None = 256
+    synthetic: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 2:
+            raise UserError("clips.num_frames", expected="at least 2", got=str(self.num_frames))
+        if not 0 <= self.synthetic <= 1:
+            raise UserError(
+                "clips.synthetic", expected="a share in [0, 1]", got=str(self.synthetic)
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchConfig:
+    """Patches on a grid as nodes; the thesis' values (3.7.5), frame crops as in the authors' code.
+
+    Args:
+        frame_size: side of the square that each frame becomes, in pixels.
+        size, stride: of the patches on that square, in pixels; 64 and 32 make 7 x 7 nodes.
+        frame_scale, frame_ratio: area and aspect of each frame's own random crop.
+        jitter_scale, jitter_ratio: area and aspect of each patch's own random crop.
+    """
+
+    frame_size: int = 256
+    size: int = 64
+    stride: int = 32
+    frame_scale: tuple[float, float] = (0.8, 0.95)
+    frame_ratio: tuple[float, float] = (0.7, 1.3)
+    jitter_scale: tuple[float, float] = (0.7, 0.9)
+    jitter_ratio: tuple[float, float] = (0.7, 1.3)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.size <= self.frame_size:
+            expected = f"1 to frame_size {self.frame_size}"
+            raise UserError("patches.size", expected=expected, got=str(self.size))
+        for name in ("frame_scale", "frame_ratio", "jitter_scale", "jitter_ratio"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UserError(f"patches.{name}", expected="0 < low <= high", got=f"{low}, {high}")
+
+    @property
+    def grid(self) -> int:
+        """Nodes along a side."""
+        return (self.frame_size - self.size) // self.stride + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewConfig:
+    """Cells of one feature map as nodes, on views that move from frame to frame.
+
+    With ``shift``, ``scale`` and ``colour`` at 0 this is the variant of thesis 3.7.3, in which the
+    network learns to know a cell by its place relative to the border. Moving every view by its own
+    offset takes that shortcut away: home is then where the *content* lies in another view of the
+    first frame.
+
+    Args:
+        size: side of a view, in pixels; ``(size / 8)^2`` nodes.
+        shift: largest offset of a view from the clip's common centre, in pixels.
+        scale: views are zoomed by a factor in ``exp(+-scale)``.
+        colour: strength of the change of brightness, contrast and tint of each view.
+    """
+
+    size: int = 128
+    shift: float = 24.0
+    scale: float = 0.2
+    colour: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.size < STRIDE or self.size % STRIDE:
+            expected = f"a multiple of {STRIDE}"
+            raise UserError("views.size", expected=expected, got=str(self.size))
+        for name in ("shift", "scale", "colour"):
+            value = getattr(self, name)
+            if value < 0:
+                raise UserError(f"views.{name}", expected="at least 0", got=str(value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkConfig:
+    """Nodes and walks.
+
+    Args:
+        nodes: "patches", each encoded by itself (the thesis), or "cells" of one feature map of
+            moved views (no pixel is encoded twice, at the price of seeing past a patch's border).
+        patches: used when nodes are patches.
+        views: used when nodes are cells.
+        temperature: of each step (Eq. 3.1).
+        edge_dropout: rate of edges removed, in each direction by itself (3.2.2).
+        direct_weight: weight of the walk of one step between two views of the first frame, whose
+            end is known by construction (Eq. 3.3); only where nodes are cells.
+    """
+
+    nodes: Literal["patches", "cells"] = "patches"
+    patches: PatchConfig = field(default_factory=PatchConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
+    temperature: float = 0.07
+    edge_dropout: float = 0.1
+    direct_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.nodes not in ("patches", "cells"):
+            raise UserError("walk.nodes", expected="patches or cells", got=str(self.nodes))
+        if not self.temperature > 0:
+            got = str(self.temperature)
+            raise UserError("walk.temperature", expected="a number above 0", got=got)
+        if not 0 <= self.edge_dropout < 1:
+            got = str(self.edge_dropout)
+            raise UserError("walk.edge_dropout", expected="a rate in [0, 1)", got=got)
+        if self.direct_weight < 0:
+            got = str(self.direct_weight)
+            raise UserError("walk.direct_weight", expected="at least 0", got=got)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropagationConfig:
+    """Where labels come from; the thesis' values for objects (3.7.5).
+
+    Args:
+        context: recent frames that give labels, besides the labelled ones (m).
+        neighbours: most similar cells, over the whole context, that are averaged (k).
+        radius: how far a label may move from a recent frame, in cells of 8 pixels (r).
+        temperature: of the softmax over the neighbours.
+        fill: count the first frame as the missing ones while there are fewer than ``context``
+            recent frames, as the authors' code does.
+    """
+
+    context: int = 20
+    neighbours: int = 10
+    radius: float = 12.0
+    temperature: float = 0.07
+    fill: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("context", "neighbours"):
+            value = getattr(self, name)
+            if value < 1:
+                raise UserError(name, expected="a whole number of at least 1", got=str(value))
+        for name in ("radius", "temperature"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise UserError(name, expected="a number above 0", got=str(value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptationConfig:
+    """Training on the video itself while labels go through it (3.3.3 and 3.7.9).
+
+    Args:
+        steps: updates each time.
+        window: frames before and after the current one to draw clips from (the thesis' m).
+        interval: frames from one time to the next.
+        lr: of Adam.
+        num_frames: frames in a clip.
+        crop: side of a random square cut out of a clip, at the video's own scale; None trains on
+            whole frames.
+        batch_size: clips an update.
+        walk: nodes and walks of the loss.
+        seed: of the clips and the dropped edges.
+    """
+
+    steps: int = 100
+    window: int = 10
+    interval: int = 5
+    lr: float = 1e-4
+    num_frames: int = 4
+    crop: int | None = None
+    batch_size: int = 4
+    walk: WalkConfig = field(default_factory=WalkConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "window", "interval", "batch_size"):
+            value = getattr(self, name)
+            if value < 1:
+                expected = "a whole number of at least 1"
+                raise UserError(f"adaptation.{name}", expected=expected, got=str(value))
+        if self.num_frames < 2:
+            got = str(self.num_frames)
+            raise UserError("adaptation.num_frames", expected="at least 2", got=got)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CRWConfig:
+    """Everything that defines a training run."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    walk: WalkConfig = field(default_factory=WalkConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    picture_every: int = 1000
+    """Steps between pictures of walks on a clip, in the run's folder ``walks``; 0 draws none."""
+
+
+def kinetics() -> CRWConfig:
+    """The thesis' run (3.2.3, 3.7.5): ResNet-18, ten frames, Adam for two million updates.
+
+    Command: ``torchrun --nproc-per-node 8 -m scalable_binding crw train KINETICS --preset kinetics
+    --run RUN``. The thesis reports J&F_m 67.6 on DAVIS 2017; not run by us.
+    """
+    return CRWConfig(
+        fit=FitConfig(
+            steps=2_000_000,
+            batch_size=20,
+            optimiser=OptimiserConfig(lr=1e-4),
+            ema=EmaConfig(decay=0.0),
+            bfloat16=True,
+            channels_last=True,
+            num_workers=8,
+            save_every=5000,
+        )
+    )
+
+
+def small() -> CRWConfig:
+    """A run for two CPU cores: no res4, and the cells of moved 128-pixel views as nodes."""
+    return CRWConfig(
+        encoder=EncoderConfig(widths=(64, 128, 256), padding="zeros"),
+        clips=ClipConfig(num_frames=3, fps=8.0, size=480, crop=192),
+        walk=WalkConfig(
+            nodes="cells", views=ViewConfig(shift=24.0, scale=0.2, colour=0.0), direct_weight=2.0
+        ),
+        fit=FitConfig(
+            steps=6000,
+            batch_size=8,
+            optimiser=OptimiserConfig(name="adamw", lr=1e-3, weight_decay=1e-4),
+            schedule=ScheduleConfig(warm_up=100, curve="cosine"),
+            bfloat16=True,
+            channels_last=True,
+            save_every=250,
+        ),
+    )
+
+
+def debug() -> CRWConfig:
+    """Under 30 seconds on one core: a narrow network on small synthetic clips."""
+    return CRWConfig(
+        encoder=EncoderConfig(widths=(16, 32, 64), width=32, padding="zeros"),
+        clips=ClipConfig(num_frames=3, fps=8.0, size=128, crop=112, synthetic=1.0),
+        walk=WalkConfig(nodes="cells", views=ViewConfig(size=64, shift=16.0), direct_weight=2.0),
+        fit=FitConfig(
+            steps=100,
+            batch_size=4,
+            optimiser=OptimiserConfig(name="adamw", lr=2e-3),
+            schedule=ScheduleConfig(warm_up=10, curve="cosine"),
+            ema=EmaConfig(decay=0.9),
+            channels_last=True,
+            save_every=50,
+        ),
+        picture_every=50,
+    )

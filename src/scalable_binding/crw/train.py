@@ -1,0 +1,140 @@
+"""Training on unlabelled videos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from scalable_binding.crw import model, objective, views
+from scalable_binding.crw.model import Encoder
+from scalable_binding.crw.presets import STRIDE, ClipConfig, CRWConfig, WalkConfig
+from scalable_binding.data.clips import VideoClips
+from scalable_binding.data.synthetic.clips import SyntheticClips
+from scalable_binding.engine.config import to_mapping
+from scalable_binding.engine.fit import Hook, fit
+from scalable_binding.errors import UserError
+from scalable_binding.plots import walks
+from scalable_binding.walk.affinity import similarity, transition
+
+
+def train(config: CRWConfig, data: Sequence[Path], run: Path) -> Encoder:
+    """The encoder trained on the videos under ``data``, averaged over the run (EMA).
+
+    Writes the run folder of :func:`scalable_binding.engine.fit.fit`, and pictures of walks on one
+    clip under ``walks/``; a run that was stopped goes on.
+
+    Args:
+        config: a preset, changed at will.
+        data: folders of videos, of folders of frames, or of tar shards. May be empty when all clips
+            are synthetic.
+        run: the folder for everything that the run writes.
+
+    Raises:
+        UserError: no videos, or a folder that cannot be written.
+        Interrupted: the run was stopped; it is saved.
+
+    Source: Thesis Alg. 6.
+    """
+    encoder = build(config)
+    clips = open_clips(config.clips, data, config.fit.seed)
+    hooks = []
+    if config.picture_every:
+        clip = clips[0]["frames"]
+        hooks.append(Hook(config.picture_every, partial(draw_walks, clip=clip, walk=config.walk)))
+    settings = to_mapping(config)
+    record = {"system": "crw", **model.arguments(encoder)}
+    record |= {name: settings[name] for name in ("encoder", "clips", "walk")}
+    loss = partial(objective.loss, config=config.walk)
+    trained = fit(encoder, loss, clips, config.fit, run, hooks=hooks, record=record)
+    assert isinstance(trained, Encoder)
+    return trained
+
+
+def build(config: CRWConfig) -> Encoder:
+    """A fresh encoder whose weights are drawn from the run's seed."""
+    settings = config.encoder
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.fit.seed)
+        return Encoder(settings.widths, settings.width, padding_mode=settings.padding)
+
+
+def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[dict[str, Tensor]]:
+    """The clips to train on: from videos, from the synthetic world, or from both.
+
+    Raises:
+        UserError: no videos, and not all clips are synthetic.
+    """
+    if not data and config.synthetic < 1:
+        expected = "folders of videos, unless clips.synthetic is 1"
+        raise UserError("training data", expected=expected, got="none")
+    real = None
+    if config.synthetic < 1:
+        real = VideoClips(
+            list(data),
+            num_frames=config.num_frames,
+            fps=config.fps,
+            size=config.size,
+            crop=config.crop,
+            seed=seed,
+        )
+    if real is not None and config.synthetic == 0:
+        return real
+    return MixedClips(real, config, seed)
+
+
+class MixedClips(Dataset[dict[str, Tensor]]):
+    """Clips of videos and of the synthetic world in a fixed, evenly spread proportion."""
+
+    def __init__(self, real: VideoClips | None, config: ClipConfig, seed: int) -> None:
+        side = config.crop or config.size or 256
+        self.real = real
+        self.share = config.synthetic
+        self.synthetic = SyntheticClips(
+            num_frames=config.num_frames, height=side, width=side, seed=seed
+        )
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        before, after = int(index * self.share), int((index + 1) * self.share)
+        if self.real is None or after > before:
+            return {**self.synthetic[before], "index": torch.tensor(index)}
+        return {**self.real[index - before], "index": torch.tensor(index)}
+
+
+def draw_walks(step: int, encoder: nn.Module, run: Path, *, clip: Tensor, walk: WalkConfig) -> None:
+    """Write a picture of where walkers go along a clip to ``walks/<step>.png`` in the run."""
+    assert isinstance(encoder, Encoder)
+    size = walk.patches.frame_size if walk.nodes == "patches" else walk.views.size
+    frames = _squares(clip, size)
+    grid, inset = (size // STRIDE, size // STRIDE), 0.0
+    with torch.no_grad():
+        if walk.nodes == "cells":
+            nodes = encoder(frames.to(encoder.device) / 255, pool=False)
+        else:
+            cut = views.still_patches(frames, walk.patches)
+            nodes = encoder(cut.flatten(0, 1).to(encoder.device))
+            nodes = rearrange(nodes, "(t n) 1 d -> t n d", t=len(frames))
+            grid = (walk.patches.grid, walk.patches.grid)
+            inset = (walk.patches.size - walk.patches.stride) / 2
+        edges = similarity(nodes[:-1], nodes[1:])
+        steps = list(transition(edges, walk.temperature).cpu())
+    picture = walks.draw(frames, steps, grid, inset=inset)
+    folder = run / "walks"
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(rearrange(picture, "c h w -> h w c").numpy()).save(folder / f"{step:07}.png")
+
+
+def _squares(clip: UInt8[Tensor, "t 3 h w"], size: int) -> UInt8[Tensor, "t 3 s s"]:
+    """The middle square of each frame, resized."""
+    height, width = clip.shape[-2:]
+    side = min(height, width)
+    box = torch.tensor([(height - side) / 2, (width - side) / 2, side, side])
+    squares = views.resample(clip, box.expand(len(clip), 1, 4), size)[:, 0]
+    return (squares * 255).round().byte()

@@ -1,0 +1,1 @@
+"""Networks' parts that know no system."""
