@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,14 +13,12 @@ import pytest
 import torch
 
 import scalable_binding
-from scalable_binding import cli, crw
-from scalable_binding.cli import main
+from scalable_binding import crw
+from scalable_binding.cli import main, settings
+from scalable_binding.crw import inference, model
+from scalable_binding.crw.presets import AdaptationConfig, CRWConfig, PropagationConfig
 from scalable_binding.data import keypoints, masks, videos
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    steps: int = 3
+from scalable_binding.engine.fit_config import FitConfig, OptimiserConfig
 
 
 @pytest.fixture
@@ -51,33 +48,29 @@ def video(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def propagation(stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """A propagation that carries the first labels on unchanged; what it was called with."""
+def propagation(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """A propagation that labels frame n with n + 1, or with the first points; its calls."""
     calls: list[Any] = []
 
     def propagate(
-        frames: Iterator[torch.Tensor], labels: Any, encoder: Any, config: Any, *, adaptation: Any
+        frames: Iterator[torch.Tensor],
+        labels: Any,
+        encoder: Any,
+        config: Any,
+        *,
+        adaptation: Any,
+        corrections: Any,
     ) -> Iterator[Any]:
-        calls.append(SimpleNamespace(encoder=encoder, config=config, adaptation=adaptation))
+        calls.append(SimpleNamespace(config=config, adaptation=adaptation, corrections=corrections))
         for frame in frames:
-            points = [] if torch.is_tensor(labels) else labels
+            points = () if torch.is_tensor(labels) else tuple(labels)
             # The red level tells which frame it is, so that a test sees where the mask went.
             ids = torch.full((16, 24), int(frame[0, 0, 0]) + 1, dtype=torch.uint8)
             yield SimpleNamespace(labels=ids, keypoints=points)
 
-    stand_in(
-        "crw.inference",
-        propagate=propagate,
-        PropagationConfig=lambda **members: members,
-        AdaptationConfig=lambda **members: members,
-    )
-    stand_in("crw.model", load=lambda weights: f"encoder {weights}")
-    # Imported anew for every test, so that it finds the stand-ins, and not kept after the last.
-    monkeypatch.delitem(sys.modules, "scalable_binding.cli.labelling", raising=False)
-    monkeypatch.delattr(cli, "labelling", raising=False)
-    yield calls
-    sys.modules.pop("scalable_binding.cli.labelling")
-    del cli.labelling
+    monkeypatch.setattr(inference, "propagate", propagate)
+    monkeypatch.setattr(model, "load", lambda weights: model.RawPatches())
+    return calls
 
 
 @pytest.fixture
@@ -86,14 +79,16 @@ def mask(tmp_path: Path) -> Path:
     return tmp_path / "mask.png"
 
 
-def test_train_hands_on_the_configuration_data_and_run(stand_in: Any, tmp_path: Path) -> None:
+def test_train_hands_on_the_configuration_data_and_run(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
-    stand_in("crw.presets", debug=lambda: Config())
-    sys.modules["scalable_binding.crw.presets"].debug.__name__ = "debug"
     stand_in("crw.train", train=lambda *given: calls.append(given))
+    monkeypatch.setattr(settings, "presets", lambda system: {"debug": CRWConfig})
     tokens = ["crw", "train", "a", "b", "--run", str(tmp_path), "--preset", "debug"]
-    assert main([*tokens, "--set", "steps=9"]) == 0
-    assert calls == [(Config(steps=9), (Path("a"), Path("b")), tmp_path)]
+    assert main([*tokens, "--set", "fit.steps=9", "--fit.optimiser.lr", "3e-4"]) == 0
+    fit = FitConfig(steps=9, optimiser=OptimiserConfig(lr=3e-4))
+    assert calls == [(CRWConfig(fit=fit), (Path("a"), Path("b")), tmp_path)]
 
 
 @pytest.mark.parametrize("direction", [[], ["--backward"]])
@@ -102,12 +97,12 @@ def test_every_mask_gets_the_number_of_its_frame(
 ) -> None:
     out = tmp_path / "out"
     tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(out)]
-    assert main([*tokens, *direction, "--context", "5", "--weights", "random"]) == 0
+    assert main([*tokens, *direction, "--context", "5"]) == 0
     assert sorted(path.name for path in out.iterdir()) == [f"{n:05}.png" for n in range(40)]
     assert [int(masks.read(out / f"{n:05}.png").max()) for n in (0, 31, 39)] == [1, 32, 40]
     (call,) = propagation
-    assert call.encoder == "encoder random"
-    assert call.config == {"context": 5, "neighbours": 10, "radius": 12.0, "temperature": 0.07}
+    assert call.config == PropagationConfig(context=5)
+    assert call.corrections == {}
     assert call.adaptation is None
 
 
@@ -115,8 +110,8 @@ def test_adaptation_is_asked_for(
     propagation: list[Any], video: Path, mask: Path, tmp_path: Path
 ) -> None:
     tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(tmp_path / "o")]
-    assert main([*tokens, "--adapt", "--adapt-steps", "7"]) == 0
-    assert propagation[0].adaptation == {"steps": 7, "window": 10, "interval": 5}
+    assert main([*tokens, "--adapt", "--adaptation", "steps=7"]) == 0
+    assert propagation[0].adaptation == AdaptationConfig(steps=7)
 
 
 def test_overlay_of_masks_is_a_video_of_the_same_size(
@@ -132,12 +127,60 @@ def test_keypoints_come_back_as_a_table_and_are_drawn(
     propagation: list[Any], video: Path, tmp_path: Path
 ) -> None:
     labels, out = tmp_path / "points.csv", tmp_path / "out"
-    keypoints.write(labels, [keypoints.Keypoint(frame=0, id=2, x=3.0, y=4.0)])
+    keypoints.write(labels, [keypoints.Keypoint(frame=39, id=2, x=3.0, y=4.0)])
     tokens = ["crw", "propagate", str(video), "--labels", str(labels), "--out", str(out)]
     assert main([*tokens, "--backward", "--overlay", str(tmp_path / "drawn")]) == 0
     points = keypoints.read(out / "keypoints.csv")
     assert [(point.frame, point.id) for point in points] == [(n, 2) for n in range(40)]
     assert (videos.read(tmp_path / "drawn")[:, :, 4, 3] != videos.read(video)[:, :, 4, 3]).any()
+
+
+@pytest.mark.parametrize(("direction", "number"), [([], 30), (["--backward"], 9)])
+def test_corrections_come_when_their_frame_does(
+    propagation: list[Any],
+    video: Path,
+    mask: Path,
+    tmp_path: Path,
+    direction: list[str],
+    number: int,
+) -> None:
+    tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(tmp_path / "o")]
+    assert main([*tokens, "--correct", f"30={mask}", *direction]) == 0
+    assert list(propagation[0].corrections) == [number]
+
+
+def test_points_of_later_frames_in_one_table_are_corrections(
+    propagation: list[Any], video: Path, tmp_path: Path
+) -> None:
+    points = [keypoints.Keypoint(frame=frame, id=1, x=3.0, y=4.0) for frame in (0, 0, 7)]
+    points[1] = keypoints.Keypoint(frame=0, id=2, x=5.0, y=4.0)
+    keypoints.write(tmp_path / "points.csv", points)
+    labels = str(tmp_path / "points.csv")
+    assert main(["crw", "propagate", str(video), "--labels", labels, "--out", f"{labels}.d"]) == 0
+    assert propagation[0].corrections == {7: points[2:]}
+
+
+@pytest.mark.parametrize(
+    ("correction", "line"),
+    [
+        ("x=mask.png", "expected FRAME=FILE"),
+        ("7", "expected FRAME=FILE"),
+        ("40={mask}", "labels of frame 40: expected a frame from 0 to 39 of the video"),
+    ],
+)
+def test_impossible_corrections_are_one_line(
+    propagation: list[Any],
+    video: Path,
+    mask: Path,
+    tmp_path: Path,
+    correction: str,
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(tmp_path / "o")]
+    assert main([*tokens, "--correct", correction.format(mask=mask)]) == 2
+    shown = capsys.readouterr().err
+    assert line in shown and shown.count("\n") == 1
 
 
 def test_results_are_not_overwritten_unasked(
@@ -178,6 +221,16 @@ def test_ctrl_c_keeps_what_is_done(
     assert f"interrupted; the frames done so far are in {out}" in capsys.readouterr().err
 
 
+def test_points_of_another_frame_than_the_first_are_one_line(
+    propagation: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "points.csv"
+    keypoints.write(labels, [keypoints.Keypoint(frame=3, id=2, x=3.0, y=4.0)])
+    tokens = ["crw", "propagate", str(video), "--labels", str(labels), "--out", str(tmp_path / "o")]
+    assert main(tokens) == 2
+    assert "expected labels of frame 0, got none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("labels", ["missing.png", "missing.csv"])
 def test_missing_labels_are_one_line(
     propagation: list[Any],
@@ -206,7 +259,7 @@ def test_evaluate_prints_and_saves_the_scores(
     saved = tmp_path / "scores.json"
     tokens = ["crw", "evaluate", "davis", "DAVIS", "--weights", "raw", "--radius", "8"]
     assert main([*tokens, "--json", str(saved)]) == 0
-    named = {"weights": "raw", "changes": {"radius": 8.0}, "out": None}
+    named = {"weights": "raw", "changes": {"radius": 8.0}, "adaptation": None, "out": None}
     assert calls == [(("davis", Path("DAVIS")), named)]
     assert capsys.readouterr().out.split() == ["J&F", "0.625"]
     assert json.loads(saved.read_text())["sequences"] == {"dog": {"J&F": 0.625}}

@@ -17,6 +17,8 @@ from scalable_binding.cli import commands
 from scalable_binding.engine.interruption import Interrupted
 from scalable_binding.errors import UserError
 
+PROPAGATE = ["crw", "propagate", "v", "--labels", "l", "--out", "o"]
+
 TORCH_FREE = """
 import sys
 from scalable_binding.cli import main
@@ -73,10 +75,11 @@ def test_version_is_that_of_the_package(spelling: str) -> None:
         (["crw", "trian"], 'Did you mean "train"?'),
         (["crw", "train", "a", "--runn", "b"], "Did you mean --run?"),
         (["crw", "train", "a"], "--run requires an argument"),
-        (["crw", "propagate", "v", "--labels", "l", "--out", "o", "--context", "x"], '"x"'),
+        ([*PROPAGATE, "--context", "x"], '"x"'),
         (["crw", "evaluate", "davids", "root"], 'Did you mean "davis"?'),
-        (["crw", "propagate", "v", "--labels", "l", "--out", "o", "--adapt-steps", "3"], "--adapt"),
-        (["crw", "train", "--run", "r"], "training data: expected at least one folder"),
+        ([*PROPAGATE, "--adaptation", "steps=3"], "no effect without --adapt"),
+        ([*PROPAGATE, "--adapt", "--adaptation", "stepss=3"], "did you mean 'steps'?"),
+        ([*PROPAGATE, "--radius", "0"], "radius: expected a number above 0, got 0"),
         (["crw", "evaluate", "davis"], "benchmark davis: expected the folder of its data"),
         (["crw", "train", "a", "--run", "r", "--optimiser.lr"], "--optimiser.lr: expected a value"),
     ],

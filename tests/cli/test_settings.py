@@ -70,7 +70,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ),
         ("zzz", [], "crw preset: expected one of small, kinetics, got 'zzz'"),
         ("_hidden", [], "crw preset: expected one of small, kinetics, got '_hidden'"),
-        ("small", ["steps"], "--set steps: expected NAME=VALUE, got 'steps'"),
+        ("small", ["steps"], "setting: expected NAME=VALUE, got 'steps'"),
         ("small", ["step=1"], "unknown setting 'step'; did you mean 'steps'?"),
         ("small", ["steps=x"], "setting 'steps': expected a whole number, got 'x'"),
     ],

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from scalable_binding.cli.outputs import JsonOption, keeping, prepare_folder, write_json
-from scalable_binding.cli.settings import ConfigOption, PresetOption, SettingsOption, configure
+from scalable_binding.cli.settings import (
+    ConfigOption,
+    PresetOption,
+    SettingsOption,
+    configure,
+    pairs,
+)
+from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
+from scalable_binding.engine.config import override
+from scalable_binding.engine.config import settings as settings_of
 from scalable_binding.errors import UserError
 
 Flag = Parameter(negative="")
@@ -17,44 +26,32 @@ Flag = Parameter(negative="")
 WeightsOption = Annotated[
     str,
     Parameter(
-        help="Encoder: 'shipped', 'random', 'raw' (grey levels of patches, no encoder), or a file: "
-        "a run's model.safetensors, torchvision's ResNet-18 or the authors' checkpoint."
+        help="'shipped', 'random', 'raw' (colours of patches, no encoder), a run's folder, or a "
+        "file: ours, torchvision's ResNet-18 or the authors' checkpoint."
     ),
 ]
 
+AdaptOption = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Train on a sliding window of the video before labels go to a frame; slow on a CPU.",
+    ),
+]
 
-@dataclass(frozen=True, kw_only=True)
-class Propagation:
-    """Label propagation; the values of the thesis for DAVIS."""
-
-    context: int = 20
-    """Recent frames whose labels are looked up, besides the first."""
-
-    neighbours: int = 10
-    """Nearest features, over the whole context, whose labels are mixed."""
-
-    radius: float = 12.0
-    """How far a label may move between frames, in feature cells (8 pixels)."""
-
-    temperature: float = 0.07
-    """Of the softmax over the neighbours; lower is sharper."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adaptation:
-    """Training on the video itself while labels go through it (thesis 3.7.9)."""
-
-    adapt: Annotated[bool, Flag] = False
-    """Train on a sliding window before labels go to a frame; slow without a GPU."""
-
-    adapt_steps: int = 100
-    """Optimiser steps each time; with --adapt."""
-
-    adapt_window: int = 10
-    """Frames before and after the current one to train on; with --adapt."""
-
-    adapt_interval: int = 5
-    """Frames from one training to the next; with --adapt."""
+AdaptationOption = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--adaptation",
+        negative="",
+        show_default=False,
+        help="One setting of --adapt, NAME=VALUE, such as "
+        + ", ".join(
+            f"{leaf.path}={leaf.value}" for leaf in islice(settings_of(AdaptationConfig()), 4)
+        )
+        + ".",
+    ),
+]
 
 
 def train(
@@ -69,12 +66,10 @@ def train(
     Parameters
     ----------
     data
-        Folders of videos, of frame folders or of tar shards.
+        Folders of videos, of frame folders or of tar shards; none if all clips are synthetic.
     run
         Folder for checkpoints, log and pictures.
     """
-    if not data:
-        raise UserError("training data", expected="at least one folder of videos", got="none")
     chosen = configure("crw", preset, config, settings)
     with keeping(f"the last checkpoint is in {run}; the same command goes on from there"):
         from scalable_binding.crw import train as training
@@ -90,8 +85,10 @@ def propagate(
     out: Path,
     overlay: Path | None = None,
     weights: WeightsOption = "shipped",
-    propagation: Annotated[Propagation | None, Parameter(name="*")] = None,
-    adaptation: Annotated[Adaptation | None, Parameter(name="*")] = None,
+    propagation: Annotated[PropagationConfig | None, Parameter(name="*")] = None,
+    adapt: AdaptOption = False,
+    adaptation: AdaptationOption = (),
+    correct: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     backward: Annotated[bool, Flag] = False,
     overwrite: Annotated[bool, Flag] = False,
 ) -> None:
@@ -103,18 +100,19 @@ def propagate(
         Video file or folder of frames.
     labels
         Mask (PNG) or keypoints (CSV, JSON) of the first frame; of the last with --backward.
+        Keypoints of other frames in the same table correct the prediction there.
     out
         Folder for the results: a mask 00000.png, 00001.png, ... a frame, or keypoints.csv.
     overlay
         Video to draw, labels over frames: an .mp4 file or a folder.
+    correct
+        FRAME=FILE: labels that correct the prediction at another frame, and may add objects.
     backward
         Go from the last frame to the first.
     overwrite
         Write into a folder that has something in it.
     """
-    adaptation = adaptation or Adaptation()
-    if not adaptation.adapt and adaptation != Adaptation():
-        raise UserError("--adapt-steps, --adapt-window and --adapt-interval need --adapt")
+    adapting = _adaptation(adapt, adaptation)
     prepare_folder(out, overwrite=overwrite)
     with keeping(f"the frames done so far are in {out}"):
         from scalable_binding.cli import labelling
@@ -124,12 +122,29 @@ def propagate(
             labels,
             out,
             weights=weights,
-            propagation=propagation or Propagation(),
-            adaptation=adaptation,
+            config=propagation or PropagationConfig(),
+            adaptation=adapting,
+            corrections=_corrections(correct),
             backward=backward,
         )
         if overlay is not None:
             labelling.draw_overlay(video, out, overlay)
+
+
+def _adaptation(adapt: bool, settings: tuple[str, ...]) -> AdaptationConfig | None:
+    if settings and not adapt:
+        raise UserError(f"--adaptation {settings[0]} has no effect without --adapt")
+    return override(AdaptationConfig(), pairs(settings)) if adapt else None
+
+
+def _corrections(texts: tuple[str, ...]) -> dict[int, Path]:
+    corrections = {}
+    for text in texts:
+        frame, _, file = text.partition("=")
+        if not (frame.isdecimal() and file):
+            raise UserError(f"--correct {text}", expected="FRAME=FILE, such as 17=mask.png")
+        corrections[int(frame)] = Path(file)
+    return corrections
 
 
 def evaluate(
@@ -142,6 +157,8 @@ def evaluate(
     neighbours: int | None = None,
     radius: float | None = None,
     temperature: float | None = None,
+    adapt: AdaptOption = False,
+    adaptation: AdaptationOption = (),
     out: Path | None = None,
     json: JsonOption = None,
 ) -> None:
@@ -166,6 +183,7 @@ def evaluate(
         "radius": radius,
         "temperature": temperature,
     }
+    adapting = _adaptation(adapt, adaptation)
     kept = "nothing was kept, since --out was not given"
     with keeping(kept if out is None else f"the sequences scored so far are in {out}"):
         from scalable_binding.crw import evaluate as evaluation
@@ -175,6 +193,7 @@ def evaluate(
             root,
             weights=weights,
             changes={name: value for name, value in changes.items() if value is not None},
+            adaptation=adapting,
             out=out,
         )
     for name, value in scores["overall"].items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +14,15 @@ from rich.progress import track
 from torch import Tensor
 
 from scalable_binding import plots
-from scalable_binding.cli.crw import Adaptation, Propagation
 from scalable_binding.crw import inference, model
+from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.data import keypoints, masks, videos
+from scalable_binding.errors import UserError
 from scalable_binding.plots import keypoints as drawn_points
 
-Draw = Callable[[int, UInt8[Tensor, "3 h w"]], UInt8[Tensor, "3 h w"]]
+Frame = UInt8[Tensor, "3 h w"]
+Draw = Callable[[int, Frame], Frame]
+Prompt = UInt8[Tensor, "h w"] | list[keypoints.Keypoint]
 
 _POINTS = "keypoints.csv"
 _KEYPOINT_FORMATS = (".csv", ".json")
@@ -32,38 +35,27 @@ def label_video(
     out: Path,
     *,
     weights: str,
-    propagation: Propagation,
-    adaptation: Adaptation,
+    config: PropagationConfig,
+    adaptation: AdaptationConfig | None,
+    corrections: Mapping[int, Path],
     backward: bool,
 ) -> None:
     """Write the labels of every frame to the folder ``out``, each mask as soon as it is known.
+
+    ``corrections`` are label files of other frames, by their number in the video.
 
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
     """
     encoder = model.load(weights)
-    of_points = labels.suffix.lower() in _KEYPOINT_FORMATS
-    prompt = keypoints.read(labels) if of_points else masks.read(labels)
     count = count_frames(video)
+    prompts = read_prompts(labels, corrections, count, backward=backward)
+    of_points = isinstance(prompts[0], list)
     for stale in (*out.glob(f"{'[0-9]' * 5}.png"), out / _POINTS):
         stale.unlink(missing_ok=True)
+    frames = reversed_frames(video, count) if backward else videos.stream(video)
     predictions = inference.propagate(
-        reversed_frames(video, count) if backward else videos.stream(video),
-        prompt,
-        encoder,
-        inference.PropagationConfig(
-            context=propagation.context,
-            neighbours=propagation.neighbours,
-            radius=propagation.radius,
-            temperature=propagation.temperature,
-        ),
-        adaptation=inference.AdaptationConfig(
-            steps=adaptation.adapt_steps,
-            window=adaptation.adapt_window,
-            interval=adaptation.adapt_interval,
-        )
-        if adaptation.adapt
-        else None,
+        frames, prompts.pop(0), encoder, config, adaptation=adaptation, corrections=prompts
     )
     points: list[keypoints.Keypoint] = []
     try:
@@ -77,6 +69,36 @@ def label_video(
     finally:
         if of_points:
             keypoints.write(out / _POINTS, sorted(points, key=lambda point: point.frame))
+
+
+def read_prompts(
+    labels: Path, corrections: Mapping[int, Path], count: int, *, backward: bool
+) -> dict[int, Prompt]:
+    """Labels by the order in which propagation meets their frames; 0 is where it starts.
+
+    A table of keypoints may hold corrections itself: points of frames other than the start.
+
+    Raises:
+        UserError: a file cannot be read, or labels are for a frame that the video does not have.
+    """
+    start = count - 1 if backward else 0
+    by_frame: dict[int, Prompt] = {}
+    for frame, path in {start: labels, **corrections}.items():
+        if path.suffix.lower() not in _KEYPOINT_FORMATS:
+            by_frame[frame] = masks.read(path)
+            continue
+        for point in keypoints.read(path):
+            here = by_frame.setdefault(point.frame if path == labels else frame, [])
+            if isinstance(here, list):
+                here.append(point)
+    wrong = [frame for frame in by_frame if not 0 <= frame < count]
+    if wrong:
+        raise UserError(
+            f"labels of frame {wrong[0]}", expected=f"a frame from 0 to {count - 1} of the video"
+        )
+    if start not in by_frame:
+        raise UserError(f"labels {labels}", expected=f"labels of frame {start}", got="none")
+    return {abs(start - frame): prompt for frame, prompt in by_frame.items()}
 
 
 def draw_overlay(video: Path, labelled: Path, overlay: Path) -> None:
@@ -100,7 +122,7 @@ def _with_points(points: Iterable[keypoints.Keypoint]) -> Draw:
     for point in points:
         by_frame[point.frame].append(point)
 
-    def draw(number: int, frame: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 h w"]:
+    def draw(number: int, frame: Frame) -> Frame:
         here = by_frame[number]
         return drawn_points.draw(
             frame,
@@ -117,7 +139,7 @@ def count_frames(video: Path) -> int:
     return sum(1 for _ in videos.stream(video))
 
 
-def reversed_frames(video: Path, count: int) -> Iterator[UInt8[Tensor, "3 h w"]]:
+def reversed_frames(video: Path, count: int) -> Iterator[Frame]:
     """The frames of a video from the last to the first, a few of them in memory at a time."""
     for stop in range(count, 0, -_CHUNK):
         yield from reversed(list(videos.stream(video, start=max(0, stop - _CHUNK), stop=stop)))

@@ -63,15 +63,19 @@ def configure(
     chosen = known[preset]()
     if file is not None:
         chosen = config.override(chosen, config.read(file))
-    return config.override(chosen, _pairs(settings))
+    return config.override(chosen, pairs(settings))
 
 
-def _pairs(settings: Iterable[str]) -> dict[str, str]:
-    """Names and values of ``NAME=VALUE`` texts; of one name given twice the last counts."""
-    pairs = {}
+def pairs(settings: Iterable[str]) -> dict[str, str]:
+    """Names and values of ``NAME=VALUE`` texts; of one name given twice the last counts.
+
+    Raises:
+        UserError: a text without an equals sign.
+    """
+    values = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
-            raise UserError(f"--set {setting}", expected="NAME=VALUE", got=repr(setting))
-        pairs[name.strip()] = value
-    return pairs
+            raise UserError("setting", expected="NAME=VALUE", got=repr(setting))
+        values[name.strip()] = value
+    return values
