@@ -22,9 +22,9 @@ def parts(tmp_path_factory):
 
 
 def test_files_nested_folders_and_shards_are_found_in_order(tmp_path, parts):
-    for sequence in ("dog", "cat"):
-        (tmp_path / "JPEGImages" / "480p").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "JPEGImages" / "480p" / sequence).symlink_to(parts / "frames")
+    (tmp_path / "JPEGImages" / "480p").mkdir(parents=True)
+    (tmp_path / "JPEGImages" / "480p" / "dog").symlink_to(parts / "frames")
+    (tmp_path / "JPEGImages" / "480p" / "round").symlink_to(tmp_path / "JPEGImages")
     for name in ("b.mp4", "a.MP4", ".hidden.mp4", "notes.txt"):
         (tmp_path / name).write_bytes((parts / "video.mp4").read_bytes())
     with tarfile.open(tmp_path / "z.tar", "w") as tar:
@@ -35,6 +35,9 @@ def test_files_nested_folders_and_shards_are_found_in_order(tmp_path, parts):
     files = [video.name for video in found if not isinstance(video, FrameFolder | Member)]
     assert files == ["a.MP4", "b.mp4"]
     assert [video.name for video in found if isinstance(video, Member)] == ["inside.mp4"]
+    assert [video.name for video in found if isinstance(video, FrameFolder)] == [
+        str(tmp_path / "JPEGImages" / "480p" / "dog")
+    ]
 
 
 def test_folders_of_frames_are_found_at_any_depth(tmp_path, parts):
@@ -63,6 +66,17 @@ def test_shards_hold_videos_frames_of_a_sample_and_frames_of_a_folder(tmp_path, 
     assert video.name == "0001.mp4"
     assert [member.name for member in sample.frames] == [f"sample.{n}.png" for n in (0, 9, 10)]
     assert [member.name for member in folder.frames] == ["walk/dog/000.png", "walk/dog/001.png"]
+
+
+def test_shards_that_webdataset_writes_are_read(tmp_path, parts):
+    webdataset = pytest.importorskip("webdataset")
+    with webdataset.TarWriter(str(tmp_path / "shard-000000.tar")) as sink:
+        for number in range(3):
+            content = (parts / "video.mp4").read_bytes()
+            sink.write({"__key__": f"{number:06d}", "mp4": content, "json": {"number": number}})
+    found = sources.find_videos(tmp_path)
+    assert [video.name for video in found] == [f"{number:06d}.mp4" for number in range(3)]
+    assert all(videos.probe(video).num_frames == 5 for video in found)
 
 
 def test_a_broken_shard_among_others_is_left_out_with_a_warning(tmp_path, parts):

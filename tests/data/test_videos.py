@@ -162,12 +162,26 @@ def test_frames_of_a_folder_come_in_natural_order(tmp_path):
     assert numbers_of(videos.stream(tmp_path)) == [1, 2, 10]
 
 
+def test_a_folder_of_jpegs(tmp_path):
+    videos.write(tmp_path / "small", numbered_frames(12), fps=10.0, still=".jpg")
+    assert sorted(path.name for path in (tmp_path / "small").iterdir())[11] == "00011.jpg"
+    assert numbers_of(videos.stream(tmp_path / "small")) == list(range(12))
+    with pytest.raises(UserError, match="expected a name"):
+        videos.write(tmp_path / "odd", numbered_frames(2), fps=10.0, still=".txt")
+
+
 def test_any_iterator_of_pictures_is_a_video():
     array = np.full((4, 6, 3), 7, dtype=np.uint8)
     pictures = [array, array[..., 0], Image.fromarray(array), torch.full((3, 4, 6), 7).byte()]
     frames = list(videos.convert(iter(pictures)))
     assert len(frames) == 4
     assert all(frame.shape == (3, 4, 6) and bool((frame == 7).all()) for frame in frames)
+
+
+def test_an_empty_folder_may_be_filled(tmp_path):
+    (tmp_path / "frames").mkdir()
+    videos.write(tmp_path / "frames", numbered_frames(2), fps=10.0)
+    assert numbers_of(videos.stream(tmp_path / "frames")) == [0, 1]
 
 
 def test_an_iterator_is_read_no_further_than_asked():

@@ -117,17 +117,31 @@ def read(source: str | Path | Member, *, size: int | None = None) -> UInt8[Tenso
 
 
 def write(path: str | Path, image: UInt8[Tensor, "3 h w"]) -> None:
-    """Writes a PNG or JPEG, as the suffix says, whole or not at all.
+    """Writes a PNG, JPEG, ... as the suffix says, whole or not at all.
 
     Raises:
         UserError: the suffix is no image's, or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"image {path}", expected="a name like frame.png or frame.jpg")
-    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
+    check_suffix(path, path.suffix)
     with files.replacing(path) as temporary:
-        picture.save(temporary, format=Image.registered_extensions()[path.suffix.lower()])
+        save(temporary, image, path.suffix)
+
+
+def check_suffix(path: Path, suffix: str) -> None:
+    """Nothing, when the suffix is that of an image.
+
+    Raises:
+        UserError: it is not.
+    """
+    if suffix.lower() not in SUFFIXES:
+        raise UserError(f"image {path}", expected="a name like frame.png or frame.jpg")
+
+
+def save(path: Path, image: UInt8[Tensor, "3 h w"], suffix: str) -> None:
+    """Writes an image of the suffix's kind straight to a path; JPEG at quality 95."""
+    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
+    picture.save(path, format=Image.registered_extensions()[suffix.lower()], quality=95)
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +70,18 @@ def _in_shard_if_sound(archive: Path) -> list[Video]:
         return []
 
 
-def _walk(root: Path) -> Iterable[tuple[Path, list[str]]]:
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Folders and the files in them; links are followed, but no folder is entered twice."""
     if root.is_file():
         yield root.parent, [root.name]
         return
-    for folder, subfolders, names in os.walk(root):
+    entered: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in entered:
+            subfolders.clear()
+            continue
+        entered.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         yield Path(folder), sorted(name for name in names if not name.startswith("."))
 
