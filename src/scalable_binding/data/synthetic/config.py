@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from scalable_binding.errors import UserError
@@ -52,7 +52,7 @@ class WorldConfig:
     width: int = 256
     num_frames: int = 4
     num_objects: tuple[int, int] = (3, 4)
-    num_scenery: tuple[int, int] = (0, 3)
+    num_scenery: tuple[int, int] = (0, 5)
     object_size: Range = (0.08, 0.22)
     limb_rate: float = 0.65
     speed: Range = (0.004, 0.06)
@@ -76,10 +76,6 @@ class WorldConfig:
     images: str | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):
-                object.__setattr__(self, field.name, tuple(value))
         for name in ("height", "width", "num_frames", "blur_samples"):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         for name in ("num_objects", "num_scenery", "object_size", "speed"):
@@ -133,5 +129,5 @@ def evaluation(*, height: int = 256, width: int = 448, num_frames: int = 40) -> 
 def noiseless(*, size: int = 256, num_frames: int = 4) -> WorldConfig:
     """Scenes in which a surface point keeps its colour: to test and to train optical flow on."""
     return WorldConfig(
-        height=size, width=size, num_frames=num_frames, light=0, shadow=0, noise=0, motion_blur=0
+        height=size, width=size, num_frames=num_frames, light=0.0, shadow=0.0, noise=0.0
     )

@@ -41,7 +41,7 @@ def apply(matrix: Float64[Tensor, "3 3"], points: Points) -> Points:
 
 
 def apply_each(
-    matrices: Float64[Tensor, "*s 3 3"], points: Float64[Tensor, "*s n 2"]
+    matrices: Float64[Tensor, "*#s 3 3"], points: Float64[Tensor, "*#s n 2"]
 ) -> Float64[Tensor, "*s n 2"]:
     """Each set of points under its own affine map."""
     return points @ matrices[..., :2, :2].mT + matrices[..., None, :2, 2]

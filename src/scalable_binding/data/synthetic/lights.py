@@ -52,7 +52,7 @@ class Light:
 def draw(rng: np.random.Generator, config: WorldConfig) -> Light:
     """Random light of at most the configured strength."""
     strength = config.light * rng.uniform(0, 1)
-    colour = draw_swing(rng, amplitude=strength * np.array([0.5, 0.4, 0.5]), rate=0.3, shape=(3,))
+    colour = draw_swing(rng, amplitude=0.2 * strength, rate=0.3, shape=(3,))
     place = draw_swing(rng, amplitude=strength, rate=0.25, shape=(_GRID, _GRID))
     direction = rng.uniform(0, 2 * np.pi)
     length = rng.uniform(0.1, 0.35)

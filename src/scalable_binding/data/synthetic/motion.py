@@ -117,7 +117,7 @@ def wander(rng: np.random.Generator, config: WorldConfig, num_objects: int) -> C
         scale = size * torch.exp(growth(times))
         ratio = torch.exp(squeeze(times))
         return Poses(
-            centre=_fold(path, _tensor(1.1 * half)) + roam(times),
+            centre=_fold(path, _tensor(0.9 * half)) + roam(times),
             angle=angle + turn(times) + spin * times[:, None],
             scale=torch.stack((scale * ratio, scale / ratio), dim=-1),
             depth=depth.expand(len(times), -1),

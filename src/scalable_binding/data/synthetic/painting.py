@@ -33,7 +33,7 @@ def frames(
     return draw_frames(build(config, seed, script), seed)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def draw_frames(world: World, seed: int) -> UInt8[Tensor, "t 3 h w"]:
     """The frames of a world; ``seed`` draws the sensor's noise only."""
     config = world.config
@@ -50,7 +50,7 @@ def draw_frames(world: World, seed: int) -> UInt8[Tensor, "t 3 h w"]:
         canvas = paint(world, placements, frame * instants)
         for instant in range(1, instants):
             canvas += paint(world, placements, frame * instants + instant)
-        canvas = world.light.shine(canvas.mul_(255 / instants), frame)
+        canvas = world.light.shine(canvas.mul_(255 / instants), float(frame))
         if world.light.noise > 0:
             noise = torch.randn(canvas.shape, generator=generator)
             canvas.add_(noise, alpha=255 * world.light.noise)

@@ -22,7 +22,7 @@ def draw(rng: np.random.Generator) -> Float32[Tensor, "3 s s"]:
     kind = kinds[int(rng.integers(len(kinds)))]
     field = kind(rng)
     fine = fractal(rng) - 0.5
-    field = np.clip(field + rng.uniform(0.05, 0.35) * fine, 0, 1)
+    field = np.clip(_soften(field) + rng.uniform(0.05, 0.35) * fine, 0, 1)
     colours = _palette(rng)
     position = field * (len(colours) - 1)
     rgb = np.stack([np.interp(position, np.arange(len(colours)), c) for c in colours.T])
@@ -44,18 +44,18 @@ def fractal(rng: np.random.Generator, slope: float | None = None) -> Field:
 
 def marble(rng: np.random.Generator) -> Field:
     """Stripes bent by strong noise."""
-    return 0.5 + 0.5 * np.sin(_ramp(rng, 4, 20) + rng.uniform(4, 14) * fractal(rng, 1.5))
+    return 0.5 + 0.5 * np.sin(_ramp(rng, 4.0, 20.0) + rng.uniform(4, 14) * fractal(rng, 1.5))
 
 
 def stripes(rng: np.random.Generator) -> Field:
     """Sharp or soft stripes, slightly bent."""
-    wave = np.sin(_ramp(rng, 8, 40) + rng.uniform(0, 3) * fractal(rng, 1.8))
+    wave = np.sin(_ramp(rng, 8.0, 40.0) + rng.uniform(0, 3) * fractal(rng, 1.8))
     return 0.5 + 0.5 * np.tanh(rng.uniform(0.7, 8) * wave)
 
 
 def checks(rng: np.random.Generator) -> Field:
     """Two families of stripes across each other: checks, weaves, tartans."""
-    a, b = (np.tanh(rng.uniform(1, 8) * np.sin(_ramp(rng, 8, 30))) for _ in range(2))
+    a, b = (np.tanh(rng.uniform(1, 8) * np.sin(_ramp(rng, 8.0, 30.0))) for _ in range(2))
     mixed = a * b if rng.random() < 0.5 else 0.6 * a + 0.4 * b
     return 0.5 + 0.5 * mixed
 
@@ -122,6 +122,13 @@ def _palette(rng: np.random.Generator) -> Float[np.ndarray, "colours 3"]:
     hue = rng.normal(scale=vivid, size=3) + rng.normal(scale=0.7 * vivid, size=(count, 3))
     colours = np.clip(brightness + hue - hue.mean(axis=1, keepdims=True), 0, 1)
     return colours[np.argsort(colours.sum(1))] if rng.random() < 0.6 else colours
+
+
+def _soften(field: Field) -> Field:
+    """The field without stairs along sharp borders."""
+    for axis in (0, 1):
+        field = (np.roll(field, 1, axis) + 2 * field + np.roll(field, -1, axis)) / 4
+    return field
 
 
 def _unit(field: Field) -> Field:

@@ -65,7 +65,7 @@ def render(config: WorldConfig, seed: int, *, script: Script = motion.wander) ->
     return describe(build(config, seed, script), seed)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def describe(world: World, seed: int) -> Scene:
     """The frames of a world and their truth; ``seed`` draws the sensor's noise only."""
     times = torch.arange(world.config.num_frames, dtype=torch.float64)

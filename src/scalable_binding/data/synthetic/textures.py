@@ -29,7 +29,7 @@ from scalable_binding.data.synthetic.geometry import Points
 from scalable_binding.data.synthetic.shapes import sample
 from scalable_binding.errors import UserError
 
-Pyramid = list[Float32[Tensor, "3 s1 s2"]]
+Pyramid = list[Float32[Tensor, "3 _ _"]]
 """An image, then halves of it as long as a side has 32 pixels."""
 
 Item = TypeVar("Item")
@@ -138,9 +138,9 @@ def _recolour(
     grey = np.full((3, 3), 1 / 3)
     saturation = rng.uniform(0.5, 1.4)
     mix = saturation * np.eye(3) + (1 - saturation) * grey
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         mix = mix[rng.permutation(3)]
-    gain = rng.uniform(0.75, 1.2) * np.exp(rng.normal(scale=0.15, size=3))
+    gain = rng.uniform(0.75, 1.2) * np.exp(rng.normal(scale=0.1, size=3))
     mix = gain[:, None] * mix
     lift = rng.uniform(-0.08, 0.12, size=3)
     flat = torch.from_numpy(mix).float() @ picture.reshape(3, -1)
@@ -195,10 +195,17 @@ def _photographs(images: str | None) -> Iterator[Path]:
 
 
 def read(path: Path) -> Float32[Tensor, "3 s1 s2"]:
-    """An image as RGB in [0, 1], made smaller if it is very large."""
-    with Image.open(path) as file:
-        file.draft("RGB", (2 * _LARGEST, 2 * _LARGEST))
-        image = file.convert("RGB")
+    """An image as RGB in [0, 1], made smaller if it is very large.
+
+    Raises:
+        UserError: the file is no image, or damaged.
+    """
+    try:
+        with Image.open(path) as file:
+            file.draft("RGB", (2 * _LARGEST, 2 * _LARGEST))
+            image = file.convert("RGB")
+    except OSError as error:
+        raise UserError(f"texture {path}", expected="an image", got=str(error)) from error
     image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255).contiguous()
 

@@ -21,6 +21,7 @@ from scalable_binding.data.synthetic.geometry import (
 )
 from scalable_binding.data.synthetic.lights import Light
 from scalable_binding.data.synthetic.motion import CameraPath, Choreography, Poses, Script
+from scalable_binding.errors import UserError
 
 _BEHIND, _BEFORE = -2.0, 1e6  # depths of scenery, which objects lie between
 
@@ -89,13 +90,19 @@ class Placement:
 
 
 def build(config: WorldConfig, seed: int, script: Script = motion.wander) -> World:
-    """The world of a seed; ``script`` draws how its objects move."""
+    """The world of a seed; ``script`` draws how its objects move.
+
+    Raises:
+        UserError: the seed is negative.
+    """
+    if seed < 0:
+        raise UserError("seed of a synthetic world", expected="at least 0", got=str(seed))
     rng = np.random.default_rng([seed, 0x5C3E])
     num_objects = int(rng.integers(config.num_objects[0], config.num_objects[1] + 1))
     num_scenery = int(rng.integers(config.num_scenery[0], config.num_scenery[1] + 1))
     choreography = script(rng, config, num_objects)
     camera = motion.draw_camera(rng, config, choreography)
-    unit = config.shorter
+    unit = float(config.shorter)
     start = choreography(torch.zeros(1, dtype=torch.float64)).scale[0].prod(dim=-1).sqrt() * unit
     scenery = _draw_scenery_poses(rng, config, num_scenery)
     objects = [bodies.draw_object(rng, config, scale) for scale in start.tolist()]
@@ -174,7 +181,7 @@ def _draw_scenery_poses(rng: np.random.Generator, config: WorldConfig, count: in
     """Places for scenery, most of it behind the objects."""
     half = np.asarray(config.half_extent)
     before = rng.random(count) < 0.3
-    size = rng.uniform(0.1, 0.3, size=count) * np.where(before, 0.7, 1.0)
+    size = motion.log_uniform(rng, (0.08, 0.5), count) * np.where(before, 0.5, 1.0)
     depth = np.where(before, _BEFORE, _BEHIND) + np.arange(count) / max(count, 1)
     return Poses(
         centre=torch.from_numpy(rng.uniform(-1.1, 1.1, size=(1, count, 2)) * half),
