@@ -21,10 +21,12 @@ def numbered(tmp_path_factory):
     return path
 
 
-def encode(path, frames, stamps, *, unit=Fraction(1, 1000), rotation=0, codec="libx264"):
+def encode(
+    path, frames, stamps, *, unit=Fraction(1, 1000), rotation=0, codec="libx264", options=None
+):
     """A video file whose frames are shown at the given stamps."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=30)
+        stream = container.add_stream(codec, rate=round(min(30, 1 / unit)), options=options or {})
         stream.codec_context.time_base = unit
         stream.height, stream.width = frames[0].shape[1:]
         stream.pix_fmt = "yuv420p"
@@ -93,15 +95,34 @@ def test_a_video_that_begins_late_begins_at_zero(tmp_path):
     assert numbers_of(videos.stream(tmp_path / "late.mkv", start=20, stop=22)) == [20, 21]
 
 
+OPEN_GROUPS = {"x264-params": "open-gop=1:keyint=12:bframes=3:scenecut=0"}
+INTRA_REFRESH = {"x264-params": "intra-refresh=1:keyint=20"}  # its key frames are none to seek to
+
+
 @pytest.mark.parametrize(
-    ("name", "codec"), [("a.avi", "mpeg4"), ("a.ts", "libx264"), ("a.mov", "libx264")]
+    ("name", "codec", "options"),
+    [
+        ("a.avi", "mpeg4", {"g": "12", "bf": "2"}),
+        ("a.ts", "libx264", OPEN_GROUPS),
+        ("a.mp4", "libx264", INTRA_REFRESH),
+        ("a.mov", "mpeg4", {}),
+        ("a.mpg", "mpeg2video", {"g": "12", "bf": "2"}),
+        ("a.webm", "libvpx-vp9", {"g": "12"}),
+        ("a.h264", "libx264", {"g": "12"}),
+    ],
 )
-def test_other_containers_read_and_seek(tmp_path, name, codec):
-    encode(tmp_path / name, numbered_frames(40), range(40), unit=Fraction(1, 25), codec=codec)
-    assert numbers_of(videos.stream(tmp_path / name)) == list(range(40))
-    assert numbers_of(videos.stream(tmp_path / name, start=30, stop=33)) == [30, 31, 32]
-    picked = containers.pick(tmp_path / name, [3, 17, 18, 39])
-    assert [number_of(containers.pixels(frame)) for frame in picked] == [3, 17, 18, 39]
+def test_every_container_seeks_exactly(tmp_path, name, codec, options):
+    path = tmp_path / name
+    stamps = range(60)
+    encode(path, numbered_frames(60), stamps, unit=Fraction(1, 25), codec=codec, options=options)
+    everything = list(videos.stream(path))
+    assert numbers_of(everything) == list(range(60))
+    for start in (1, 12, 30, 47, 58):
+        frame = next(videos.stream(path, start=start))
+        torch.testing.assert_close(frame, everything[start], rtol=0, atol=0)
+    numbers = [3, 17, 18, 45, 59]
+    for number, frame in zip(numbers, containers.pick(path, numbers), strict=True):
+        torch.testing.assert_close(containers.pixels(frame), everything[number], rtol=0, atol=0)
 
 
 def test_picking_frames_across_key_frames(numbered):

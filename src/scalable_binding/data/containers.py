@@ -35,6 +35,7 @@ SUFFIXES = frozenset(
     | {".ogv", ".3gp", ".gif"}
 )
 _FALLBACK_RATE = Fraction(25)
+_SKIPPING_DECODERS = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
 _SEEK_MARGINS = (0, 1, 10)  # seconds; some containers seek only roughly
 
 
@@ -173,19 +174,23 @@ def decode(source: Path | Member, first: int = 0, *, num_threads: int = 1) -> It
     Raises:
         UserError: the file is missing or no video, or not one frame can be decoded.
     """
-    number, reason, last = first, "", None
-    with opened(source, num_threads) as (container, stream):
-        try:
-            for last in _decode_from(source, container, stream, first):
-                if last.is_corrupt:
-                    reason = "a damaged picture"
-                    break
-                yield last
-                number += 1
-            else:
-                reason = _missing_end(container, stream, number, last)
-        except av.FFmpegError as error:
-            reason = _reason(error)
+    number, reason = first, ""
+    for is_sought in (True, False) if first else (False,):
+        with opened(source, num_threads) as (container, stream):
+            last = None
+            try:
+                reason = "a damaged picture"
+                for last in _decode_from(source, container, stream, first, is_sought):
+                    if last.is_corrupt:
+                        break
+                    yield last
+                    number += 1
+                else:
+                    reason = _missing_end(container, stream, number, last)
+            except av.FFmpegError as error:
+                reason = _reason(error)
+        if number > first:
+            break
     if number == 0:
         raise UserError(f"{source}: no frame could be decoded", got=reason or None)
     if reason:
@@ -208,7 +213,7 @@ def _missing_end(
 
 
 def _decode_from(
-    source: Path | Member, container: InputContainer, stream: VideoStream, first: int
+    source: Path | Member, container: InputContainer, stream: VideoStream, first: int, seek: bool
 ) -> Iterator[VideoFrame]:
     if first == 0:
         yield from container.decode(stream)
@@ -220,8 +225,13 @@ def _decode_from(
         yield from islice(container.decode(stream), first, None)
         return
     tick = int(times.ticks[first])
-    packets = _packets_from(source, container, stream, times, first)
-    yield from _decode_wanted(packets, lambda stamp: stamp >= tick)
+    packets = _packets_from(container, stream, times, first) if seek else container.demux(stream)
+    frames = _decode_wanted(packets, lambda stamp: stamp >= tick)
+    for frame in frames:
+        if frame.pts == tick:
+            yield frame
+            yield from frames
+        return
 
 
 def pick(
@@ -236,60 +246,66 @@ def pick(
         UserError: the file is missing or no video, or one of the frames cannot be decoded.
     """
     times = timeline(source)
-    found = 0
-    with opened(source, num_threads) as (container, stream):
-        try:
-            for frame in _pick(source, container, stream, times, numbers):
-                if frame.is_corrupt:
-                    break
-                yield frame
-                found += 1
-        except av.FFmpegError:
-            pass  # told below, with the frame's number
-    if found < len(numbers):
-        raise UserError(f"{source}: frame {numbers[found]} cannot be decoded; the file is damaged")
+    missing = list(numbers)
+    for is_sought in (True, False):
+        with opened(source, num_threads) as (container, stream):
+            try:
+                for frame in _pick(container, stream, times, missing.copy(), is_sought):
+                    if frame.is_corrupt:
+                        break
+                    yield frame
+                    missing.pop(0)
+            except av.FFmpegError:
+                pass  # decoding from the start is still to try; if it fails too, that is told below
+        if not missing:
+            return
+    raise UserError(f"{source}: frame {missing[0]} cannot be decoded; the file is damaged")
 
 
 def _pick(
-    source: Path | Member,
     container: InputContainer,
     stream: VideoStream,
     times: Timeline,
     numbers: Sequence[int],
+    seek: bool,
 ) -> Iterator[VideoFrame]:
     if not times.seekable:
         chosen = set(numbers)
         everything = islice(container.decode(stream), max(numbers) + 1)
         yield from (frame for number, frame in enumerate(everything) if number in chosen)
         return
-    groups = np.searchsorted(times.keys, numbers, side="right")
+    groups = np.searchsorted(times.keys, numbers, side="right") * seek
     for group in np.unique(groups):
-        run = np.asarray(numbers)[groups == group]
-        wanted = {int(tick) for tick in times.ticks[run]}
-        packets = _packets_from(source, container, stream, times, int(run[0]))
-        yield from islice(_decode_wanted(packets, wanted.__contains__), len(wanted))
+        ticks = times.ticks[np.asarray(numbers)[groups == group]].tolist()
+        first = numbers[int(np.argmax(groups == group))]
+        packets = (
+            _packets_from(container, stream, times, first) if seek else container.demux(stream)
+        )
+        frames = _decode_wanted(packets, set(ticks).__contains__)
+        for tick, frame in zip(ticks, frames, strict=False):
+            if frame.pts != tick:
+                return
+            yield frame
 
 
 def _decode_wanted(
     packets: Iterable[Packet], is_wanted: Callable[[int], bool]
 ) -> Iterator[VideoFrame]:
-    """The frames whose time stamps are wanted; to the others only what they need is decoded."""
+    """The frames whose time stamps are wanted; of the others only what these need is decoded."""
     for packet in packets:
-        wanted = packet.pts is None or is_wanted(packet.pts)
-        packet.stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
+        decoder = packet.stream.codec_context
+        if decoder.name in _SKIPPING_DECODERS:
+            wanted = packet.pts is None or is_wanted(packet.pts)
+            decoder.skip_frame = "DEFAULT" if wanted else "NONREF"
         for frame in packet.decode():
             if frame.pts is not None and is_wanted(frame.pts):
                 yield frame
 
 
 def _packets_from(
-    source: Path | Member,
-    container: InputContainer,
-    stream: VideoStream,
-    times: Timeline,
-    first: int,
+    container: InputContainer, stream: VideoStream, times: Timeline, first: int
 ) -> Iterator[Packet]:
-    """Packets from a key frame at or before frame ``first``; from the start where seeking fails."""
+    """Packets from a key frame at or before frame ``first``; none where seeking fails."""
     keys = times.keys[times.keys <= first]
     tick = int(times.ticks[keys[-1] if len(keys) else 0])
     for margin in _SEEK_MARGINS:
@@ -299,8 +315,6 @@ def _packets_from(
             yield packet
             yield from packets
             return
-    with opened(source, stream.codec_context.thread_count) as (afresh, its_stream):
-        yield from afresh.demux(its_stream)
 
 
 def _seek(container: InputContainer, stream: VideoStream, tick: int) -> Iterator[Packet]:
