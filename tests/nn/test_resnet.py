@@ -1,0 +1,66 @@
+"""The residual network: torchvision's names, Table 3.4's sizes, and the equation of a block."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from reference.resnet import torchvision_resnet18
+from scalable_binding.nn.resnet import BasicBlock, ResNet
+
+
+def test_names_and_shapes_are_torchvisions() -> None:
+    expected = torchvision_resnet18()
+    found = {name: tuple(tensor.shape) for name, tensor in ResNet().state_dict().items()}
+    assert found == {name: shape for name, shape in expected.items() if not name.startswith("fc.")}
+    assert list(found) == [name for name in expected if not name.startswith("fc.")]
+
+
+def test_parameters_are_as_many_as_in_the_thesis() -> None:
+    count = sum(parameter.numel() for parameter in ResNet().parameters())
+    assert count == 11_176_512
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+@pytest.mark.parametrize("size", [(256, 256), (64, 64), (33, 57), (37, 40), (41, 31)])
+def test_every_stage_has_the_size_of_table_3_4(size: tuple[int, int], padding: str) -> None:
+    """conv1 and the pool halve, res2 halves again, rounded up; res3 and res4 keep the size."""
+    network = ResNet((4, 8, 16, 32), padding_mode=padding).eval()
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    strides_and_widths = {1: (4, 4), 2: (8, 8), 3: (8, 16), 4: (8, 32)}
+    for stage, (stride, width) in strides_and_widths.items():
+        expected = (1, width, *(math.ceil(side / stride) for side in size))
+        assert network(image, stages=stage).shape == expected
+    assert torch.equal(network(image), network(image, stages=4))
+
+
+def test_a_block_is_its_equation() -> None:
+    block = BasicBlock(4, 6, stride=2, padding_mode="zeros").eval()
+    x = torch.randn(2, 4, 9, 7, generator=torch.Generator().manual_seed(0))
+    straight = block.bn2(block.conv2(block.bn1(block.conv1(x)).relu()))
+    assert block.downsample is not None
+    assert torch.equal(block(x), (straight + block.downsample(x)).relu())
+
+
+def test_a_block_that_keeps_its_size_has_no_weights_in_its_shortcut() -> None:
+    assert BasicBlock(4, 4, stride=1, padding_mode="zeros").downsample is None
+    assert BasicBlock(4, 8, stride=1, padding_mode="zeros").downsample is not None
+
+
+def test_reflection_pads_every_convolution_but_the_shortcuts() -> None:
+    padded = [
+        module
+        for module in ResNet((4, 8), (1, 2), padding_mode="reflect").modules()
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size != (1, 1)
+    ]
+    assert len(padded) == 1 + 2 * 2 * 2
+    assert all(module.padding_mode == "reflect" for module in padded)
+
+
+def test_fewer_blocks_and_stages_make_a_smaller_network() -> None:
+    network = ResNet((4, 8, 8), (1, 2, 1), blocks=1)
+    assert network.width == 8 and network.num_stages == 3
+    assert "layer3.0.conv2.weight" in network.state_dict()
+    assert not any(name.startswith(("layer4", "layer1.1")) for name in network.state_dict())
