@@ -58,7 +58,7 @@ def test_grey_holds_ids(tmp_path):
     assert torch.equal(masks.read(save(tmp_path / "grey.png", IDS)), IDS)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "1", "RGBA"])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "1", "RGBA"])
 def test_white_on_black_is_one_object(tmp_path, mode):
     path = save(tmp_path / "white.png", [[0, 255], [255, 255]], mode)
     assert masks.read(path).tolist() == [[0, 1], [1, 1]]

@@ -239,6 +239,39 @@ def test_a_cut_video_gives_its_frames_and_a_warning(tmp_path, suffix, share):
     assert 90 * share - 25 < len(numbers) < 90
 
 
+def test_a_video_damaged_in_the_middle_gives_its_frames_up_to_there(tmp_path):
+    path = tmp_path / "damaged.mp4"
+    videos.write(path, numbered_frames(90), fps=30.0, key_every=10)
+    content = bytearray(path.read_bytes())
+    middle = len(content) * 6 // 10
+    content[middle : middle + 1500] = b"\xff" * 1500
+    path.write_bytes(content)
+    with pytest.warns(videos.DamagedVideoWarning, match="ends early"):
+        numbers = numbers_of(videos.stream(path))
+    assert numbers == list(range(len(numbers)))
+    assert 30 < len(numbers) < 80
+    with pytest.raises(UserError, match=r"frame \d+ cannot be decoded"):
+        list(containers.pick(path, range(90)))
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), "fltp", "mono")
+        samples.sample_rate = 16000
+        container.mux(stream.encode(samples))
+        container.mux(stream.encode())
+    with pytest.raises(UserError, match="no video in this file"):
+        videos.read(tmp_path / "sound.mp4")
+
+
+def test_a_folder_is_probed_without_decoding(tmp_path):
+    videos.write(tmp_path / "frames", numbered_frames(12), fps=10.0)
+    info = videos.probe(tmp_path / "frames")
+    assert (info.num_frames, info.fps, info.height, info.width) == (12, 24.0, 48, 96)
+    assert info.duration == 0.5
+
+
 def test_a_whole_video_gives_no_warning(numbered, recwarn):
     videos.read(numbered)
     videos.read(numbered, start=50)
@@ -258,7 +291,7 @@ def test_a_missing_video_and_an_empty_folder(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         videos.read(tmp_path / "missing.mp4")
     with pytest.raises(UserError, match="no such file"):
-        videos.read(tmp_path / "missing.mp4", start=3)
+        videos.stream(tmp_path / "missing.mp4")  # at once, not at the first frame
     with pytest.raises(UserError, match="no frames in this folder"):
         videos.probe(tmp_path)
 

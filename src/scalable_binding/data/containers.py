@@ -72,7 +72,7 @@ class Timeline:
 
     @property
     def slack(self) -> Fraction:
-        """See ``slack``."""
+        """Seconds by which rounded stamps can put two frames too near or too far."""
         return slack(self.unit, self.period)
 
 

@@ -116,6 +116,8 @@ def stream(
         raise UserError("frame range", expected="0 <= start <= stop", got=f"{start} to {stop}")
     if fps is not None and not 0 < fps < math.inf:
         raise UserError("fps", expected="a rate above 0 and below infinity", got=str(fps))
+    if isinstance(path, Path) and not path.exists():
+        raise UserError(f"no such file: {path}")
     rate = None if fps is None else Fraction(fps).limit_denominator(100_000)
     if isinstance(path, Path) and path.is_dir():
         frames = (images.read(frame, size=size) for frame in _of_folder(path, rate, start))
