@@ -93,13 +93,13 @@ def draw_object(rng: np.random.Generator, config: WorldConfig, scale: float) -> 
     else:
         bones = _creature(rng, config, mould)
     coherent = rng.random() < 0.4
-    skin = textures.draw(rng, config, extent=(2.2, 2.2), scale=scale, magnified=1.5)
+    skin = _skin(rng, config, (2.2, 2.2), scale)
     parts: list[Part] = []
     for bone in bones:
         texture = skin
         if parts and not coherent and rng.random() < 0.7:
             extent = (2 * bone.shape.radii[0], bone.shape.radii[1])
-            texture = textures.draw(rng, config, extent=extent, scale=scale, magnified=1.5)
+            texture = _skin(rng, config, extent, scale)
         part = Part(
             shape=bone.shape,
             texture=texture,
@@ -113,8 +113,16 @@ def draw_object(rng: np.random.Generator, config: WorldConfig, scale: float) -> 
     return Body(parts=tuple(parts), waves=draw_waves(rng, config.deformation))
 
 
+def _skin(
+    rng: np.random.Generator, config: WorldConfig, extent: tuple[float, float], scale: float
+) -> Texture:
+    """A texture turned any way."""
+    angle = float(rng.uniform(0, 2 * np.pi))
+    return textures.draw(rng, config, extent=extent, scale=scale, magnified=1.5, angle=angle)
+
+
 def _mould(rng: np.random.Generator, scale: float) -> Mould:
-    resolution = int(np.clip(scale, 32, 192))
+    resolution = int(np.clip(16 * round(scale / 16), 32, 192))
 
     def mould(radii: tuple[float, float]) -> Shape:
         return shapes.draw(
@@ -128,7 +136,7 @@ def draw_scenery(rng: np.random.Generator, config: WorldConfig, scale: float) ->
     """A rigid shape: a pole, a bush, a rock."""
     aspect = np.exp(rng.uniform(-1.2, 1.2))
     radii = (float(aspect), float(1 / aspect))
-    texture = textures.draw(rng, config, extent=radii, scale=scale, magnified=1.5)
+    texture = _skin(rng, config, radii, scale)
     return Body(parts=(Part(shape=_mould(rng, scale)(radii), texture=texture),), waves=STILL)
 
 

@@ -18,10 +18,13 @@ class WorldConfig:
     """The distribution that scenes are drawn from; a pair is a range to draw from, once a scene.
 
     Lengths are in units of the frame's shorter side, angles in radians and rates per frame, so that
-    the same seed shows the same scene at every ``height`` and ``width`` of one aspect ratio.
+    the same seed shows the same shapes and motion at every ``height`` and ``width`` of one aspect
+    ratio. Textures are as sharp at every size, and for that show other windows of the pictures.
 
     Attributes:
         height, width, num_frames: the clip, in pixels and frames.
+        time_step: time between frames in units of the rates below: 2 is half the frame rate, and
+            0 shows the same instant again and again.
         num_objects: how many objects have a mask; ``num_scenery``: static shapes without one,
             some of them in front, that move only by the camera's parallax.
         object_size: radius of an object's body. Limbs reach out further.
@@ -51,6 +54,7 @@ class WorldConfig:
     height: int = 256
     width: int = 256
     num_frames: int = 4
+    time_step: float = 1.0
     num_objects: tuple[int, int] = (3, 4)
     num_scenery: tuple[int, int] = (0, 5)
     object_size: Range = (0.08, 0.22)
@@ -88,7 +92,7 @@ class WorldConfig:
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "0 to 1")
         for name in ("turn", "growth", "deformation", "swing", "camera_speed", "camera_turn"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
-        for name in ("camera_zoom", "light", "noise", "motion_blur"):
+        for name in ("camera_zoom", "light", "noise", "motion_blur", "time_step"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
 
     @property

@@ -38,19 +38,18 @@ def draw_frames(world: World, seed: int) -> UInt8[Tensor, "t 3 h w"]:
     """The frames of a world; ``seed`` draws the sensor's noise only."""
     config = world.config
     instants = config.blur_samples if world.shutter > 0 else 1
-    start = torch.arange(config.num_frames, dtype=torch.float64)
     within = (torch.arange(instants, dtype=torch.float64) + 0.5) / instants - 0.5
-    times = (start[:, None] + world.shutter * within).reshape(-1)
-    placements = place(world, times)
+    exposure = world.shutter * config.time_step * within
+    placements = place(world, (world.times[:, None] + exposure).reshape(-1))
     generator = torch.Generator().manual_seed(
         int(np.random.SeedSequence(seed).generate_state(1)[0])
     )
     result = torch.empty(config.num_frames, 3, config.height, config.width, dtype=torch.uint8)
-    for frame in range(config.num_frames):
+    for frame, time in enumerate(world.times.tolist()):
         canvas = paint(world, placements, frame * instants)
         for instant in range(1, instants):
             canvas += paint(world, placements, frame * instants + instant)
-        canvas = world.light.shine(canvas.mul_(255 / instants), float(frame))
+        canvas = world.light.shine(canvas.mul_(255 / instants), time)
         if world.light.noise > 0:
             noise = torch.randn(canvas.shape, generator=generator)
             canvas.add_(noise, alpha=255 * world.light.noise)

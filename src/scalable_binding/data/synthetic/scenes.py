@@ -68,17 +68,18 @@ def render(config: WorldConfig, seed: int, *, script: Script = motion.wander) ->
 @torch.no_grad()
 def describe(world: World, seed: int) -> Scene:
     """The frames of a world and their truth; ``seed`` draws the sensor's noise only."""
-    times = torch.arange(world.config.num_frames, dtype=torch.float64)
-    placements = place(world, times)
-    ids = torch.stack([surfaces(world, placements, t) for t in range(len(times))])
+    count = world.config.num_frames
+    placements = place(world, world.times)
+    ids = torch.stack([surfaces(world, placements, t) for t in range(count)])
     to_object, to_part = _tables(world)
     keypoints, owners = _keypoints(world, placements)
+    masks = _look_up(to_object, ids)
     flow, flow_valid = optical_flow(world, placements, ids)
     objects = placements[world.first_object :]
     return Scene(
         frames=draw_frames(world, seed),
-        masks=to_object[ids.long()].to(torch.uint8),
-        parts=to_part[ids.long()].to(torch.uint8),
+        masks=masks,
+        parts=_look_up(to_part, ids),
         part_object=to_object[to_part > 0],
         keypoints=keypoints.float(),
         visible=_are_visible(world, placements, keypoints, owners),
@@ -86,8 +87,8 @@ def describe(world: World, seed: int) -> Scene:
         keypoint_part=to_part[owners],
         flow=flow,
         flow_valid=flow_valid,
-        boxes=_boxes(objects, len(times)),
-        box_visible=_visible_shares(world, placements, to_object[ids.long()]),
+        boxes=_boxes(objects, count),
+        box_visible=_visible_shares(world, placements, masks),
     )
 
 
@@ -135,6 +136,12 @@ def _tables(world: World) -> tuple[Int64[Tensor, "s"], Int64[Tensor, "s"]]:
     ]
     to_object = torch.tensor(objects)
     return to_object, torch.where(to_object > 0, torch.cumsum(to_object > 0, dim=0), 0)
+
+
+def _look_up(table: Int64[Tensor, "s"], ids: Int16[Tensor, "t h w"]) -> UInt8[Tensor, "t h w"]:
+    """The table's entries frame by frame, since wide integers of a whole clip take much memory."""
+    small = table.to(torch.uint8)
+    return torch.stack([small[frame.long()] for frame in ids])
 
 
 def _keypoints(
@@ -186,7 +193,7 @@ def _boxes(objects: list[Placement], count: int) -> Float32[Tensor, "t o 4"]:
 
 
 def _visible_shares(
-    world: World, placements: list[Placement], shown: Int64[Tensor, "t h w"]
+    world: World, placements: list[Placement], shown: UInt8[Tensor, "t h w"]
 ) -> Float32[Tensor, "t o"]:
     """Pixels that show an object over pixels that it would cover if it were alone."""
     shares = torch.zeros(len(shown), world.num_objects)

@@ -118,7 +118,7 @@ def _basis() -> Float64[Tensor, "waves angles"]:
     return torch.cat(((orders * _angles()).cos(), (orders * _angles()).sin()))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _polar(resolution: int) -> tuple[Int64[Tensor, "s s"], Float32[Tensor, "s s"]]:
     """Angle (as an index) and radius of the centres of a field's cells."""
     axis = ((torch.arange(resolution, dtype=torch.float64) + 0.5) / resolution * 2 - 1) * REACH

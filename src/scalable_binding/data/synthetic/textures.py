@@ -66,22 +66,21 @@ _HELD_OUT = 4  # every fourth texture is held out
 class Texture:
     """A picture laid over a surface, mirrored at its edges so that it has no end.
 
-    ``to_picture`` maps coordinates of the surface to [-1, 1] from edge to edge of the picture
-    (2 rows: the factors of x and y, and the offset); ``density`` is the number of its pixels to a
-    unit of the surface.
+    ``to_picture`` (two rows of factors of x and y) maps coordinates of the surface to [-1, 1] from
+    edge to edge of the picture; ``density`` is the number of its pixels to a unit of the surface.
     """
 
     pyramid: Pyramid
-    to_picture: tuple[tuple[float, float, float], tuple[float, float, float]]
+    to_picture: tuple[tuple[float, float], tuple[float, float]]
     density: float
 
     def colour(self, points: Points, scale: float) -> Float32[Tensor, "3 ..."]:
         """Colours in [0, 1] at points of a surface shown at ``scale`` screen pixels to a unit."""
         level = round(float(np.log2(max(self.density / scale, 1))))
-        (a, b, c), (d, e, f) = self.to_picture
+        (a, b), (c, d) = self.to_picture
         x, y = points
         picture = self.pyramid[min(level, len(self.pyramid) - 1)]
-        return sample(picture, a * x + (b * y + c), d * x + (e * y + f), "reflection")
+        return sample(picture, a * x + b * y, c * x + d * y, "reflection")
 
 
 def draw(
@@ -91,10 +90,11 @@ def draw(
     extent: tuple[float, float],
     scale: float,
     magnified: float,
+    angle: float = 0.0,
 ) -> Texture:
     """A random texture for a surface.
 
-    A random window of a random picture, at a random scale, turned, and in changed colours.
+    A random window of a random picture at a random scale, perhaps mirrored, in changed colours.
 
     Args:
         rng: where the draws come from.
@@ -102,7 +102,9 @@ def draw(
         extent: half-lengths of the surface that the window should cover, in its units.
         scale: screen pixels to a unit of the surface.
         magnified: the largest number of screen pixels that one pixel of the picture may take.
+        angle: by which the picture is turned, in radians.
     """
+    rng = np.random.default_rng(rng.integers(2**63))  # the caller's next draws depend on no picture
     pictures = bank(rng.random() < config.photograph_rate, config.split, config.images)
     pyramid = pictures[int(rng.integers(len(pictures)))]
     half = np.asarray(extent) * scale  # of the window, in screen pixels
@@ -113,10 +115,11 @@ def draw(
     window, sides = _window(rng, pyramid[level], half * reduction / 2**level)
     density = scale * reduction / 2**level
     flip = rng.choice([-1.0, 1.0])
-    per_x, per_y = 2 * density / sides[0] * flip, 2 * density / sides[1]
+    per_x, per_y = (2 * density / sides * [flip, 1.0]).tolist()
+    cos, sin = float(np.cos(angle)), float(np.sin(angle))
     return Texture(
         pyramid=_halves(_recolour(rng, window)),
-        to_picture=((per_x, 0.0, 0.0), (0.0, per_y, 0.0)),
+        to_picture=((per_x * cos, per_x * sin), (-per_y * sin, per_y * cos)),
         density=density,
     )
 

@@ -31,7 +31,8 @@ class World:
     """The content of a scene, a pure function of (configuration, seed, script).
 
     ``bodies`` holds the background, then scenery, then the objects 1 to o. ``parallax`` says how
-    much of the camera's pan each of them shows: less than 1 is far away.
+    much of the camera's pan each of them shows: less than 1 is far away. ``scenery`` has the one
+    pose of each static shape, ``shutter`` is the time that a frame is exposed for, in frames.
     """
 
     config: WorldConfig
@@ -48,6 +49,11 @@ class World:
     def first_object(self) -> int:
         """Index of object 1 among the bodies."""
         return len(self.bodies) - self.num_objects
+
+    @property
+    def times(self) -> Float64[Tensor, "t"]:
+        """The times of the frames."""
+        return torch.arange(self.config.num_frames).double() * self.config.time_step
 
 
 @dataclass(frozen=True)
