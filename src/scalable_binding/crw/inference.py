@@ -34,8 +34,9 @@ class FeatureModel(Protocol):
 class Prediction:
     """What is known of one frame, at the frame's own size.
 
-    ``labels`` holds ids, ``scores`` the soft map of each id (background first, then ``ids``),
-    ``confidence`` the score of the label chosen. ``keypoints`` is filled when points were given.
+    ``labels`` holds ids (of points their positions in ``ids``, from 1), ``scores`` the soft map of
+    each id (background first, then ``ids``), ``confidence`` the score of the label chosen.
+    ``keypoints`` is filled when points were given.
     """
 
     frame: int

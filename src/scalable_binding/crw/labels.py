@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.crw.presets import STRIDE
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
 
 Labels = UInt8[Tensor, "h w"] | Float[Tensor, "c h w"] | Sequence[Keypoint]
@@ -28,13 +28,25 @@ BLOB_SIGMA = 0.5
 TOP_CELLS = 3
 """Cells whose weighted mean is a keypoint's place (the JHMDB protocol)."""
 
+MAX_LABELS = 255
+"""Objects or points that a map of uint8 tells apart, beside the background."""
+
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """Which labels the channels 1, 2, ... of a label map stand for; channel 0 is background."""
+    """Which labels the channels 1, 2, ... of a label map stand for; channel 0 is background.
+
+    Raises:
+        UserError: more labels than a map of ids can hold.
+    """
 
     ids: tuple[int, ...]
     are_points: bool
+
+    def __post_init__(self) -> None:
+        if len(self.ids) > MAX_LABELS:
+            expected = f"at most {MAX_LABELS} objects or points"
+            raise UserError("labels", expected=expected, got=str(len(self.ids)))
 
     def extended(self, ids: Sequence[int]) -> LabelSpace:
         """The space with those of ``ids`` appended that it does not hold yet."""
@@ -46,7 +58,8 @@ def space_of(labels: Labels) -> LabelSpace:
     """The labels in a user's prompt.
 
     Raises:
-        UserError: a mask without an object, an empty list of points, or a point id used twice.
+        UserError: a mask without an object, an empty list of points, a point id used twice, or
+            more than 255 labels.
     """
     if not isinstance(labels, Tensor):
         ids = tuple(sorted(point.id for point in labels))
@@ -56,8 +69,9 @@ def space_of(labels: Labels) -> LabelSpace:
             raise UserError("labels", expected="each keypoint id once a frame", got=str(ids))
         return LabelSpace(ids, are_points=True)
     if labels.ndim == 3:
-        return LabelSpace(tuple(range(1, labels.shape[0])), are_points=False)
-    ids = tuple(int(label) for label in torch.unique(labels) if label != 0)
+        ids = tuple(range(1, labels.shape[0]))
+    else:
+        ids = tuple(int(label) for label in torch.unique(labels) if label != 0)
     if not ids:
         raise UserError(
             "labels",
@@ -68,7 +82,7 @@ def space_of(labels: Labels) -> LabelSpace:
     return LabelSpace(ids, are_points=False)
 
 
-def encode(labels: Labels, space: LabelSpace, height: int, width: int) -> Float[Tensor, "h8 w8 c"]:
+def encode(labels: Labels, space: LabelSpace, height: int, width: int) -> Float[Tensor, "h8 w8 c2"]:
     """The label map of a prompt on the feature cells of a frame of ``height`` x ``width`` pixels.
 
     Raises:
@@ -87,20 +101,30 @@ def encode(labels: Labels, space: LabelSpace, height: int, width: int) -> Float[
     if labels.ndim == 2:
         channels = torch.tensor([0, *space.ids], dtype=labels.dtype, device=labels.device)
         labels = (labels == channels[:, None, None]).float()
-    maps = functional.interpolate(labels[None].float(), cells, mode="bilinear")[0]
-    missing = len(space.ids) + 1 - maps.shape[0]
-    return rearrange(functional.pad(maps, (0, 0, 0, 0, 0, missing)), "c h w -> h w c")
+        places = list(range(len(channels)))
+    else:
+        places = [0, *(1 + space.ids.index(label) for label in range(1, len(labels)))]
+    maps = labels.new_zeros(len(space.ids) + 1, *cells)
+    maps[places] = functional.interpolate(labels[None], cells, mode="bilinear")[0]
+    return rearrange(maps, "c h w -> h w c")
 
 
 def decode_masks(
     maps: Float[Tensor, "h8 w8 c"], space: LabelSpace, height: int, width: int
 ) -> tuple[UInt8[Tensor, "h w"], Float[Tensor, "c h w"]]:
-    """Ids and soft scores at the frame's own size: bilinear, then the largest."""
+    """Ids and soft scores at the frame's own size: bilinear, then the largest.
+
+    The ids of points, which may be any numbers, are replaced by their positions in the space,
+    from 1.
+    """
     scores = functional.interpolate(
         rearrange(maps, "h w c -> 1 c h w"), (height, width), mode="bilinear"
     )[0]
+    largest = scores.argmax(dim=0)
+    if space.are_points:
+        return largest.byte(), scores
     ids = torch.tensor([0, *space.ids], dtype=torch.uint8, device=maps.device)
-    return ids[scores.argmax(dim=0)], scores
+    return ids[largest], scores
 
 
 def decode_points(
@@ -136,16 +160,13 @@ def _encode_points(
     width: int,
     cells: tuple[int, int],
 ) -> Float[Tensor, "h8 w8 c"]:
-    """A Gaussian around each point; background where none of them is."""
+    """A Gaussian around each point that is to be seen; background where none of them is."""
+    check_inside(points, height, width)
     y, x = torch.meshgrid(*(torch.arange(size) for size in cells), indexing="ij")
     maps = torch.zeros(*cells, len(space.ids) + 1)
     for point in points:
-        if not (0 <= point.x <= width - 1 and 0 <= point.y <= height - 1):
-            raise UserError(
-                f"keypoint {point.id} of frame {point.frame}",
-                expected=f"a place in the frame, x 0 to {width - 1} and y 0 to {height - 1}",
-                got=f"({point.x:g}, {point.y:g})",
-            )
+        if point.confidence == 0:
+            continue
         cell_x, cell_y = (point.x + 0.5) / STRIDE - 0.5, (point.y + 0.5) / STRIDE - 0.5
         squared = (x - cell_x) ** 2 + (y - cell_y) ** 2
         blob = torch.exp(-squared / (2 * BLOB_SIGMA**2))
