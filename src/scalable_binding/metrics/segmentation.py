@@ -176,11 +176,16 @@ def score_sequence(
         )
     return [
         _score_object(predictions[1:-1], truths[1:-1], object_id)
-        for object_id in range(1, _num_objects(truths[0]) + 1)
+        for object_id in range(1, num_objects(truths[0]) + 1)
     ]
 
 
-def _num_objects(ids: UInt8[Tensor, "h w"]) -> int:
+def num_objects(ids: UInt8[Tensor, "h w"]) -> int:
+    """The number of objects to score: the largest id in the first true mask.
+
+    Raises:
+        UserError: the mask is empty, or holds nothing but the id of unlabelled pixels.
+    """
     if not bool(ids.any()):
         raise UserError("the first true mask", expected="at least one object", got="none")
     known = ids[ids != VOID]

@@ -1,0 +1,248 @@
+"""How well labels propagate with an encoder: benchmarks, sequence by sequence."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from scalable_binding.crw import model as models
+from scalable_binding.crw.benchmarks import BENCHMARKS, Benchmark, Entry, Video
+from scalable_binding.crw.inference import FeatureModel, Prediction, propagate
+from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
+from scalable_binding.crw.records import Record, Records
+from scalable_binding.crw.scoring import Result, Score
+from scalable_binding.crw.standing import Standing
+from scalable_binding.engine.config import override, to_mapping
+from scalable_binding.errors import UserError
+
+Take = Callable[[str, int, Result], None]
+"""Called with the kind of labels, the frame's number, and its labels."""
+
+
+def evaluate(
+    benchmark: str,
+    root: Path | None = None,
+    *,
+    weights: str | Path = "shipped",
+    changes: Mapping[str, Any] | None = None,
+    adaptation: AdaptationConfig | None = None,
+    sequences: Iterable[str] | None = None,
+    listed: Path | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Scores, overall and of each sequence, with all that they depend on; fit for JSON.
+
+    Overall scores are means over objects (masks), over joints (key points) or over classes of one
+    histogram (parts), as each protocol has it, not over sequences. ``seconds_per_frame`` counts
+    reading, features and propagation, not scoring.
+
+    Args:
+        benchmark: "davis", "jhmdb", "vip" or "synthetic".
+        root: folder in the official layout; the synthetic world needs none.
+        weights: whatever ``crw.model.load`` takes.
+        changes: settings of propagation that differ from the protocol's, by name.
+        adaptation: train on each sequence while labels go through it.
+        sequences: names of those to score; None scores all that belong to the protocol.
+        listed: a file that names the sequences, instead of the data set's own.
+        out: folder for predictions and for a record of each sequence as it is done; sequences
+            recorded there are not done again.
+        overwrite: discard what another evaluation left in ``out``.
+
+    Raises:
+        UserError: data are missing, incomplete or unreadable, there is no such sequence, or
+            ``out`` holds another evaluation.
+
+    Source: Thesis 3.3 and 3.7.5; protocols of DAVIS, JHMDB and VIP.
+    """
+    protocol = _protocol(benchmark)
+    if root is None and benchmark != "synthetic":
+        raise UserError(f"benchmark {benchmark}", expected="the folder of its data", got="none")
+    config = override(protocol.propagation, dict(changes or {}))
+    model = models.load(weights)
+    entries = _entries(protocol, root or Path(), sequences, listed)
+    settings = {
+        "benchmark": benchmark,
+        "root": None if root is None else str(root.resolve()),
+        "weights": str(weights),
+        "fingerprint": fingerprint(model),
+        "propagation": to_mapping(config),
+        "adaptation": None if adaptation is None else to_mapping(adaptation),
+    }
+    records = Records(out, settings, overwrite=overwrite)
+    done: dict[str, Record] = {}
+    with Standing(entries) as standing:
+        for entry in entries:
+            record = records.load(entry.name)
+            if record is None:
+                take = partial(records.write, entry.name)
+                record = score(entry, model, config, adaptation, take=take, tick=standing.tick)
+                records.save(entry.name, record)
+            standing.finish(entry.name, record)
+            done[entry.name] = record
+    return {**settings, "versions": _versions(), **_conclude(done, protocol)}
+
+
+def score(
+    entry: Entry,
+    model: FeatureModel,
+    config: PropagationConfig,
+    adaptation: AdaptationConfig | None = None,
+    *,
+    take: Take | None = None,
+    tick: Callable[[], object] | None = None,
+) -> Record:
+    """The record of one sequence: its scores, and the evidence that overall scores need.
+
+    Args:
+        entry: of a benchmark.
+        model: gives the features.
+        config: of propagation.
+        adaptation: train on the sequence while labels go through it.
+        take: is given the predicted labels of every frame.
+        tick: is called after every frame.
+
+    Raises:
+        UserError: the sequence cannot be read, or its labels do not fit; names the sequence.
+    """
+    try:
+        video = entry.open()
+        seconds = 0.0
+        steps = _steps(video, model, config, adaptation)
+        for number in range(entry.num_frames):
+            began = time.perf_counter()
+            predictions = next(steps)
+            seconds += time.perf_counter() - began
+            for kind, prediction in predictions.items():
+                result = video.scores[kind].add(prediction)
+                if take is not None:
+                    take("" if len(predictions) == 1 else kind, number, result)
+            if tick is not None:
+                tick()
+        evidence = {kind: scored.evidence() for kind, scored in video.scores.items()}
+        kinds = {kind: type(scored) for kind, scored in video.scores.items()}
+        return {
+            "scores": summarise([evidence], kinds),
+            "num_frames": entry.num_frames,
+            "seconds_per_frame": seconds / entry.num_frames,
+            "evidence": evidence,
+        }
+    except UserError as error:
+        raise UserError(f"sequence {entry.name}: {error}") from error
+
+
+def summarise(
+    evidence: Sequence[Mapping[str, Any]], kinds: Mapping[str, type[Score]]
+) -> dict[str, float]:
+    """Named scores of the sequences whose evidence is given, all kinds of labels together."""
+    scores: dict[str, float] = {}
+    for kind, scorer in kinds.items():
+        scores |= scorer.summarise([of_kind[kind] for of_kind in evidence])
+    return scores
+
+
+def fingerprint(model: FeatureModel) -> str:
+    """What tells models apart that give different features: kind, architecture and every weight."""
+    digest = hashlib.sha256(type(model).__name__.encode())
+    if isinstance(model, models.Encoder):
+        digest.update(json.dumps(models.arguments(model)).encode())
+        for name, tensor in sorted(model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+class _Recalling:
+    """A model that several propagations share, which computes a frame's features once."""
+
+    def __init__(self, model: FeatureModel) -> None:
+        self._model = model
+        self._latest: tuple[Tensor, Tensor] | None = None
+
+    def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
+        """The unit vector of each cell."""
+        if self._latest is None or self._latest[0] is not frame:
+            self._latest = frame, self._model.features(frame)
+        return self._latest[1]
+
+
+def _steps(
+    video: Video,
+    model: FeatureModel,
+    config: PropagationConfig,
+    adaptation: AdaptationConfig | None,
+) -> Iterator[dict[str, Prediction]]:
+    """The predictions of each frame, by the kind of labels."""
+    if adaptation is None:
+        model = _Recalling(model)
+    propagations = [
+        propagate(frames, scored.labels, model, config, adaptation=adaptation)
+        for frames, scored in zip(
+            tee(video.frames, len(video.scores)), video.scores.values(), strict=True
+        )
+    ]
+    for predictions in zip(*propagations, strict=True):
+        yield dict(zip(video.scores, predictions, strict=True))
+
+
+def _protocol(benchmark: str) -> Benchmark:
+    if benchmark not in BENCHMARKS:
+        raise UserError("benchmark", expected=" or ".join(BENCHMARKS), got=benchmark)
+    return BENCHMARKS[benchmark]
+
+
+def _entries(
+    protocol: Benchmark, root: Path, chosen: Iterable[str] | None, listed: Path | None
+) -> list[Entry]:
+    """The complete sequences to score, in the order of the data set's list."""
+    names = protocol.names(root, listed)
+    if chosen is not None:
+        wanted = list(dict.fromkeys(chosen))
+        for name in wanted:
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=1)
+                advice = f"did you mean {close[0]}?" if close else f"there is {', '.join(names)}"
+                raise UserError(f"there is no sequence {name!r}", fix=advice)
+        names = wanted
+    if not names:
+        raise UserError(f"data {root}", expected="at least one sequence", got="none")
+    return [protocol.entry(root, name) for name in names]
+
+
+def _conclude(done: Mapping[str, Record], protocol: Benchmark) -> dict[str, Any]:
+    """Overall scores, and those of each sequence."""
+    num_frames = sum(record["num_frames"] for record in done.values())
+    seconds = sum(record["num_frames"] * record["seconds_per_frame"] for record in done.values())
+    return {
+        "overall": summarise([record["evidence"] for record in done.values()], protocol.kinds),
+        "seconds_per_frame": seconds / num_frames,
+        "sequences": {
+            name: {
+                **record["scores"],
+                "num_frames": record["num_frames"],
+                "seconds_per_frame": record["seconds_per_frame"],
+            }
+            for name, record in done.items()
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "scalable-binding": version("scalable-binding"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }

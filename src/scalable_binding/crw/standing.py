@@ -1,0 +1,66 @@
+"""How far an evaluation is: a line that redraws itself, and a line a sequence that stays."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scalable_binding.crw.benchmarks import Entry
+
+
+class Standing:
+    """Shows frames and sequences done, and the time left, on standard error.
+
+    A context manager. The bar is drawn on terminals only. The estimate counts the frames that were
+    labelled now, not those of sequences found done.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._left = {entry.name: entry.num_frames for entry in entries}
+        self._total = sum(self._left.values())
+        self._num_sequences = len(entries)
+        self._labelled = 0
+        self._began = time.monotonic()
+        self._console = Console(file=sys.stderr, highlight=False)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("frames", total=self._total)
+
+    def tick(self) -> None:
+        """A frame more is labelled."""
+        self._labelled += 1
+        self._bar.advance(self._task)
+
+    def finish(self, name: str, record: Mapping[str, Any]) -> None:
+        """A sequence more is done; ``record`` holds its "scores"."""
+        num_frames = self._left.pop(name)
+        remaining = sum(self._left.values())
+        self._bar.update(self._task, completed=self._total - remaining)
+        scores = "  ".join(f"{score} {value:.3f}" for score, value in record["scores"].items())
+        done = self._num_sequences - len(self._left)
+        left = ""
+        if self._labelled and remaining:
+            seconds = remaining * (time.monotonic() - self._began) / self._labelled
+            left = f", {timedelta(seconds=round(seconds))} left"
+        line = f"{name}  {num_frames} frames  {scores}  ({done} of {self._num_sequences}{left})"
+        self._bar.console.print(line, soft_wrap=True, markup=False)
+
+    def __enter__(self) -> Standing:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
