@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -22,6 +22,7 @@ from scalable_binding.walk.neighbours import carry_labels, top_neighbours
 Frame = UInt8[Tensor, "3 h w"]
 
 
+@runtime_checkable
 class FeatureModel(Protocol):
     """Whatever turns a frame into unit vectors at 1/8 of its size."""
 
@@ -67,6 +68,7 @@ class Propagator:
         self.frame = -1
         self._references: list[_Node] = []
         self._recent: list[_Node] = []
+        self._latest: _Node | None = None
         self._space = LabelSpace((), are_points=False)
 
     def start(self, frame: Frame, labels: Labels) -> Prediction:
@@ -77,8 +79,10 @@ class Propagator:
         """
         self._space = label_maps.space_of(labels)
         height, width = frame.shape[1:]
-        maps = label_maps.encode(labels, self._space, height, width)
-        self._references = [_Node(frame, self.model.features(frame), maps)]
+        features = self.model.features(frame)
+        maps = label_maps.encode(labels, self._space, height, width).to(features.device)
+        self._latest = _Node(frame, features, maps)
+        self._references = [self._latest]
         self._recent = []
         self.frame = 0
         return self._prediction(maps, frame)
@@ -89,20 +93,26 @@ class Propagator:
         Raises:
             UserError: a frame of another size than the first, or a call before :meth:`start`.
         """
-        self._check(frame)
+        first = self._started().frame
+        if frame.shape != first.shape:
+            expected, got = (f"{s[1]} x {s[2]} pixels" for s in (first.shape, frame.shape))
+            raise UserError(f"frame {self.frame + 1}", expected=expected, got=got)
         features = self.model.features(frame)
         context = self._references + self._recent
-        missing = self.config.context - len(self._recent) if self.config.fill else 0
+        counts = [1] * len(context)
+        if self.config.fill:
+            counts[len(self._references) - 1] += self.config.context - len(self._recent)
         neighbours = top_neighbours(
             features,
             [node.features for node in context],
             k=self.config.neighbours,
             radius=self.config.radius,
             unmasked=range(len(self._references)),
-            counts=[1 + missing] + [1] * (len(context) - 1),
+            counts=counts,
         )
         maps = carry_labels(neighbours, [node.maps for node in context], self.config.temperature)
-        self._recent.append(_Node(frame, features, maps))
+        self._latest = _Node(frame, features, maps)
+        self._recent.append(self._latest)
         del self._recent[: -self.config.context]
         self.frame += 1
         return self._prediction(maps, frame)
@@ -110,24 +120,30 @@ class Propagator:
     def correct(self, labels: Labels) -> Prediction:
         """Replace the labels of the latest frame, which from then on is a reference like the first.
 
-        A mask replaces the whole frame's labels and may bring new ids (new objects) or lack old
-        ones (hidden objects). Points replace only those points that are given.
+        The recent frames, whose labels it overrules, no longer count. A mask replaces the whole
+        frame's labels and may bring new ids (new objects) or lack old ones (hidden objects).
+        Points replace only those points that are given.
 
         Raises:
-            UserError: labels that are empty, of another size or kind, or outside the frame.
+            UserError: labels that are empty, of another size or kind, or outside the frame; then
+                nothing has changed.
         """
+        latest = self._started()
         space = label_maps.space_of(labels)
-        if not self._references or space.are_points != self._space.are_points:
+        if space.are_points != self._space.are_points:
             raise UserError("correction", expected="labels of the same kind as the first frame's")
-        latest = self._recent.pop() if self._recent else self._references.pop()
-        self._space = self._space.extended(space.ids)
-        for node in (*self._references, *self._recent, latest):
-            node.widen(len(self._space.ids) + 1)
+        extended = self._space.extended(space.ids)
         height, width = latest.frame.shape[1:]
-        maps = label_maps.encode(labels, self._space, height, width)
+        maps = label_maps.encode(labels, extended, height, width).to(latest.maps.device)
+        self._space = extended
+        if latest is not self._references[-1]:
+            self._references.append(latest)
+        self._recent = []
+        for node in self._references:
+            node.widen(len(extended.ids) + 1)
         if space.are_points:
-            maps = _merge_points(latest.maps, maps, space, self._space)
-        self._references.append(_Node(latest.frame, latest.features, maps))
+            maps = _merge_points(latest.maps, maps, space, extended)
+        latest.maps = maps
         return self._prediction(maps, latest.frame)
 
     def refresh(self) -> None:
@@ -135,13 +151,11 @@ class Propagator:
         for node in (*self._references, *self._recent):
             node.features = self.model.features(node.frame)
 
-    def _check(self, frame: Frame) -> None:
-        if not self._references:
+    def _started(self) -> _Node:
+        """The latest frame."""
+        if self._latest is None:
             raise UserError("propagation", expected="labels of the first frame before others")
-        first = self._references[0].frame
-        if frame.shape != first.shape:
-            expected, got = (f"{s[1]} x {s[2]} pixels" for s in (first.shape, frame.shape))
-            raise UserError(f"frame {self.frame + 1}", expected=expected, got=got)
+        return self._latest
 
     def _prediction(self, maps: Float[Tensor, "h8 w8 c"], frame: Frame) -> Prediction:
         height, width = frame.shape[1:]
@@ -149,6 +163,7 @@ class Propagator:
         points: tuple[Keypoint, ...] = ()
         if self._space.are_points:
             points = label_maps.decode_points(maps, self._space, self.frame, height, width)
+        ids, scores = ids.to(frame.device), scores.to(frame.device)
         confidence = scores.amax(dim=0)
         return Prediction(self.frame, self._space.ids, ids, scores, confidence, points)
 

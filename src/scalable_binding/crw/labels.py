@@ -19,8 +19,8 @@ from scalable_binding.crw.presets import STRIDE
 from scalable_binding.data.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
 
-Labels = UInt8[Tensor, "h w"] | Float[Tensor, "c h w"] | Sequence[Keypoint]
-"""Object ids per pixel (0: background); soft maps whose first channel is background; or points."""
+Labels = UInt8[Tensor, "_ _"] | Float[Tensor, "_ _ _"] | Sequence[Keypoint]
+"""Object ids ``(h w)``, 0 for background; soft maps ``(c h w)``, background first; or points."""
 
 BLOB_SIGMA = 0.5
 """Standard deviation of a keypoint's Gaussian map, in cells (the JHMDB protocol)."""
@@ -82,7 +82,7 @@ def space_of(labels: Labels) -> LabelSpace:
     return LabelSpace(ids, are_points=False)
 
 
-def encode(labels: Labels, space: LabelSpace, height: int, width: int) -> Float[Tensor, "h8 w8 c2"]:
+def encode(labels: Labels, space: LabelSpace, height: int, width: int) -> Float[Tensor, "h8 w8 c"]:
     """The label map of a prompt on the feature cells of a frame of ``height`` x ``width`` pixels.
 
     Raises:
