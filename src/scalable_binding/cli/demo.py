@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from scalable_binding.cli.outputs import keeping, prepare_folder
+from scalable_binding.cli.crw import WeightsOption
+from scalable_binding.cli.outputs import JsonOption, keeping, prepare_folder, write_json
 
 
 def demo(
@@ -15,13 +16,31 @@ def demo(
     out: Annotated[Path, Parameter(help="Folder for the report, pictures and videos.")] = Path(
         "demo"
     ),
+    video: Path | None = None,
+    labels: Path | None = None,
+    weights: WeightsOption = "shipped",
+    seed: int = 0,
+    json: JsonOption = None,
     overwrite: Annotated[
         bool, Parameter(negative="", help="Write into a folder that has something in it.")
     ] = False,
 ) -> None:
-    """Run the main job on a small scene and write one HTML report; its path is printed last."""
+    """Run the main job on a small scene and write one HTML report; its path is printed last.
+
+    Parameters
+    ----------
+    video
+        A video of yours to show as well, with --labels.
+    labels
+        Mask (PNG) of its first frame.
+    seed
+        Of the scene; the same seed gives the same scene and scores.
+    """
     prepare_folder(out, overwrite=overwrite)
     with keeping(f"what was drawn so far is in {out}"):
         from scalable_binding import demo as demonstration
 
-        print(demonstration.run(out))
+        config = demonstration.DemoConfig(seed=seed, weights=weights, video=video, labels=labels)
+        results = demonstration.run(out, config)
+    write_json(json, results)
+    print(results["report"])

@@ -1,0 +1,67 @@
+"""Soft maps and confidence: where the program is in doubt, and whether it is right to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from scalable_binding.crw.inference import Prediction
+from scalable_binding.data import images
+from scalable_binding.data.synthetic import Scene
+from scalable_binding.demo import report
+from scalable_binding.demo.report import Section
+from scalable_binding.demo.stage import Stage
+from scalable_binding.plots import confidence
+
+SURE = 0.9
+
+
+def show(stage: Stage, scene: Scene, predictions: Sequence[Prediction]) -> Section:
+    """The soft map of the object that is hidden most, the confidence, and how far to trust it."""
+    stage.say("Soft maps and confidence")
+    label = int(scene.box_visible.amin(dim=0).argmin()) + 1
+    seen = scene.box_visible[:, label - 1]
+    last = len(predictions) - 1
+    hidden = int(seen[1:-1].argmin()) + 1
+    soft, sure = [], []
+    for time in sorted({hidden // 2, hidden, (hidden + last) // 2, last}):
+        frame, prediction = scene.frames[time], predictions[time]
+        map_file, sure_file = (
+            stage.out / f"{what}_{time:03}.jpg" for what in ("soft", "confidence")
+        )
+        share = prediction.scores[1 + prediction.ids.index(label)]
+        images.write(map_file, confidence.draw(frame, share))
+        images.write(sure_file, confidence.draw(frame, prediction.confidence, colour_map="viridis"))
+        soft.append((map_file, f"Frame {time}: {float(seen[time]):.0%} of it can be seen."))
+        sure.append((sure_file, f"Frame {time}."))
+    scores = trust(scene, predictions)
+    return Section(
+        name="confidence",
+        title="Soft maps and confidence",
+        blocks=[
+            report.paragraph(
+                "On their way labels stay soft: every spot holds a share of every object. Here is "
+                f"the share of object {label}, the one that is hidden most in this clip."
+            ),
+            report.pictures(soft),
+            report.paragraph(
+                "The largest share at a spot is its confidence. It shows where to look when "
+                f"correcting: pixels above {SURE} were right in {scores['sure']:.1%} of all cases, "
+                f"the others in {scores['unsure']:.1%}."
+            ),
+            report.pictures(sure),
+        ],
+        scores=scores,
+    )
+
+
+def trust(scene: Scene, predictions: Sequence[Prediction]) -> dict[str, float]:
+    """The share of pixels with the right label among those with and without high confidence."""
+    later = predictions[1:]
+    right = torch.stack([found.labels for found in later]) == scene.masks[1:]
+    sure = torch.stack([found.confidence for found in later]) > SURE
+    return {
+        name: float((right & among).sum()) / max(1, int(among.sum()))
+        for name, among in (("sure", sure), ("unsure", ~sure))
+    }

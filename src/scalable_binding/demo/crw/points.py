@@ -1,0 +1,111 @@
+"""Key points, carried from the first frame to all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from scalable_binding.crw.inference import Prediction
+from scalable_binding.data import images, videos
+from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.synthetic import Scene
+from scalable_binding.demo import report
+from scalable_binding.demo.crw.contest import Contest, carry
+from scalable_binding.demo.montage import pairs, titled
+from scalable_binding.demo.report import Section
+from scalable_binding.demo.scene import FPS
+from scalable_binding.demo.stage import Stage
+from scalable_binding.metrics.keypoints import pck, relative_errors
+from scalable_binding.plots import keypoints as drawn
+
+_TRAIL = 15
+"""Frames of the past along which the way of a point is drawn in the video."""
+
+_ALPHAS = (0.1, 0.2)
+
+
+def show(stage: Stage, contest: Contest) -> Section:
+    """A picture and a video of the points with their trails, and PCK of every encoder."""
+    stage.say("Key points")
+    scene, shown = contest.scene, contest.shown
+    prompt = _prompt(scene)
+    if not prompt:
+        said = "No key point can be seen in the first frame of this clip, so none was carried."
+        return Section(name="points", title="Key points", blocks=[report.paragraph(said)])
+    tracks = {name: _track(carry(stage, contest, name, prompt)) for name in contest.models}
+    truth, visible, diagonals = _truth(scene, prompt)
+    scores = {}
+    for name, track in tracks.items():
+        errors = relative_errors(track, truth, visible, diagonals)
+        scores[name] = {f"PCK@{alpha}": pck(errors, alpha) for alpha in _ALPHAS}
+    clip, picture = stage.out / "points.mp4", stage.out / "points.jpg"
+    panels = {shown: tracks[shown], "truth": truth.where(visible[..., None], torch.nan)}
+    videos.write(clip, _draw(scene, panels), fps=FPS)
+    images.write(picture, _with_trail(scene.frames[-1], tracks[shown], len(scene.frames)))
+    return Section(
+        name="points",
+        title="Key points",
+        blocks=[
+            report.paragraph(
+                f"Points are copied in the same way. {len(prompt)} of them, on bodies and limbs, "
+                "were given in the first frame; here is where they went."
+            ),
+            report.video(clip, "Points with the way they came; the truth only while visible."),
+            report.pictures([(picture, "The last frame, with the whole way of every point.")]),
+            report.table(
+                ["encoder", *(f"PCK@{alpha}" for alpha in _ALPHAS)],
+                [(name, list(score.values())) for name, score in scores.items()],
+                "Share of the visible points that are within .1 or .2 of the object's size (.6 of "
+                "the diagonal of its box). 1 is perfect.",
+                best_of="column",
+            ),
+        ],
+        scores=scores,
+    )
+
+
+def _prompt(scene: Scene) -> list[Keypoint]:
+    """The points that can be seen in the first frame; ids count from 1 over all points."""
+    return [
+        Keypoint(frame=0, id=number + 1, x=x, y=y)
+        for number, (x, y) in enumerate(scene.keypoints[0].tolist())
+        if scene.visible[0, number]
+    ]
+
+
+def _truth(
+    scene: Scene, prompt: Sequence[Keypoint]
+) -> tuple[Float[Tensor, "t k 2"], Tensor, Float[Tensor, "t k"]]:
+    """Where the points of the prompt are, when they can be seen, and their objects' diagonals."""
+    chosen = torch.tensor([point.id - 1 for point in prompt])
+    boxes = scene.boxes[:, scene.keypoint_object[chosen] - 1]
+    diagonals = torch.linalg.vector_norm(boxes[..., 2:] - boxes[..., :2], dim=-1)
+    return scene.keypoints[:, chosen], scene.visible[:, chosen], diagonals
+
+
+def _track(predictions: Sequence[Prediction]) -> Float[Tensor, "t k 2"]:
+    return torch.tensor(
+        [[(point.x, point.y) for point in found.keypoints] for found in predictions]
+    )
+
+
+def _draw(
+    scene: Scene, panels: dict[str, Float[Tensor, "t k 2"]]
+) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
+    for number, frame in enumerate(scene.frames):
+        yield pairs(
+            [
+                titled(_with_trail(frame, track[: number + 1], _TRAIL), name)
+                for name, track in panels.items()
+            ]
+        )
+
+
+def _with_trail(
+    frame: UInt8[Tensor, "3 h w"], track: Float[Tensor, "s k 2"], length: int
+) -> UInt8[Tensor, "3 h w"]:
+    """The frame with the track's last points and up to ``length`` places before them."""
+    return drawn.draw(frame, track[-1], trail=track[-1 - length : -1])

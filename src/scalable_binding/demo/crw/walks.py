@@ -1,0 +1,105 @@
+"""Walks: where walkers go that start on an object, and how many of them stay on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from scalable_binding.crw.inference import FeatureModel
+from scalable_binding.crw.presets import STRIDE
+from scalable_binding.data import images
+from scalable_binding.demo import report
+from scalable_binding.demo.crw.contest import Contest
+from scalable_binding.demo.report import Section
+from scalable_binding.demo.stage import Stage
+from scalable_binding.plots import walks
+from scalable_binding.walk.affinity import similarity, transition
+from scalable_binding.walk.chain import chain
+
+_NUM_STEPS = 4
+_LONGEST_STEP = 4
+"""Frames from one step to the next; 8 frames a second at 30, as in training."""
+
+_TEMPERATURE = 0.07
+
+
+def show(stage: Stage, contest: Contest) -> Section:
+    """A picture of the walks, and the share of walkers that stay on their object."""
+    stage.say("Walks")
+    scene, shown = contest.scene, contest.shown
+    stride = min(_LONGEST_STEP, (len(scene.frames) - 1) // _NUM_STEPS)
+    times = [stride * step for step in range(_NUM_STEPS + 1)]
+    frames = _padded(scene.frames[times])
+    grid = (frames.shape[2] // STRIDE, frames.shape[3] // STRIDE)
+    steps = {name: _steps(encoder, frames) for name, encoder in contest.models.items()}
+    owners = _owners(scene.masks[times], grid)
+    labels = [label for label in range(1, scene.boxes.shape[1] + 1) if (owners[0] == label).any()]
+    scores = {
+        name: {f"object {label}": _stay(matrices, owners == label) for label in labels}
+        for name, matrices in steps.items()
+    }
+    picture = stage.out / "walks.jpg"
+    starts = torch.tensor([_middle((owners[0] == label).reshape(grid)) for label in labels])
+    headings = [f"frame {time}" for time in times]
+    images.write(picture, walks.draw(frames, steps[shown], grid, starts, labels=headings))
+    return Section(
+        name="walks",
+        title="Where walkers go",
+        blocks=[
+            report.paragraph(
+                "This is the game the encoder learns from. A walker starts on a spot of the first "
+                "frame (boxed) and steps from frame to frame to spots that look alike; the picture "
+                "is bright where it may be. In training it goes to the end of a clip and back, and "
+                "the encoder is rewarded when it comes home: no label is needed for that."
+            ),
+            report.pictures([(picture, "One walker an object.")], wide=True),
+            report.table(
+                ["start", *scores],
+                [
+                    (report.swatch(label) + name, [shares[name] for shares in scores.values()])
+                    for label, name in zip(labels, next(iter(scores.values())), strict=True)
+                ],
+                f"Share of the walkers from an object that are on it after {_NUM_STEPS} steps of "
+                f"{stride} frames, free to go anywhere in the picture.",
+            ),
+        ],
+        scores=scores,
+    )
+
+
+def _padded(frames: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 3 h2 w2"]:
+    """The frames, their border repeated up to whole cells."""
+    height, width = frames.shape[2:]
+    margins = (0, -width % STRIDE, 0, -height % STRIDE)
+    return functional.pad(frames.float(), margins, mode="replicate").to(torch.uint8)
+
+
+def _steps(encoder: FeatureModel, frames: UInt8[Tensor, "t 3 h w"]) -> list[Float[Tensor, "n n"]]:
+    """The probabilities of every step (Eq. 3.1)."""
+    nodes = [rearrange(encoder.features(frame), "d h w -> 1 (h w) d") for frame in frames]
+    return [transition(similarity(here, there), _TEMPERATURE)[0] for here, there in pairwise(nodes)]
+
+
+def _owners(masks: UInt8[Tensor, "t h w"], grid: tuple[int, int]) -> Int64[Tensor, "t n"]:
+    """The object in the middle of every cell."""
+    cells = functional.interpolate(masks[:, None].float(), grid, mode="nearest-exact")
+    return rearrange(cells, "t 1 h w -> t (h w)").long()
+
+
+def _stay(steps: Sequence[Float[Tensor, "n n"]], belongs: Bool[Tensor, "t n"]) -> float:
+    """The probability that a walker from one of an object's cells ends on one of its cells."""
+    walked = chain([step[None] for step in steps])[0]
+    return float(walked[belongs[0]][:, belongs[-1]].sum(dim=1).mean())
+
+
+def _middle(cells: Bool[Tensor, "h w"]) -> int:
+    """The number of the marked cell that is nearest to the centre of all."""
+    places = cells.nonzero().float()
+    row, column = places[(places - places.mean(dim=0)).norm(dim=1).argmin()].long().tolist()
+    return int(row * cells.shape[1] + column)
