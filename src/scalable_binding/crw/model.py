@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scalable_binding.crw.presets import STRIDE
-from scalable_binding.engine.checkpoint import WEIGHTS, load_model, load_tensors, read_tensors
+from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
 from scalable_binding.errors import UserError
 from scalable_binding.nn.precision import has_fast_bfloat16
 from scalable_binding.nn.resnet import PaddingMode, ResNet
@@ -27,6 +27,9 @@ STRIDES = (1, 2, 1, 1)
 """Of the four stages: the last two keep their size (Table 3.4)."""
 
 CONFIG = "config.json"
+
+ARGUMENTS = ("widths", "width", "readout", "padding_mode")
+"""Of :class:`Encoder`, as ``config.json`` names them."""
 
 READOUT = 3
 """Stage that label propagation reads: res3."""
@@ -48,6 +51,9 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
     Source: Thesis 3.2.3, 3.7.8 and Table 3.4.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -128,62 +134,81 @@ def load(weights: str | Path, *, seed: int = 0) -> Encoder | RawPatches:
     if weights == "raw":
         return RawPatches()
     if weights == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return Encoder(padding_mode="reflect").eval()
-    if weights == "shipped":
-        return _from_folder(SHIPPED)
-    path = Path(weights)
-    folder = path.parent if path.name == WEIGHTS else path
-    if (folder / CONFIG).is_file():
-        return _from_folder(folder)
-    return _from_file(path)
+        return draw(seed, padding_mode="reflect").eval()
+    path = SHIPPED if weights == "shipped" else Path(weights)
+    file = path / WEIGHTS if path.is_dir() else path
+    tensors = read_tensors(file)
+    described = file.name == WEIGHTS and _read_arguments(file.with_name(CONFIG))
+    if described:
+        return _assemble(described, tensors, file)
+    return _from_foreign(tensors, file)
+
+
+def draw(seed: int, **arguments: Any) -> Encoder:
+    """A fresh encoder with weights drawn from ``seed``; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Encoder(**arguments)
 
 
 def arguments(encoder: Encoder) -> dict[str, Any]:
     """What :class:`Encoder` was built with, in plain values for a ``config.json``."""
-    return {
-        "widths": list(encoder.widths),
-        "width": encoder.head.out_features,
-        "readout": encoder.readout,
-        "padding_mode": encoder.padding_mode,
-    }
+    values = (
+        list(encoder.widths),
+        encoder.head.out_features,
+        encoder.readout,
+        encoder.padding_mode,
+    )
+    return dict(zip(ARGUMENTS, values, strict=True))
 
 
-def _from_folder(folder: Path) -> Encoder:
-    """The encoder of a run's folder, or of one that ``save_pretrained`` wrote."""
-    path = folder / CONFIG
+def _read_arguments(path: Path) -> dict[str, Any] | None:
+    """What a run's or ``save_pretrained``'s config says of the encoder; None if it is no such."""
+    if not path.is_file():
+        return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        encoder = Encoder(**{name: found[name] for name in arguments(Encoder()) if name in found})
-    except (OSError, ValueError, TypeError, AssertionError) as error:
-        raise UserError(f"{path} does not describe an encoder ({error})") from error
-    load_model(encoder, folder)
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error})") from error
+    return {name: found[name] for name in ARGUMENTS if name in found} if "widths" in found else None
+
+
+def _assemble(arguments: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> Encoder:
+    """The encoder with these tensors, built once one without memory has shown that they fit."""
+    try:
+        with torch.device("meta"):
+            outline = Encoder(**arguments)
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        raise UserError(
+            f"{path.with_name(CONFIG)} does not describe an encoder ({error})"
+        ) from error
+    load_tensors(outline, tensors, path)
+    encoder = draw(0, **arguments)
+    load_tensors(encoder, tensors, path)
     return encoder.eval()
 
 
-def _from_file(path: Path) -> Encoder:
-    """The encoder that fits a file's tensors; a network without our head (ImageNet's) gets none.
+def _from_foreign(found: Mapping[str, Tensor], path: Path) -> Encoder:
+    """The encoder that fits a file's tensors; a network without our head (ImageNet's) gets one.
 
     The authors padded by reflection, torchvision pads with zeros.
     """
-    found = read_tensors(path)
     tensors = _our_names(found)
-    stages = [f"resnet.layer{stage}.0.conv1.weight" for stage in range(1, 5)]
-    widths = tuple(tensors[name].shape[0] for name in stages if name in tensors)
+    stages = [tensors.get(f"resnet.layer{stage}.0.conv1.weight") for stage in range(1, 5)]
+    widths = tuple(len(kernel) for kernel in stages if kernel is not None and kernel.ndim == 4)
     if len(widths) < READOUT:
         raise UserError(
             f"{path} is of another architecture",
             expected="a ResNet of basic blocks with torchvision's names",
             got=f"{len(widths)} such stages among {len(found)} tensors",
         )
+    if "head.weight" not in tensors:
+        head = draw(0, widths=widths[-1:], readout=1).head
+        tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     padding: PaddingMode = "reflect" if any("selfsim_fc." in name for name in found) else "zeros"
-    head = tensors.get("head.weight")
-    encoder = Encoder(widths, width=128 if head is None else head.shape[0], padding_mode=padding)
-    if head is None:
-        tensors = {**tensors, "head.weight": encoder.head.weight, "head.bias": encoder.head.bias}
-    load_tensors(encoder, tensors, path)
-    return encoder.eval()
+    head_shape = tensors["head.weight"].shape
+    width = head_shape[0] if len(head_shape) == 2 else 0
+    return _assemble({"widths": widths, "width": width, "padding_mode": padding}, tensors, path)
 
 
 def _our_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
