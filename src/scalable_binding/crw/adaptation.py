@@ -49,7 +49,7 @@ class Adapter:
             self._optimiser.step()
         self.encoder.eval()
 
-    def _clip(self, window: Sequence[Frame]) -> UInt8[Tensor, "t 3 h w"]:
+    def _clip(self, window: Sequence[Frame]) -> UInt8[Tensor, "t 3 h2 w2"]:
         """Frames from the window, evenly apart, in one place and either direction of time."""
         size = min(self.config.num_frames, len(window))
         stride = self._draw(1, (len(window) - 1) // (size - 1) + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scalable_binding.engine.fit_config import FitConfig
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
 from scalable_binding.errors import UserError
 
 STRIDE = 8
@@ -29,6 +29,8 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         if not 3 <= len(self.widths) <= 4 or min(self.widths) < 1:
             raise UserError("encoder.widths", expected="3 or 4 stages", got=str(self.widths))
+        if self.width < 1:
+            raise UserError("encoder.width", expected="at least 1", got=str(self.width))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,8 @@ class PatchConfig:
         if not 0 < self.size <= self.frame_size:
             expected = f"1 to frame_size {self.frame_size}"
             raise UserError("patches.size", expected=expected, got=str(self.size))
+        if self.stride < 1:
+            raise UserError("patches.stride", expected="at least 1", got=str(self.stride))
         for name in ("frame_scale", "frame_ratio", "jitter_scale", "jitter_ratio"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -170,8 +174,8 @@ class PropagationConfig:
         neighbours: most similar cells, over the whole context, that are averaged (k).
         radius: how far a label may move from a recent frame, in cells of 8 pixels (r).
         temperature: of the softmax over the neighbours.
-        fill: count the first frame as the missing ones while there are fewer than ``context``
-            recent frames, as the authors' code does.
+        fill: count the labelled frame (the latest of them) as the missing ones while there are
+            fewer than ``context`` recent frames, as the authors' code does.
     """
 
     context: int = 20
@@ -240,6 +244,11 @@ class CRWConfig:
     picture_every: int = 1000
     """Steps between pictures of walks on a clip, in the run's folder ``walks``; 0 draws none."""
 
+    def __post_init__(self) -> None:
+        if self.picture_every < 0:
+            got = str(self.picture_every)
+            raise UserError("picture_every", expected="a whole number of at least 0", got=got)
+
 
 def kinetics() -> CRWConfig:
     """The thesis' run (3.2.3, 3.7.5): ResNet-18, ten frames, Adam for two million updates.
@@ -286,11 +295,15 @@ def debug() -> CRWConfig:
     return CRWConfig(
         encoder=EncoderConfig(widths=(16, 32, 64), width=32, padding="zeros"),
         clips=ClipConfig(num_frames=3, fps=8.0, size=128, crop=112, synthetic=1.0),
-        walk=WalkConfig(nodes="cells", views=ViewConfig(size=64, shift=16.0), direct_weight=2.0),
+        walk=WalkConfig(
+            nodes="cells",
+            views=ViewConfig(size=64, shift=12.0, scale=0.1, colour=0.0),
+            direct_weight=2.0,
+        ),
         fit=FitConfig(
             steps=100,
             batch_size=4,
-            optimiser=OptimiserConfig(name="adamw", lr=2e-3),
+            optimiser=OptimiserConfig(name="adamw", lr=5e-3),
             schedule=ScheduleConfig(warm_up=10, curve="cosine"),
             ema=EmaConfig(decay=0.9),
             channels_last=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from scalable_binding.crw.model import Encoder
 from scalable_binding.crw.presets import STRIDE, ClipConfig, CRWConfig, WalkConfig
 from scalable_binding.data.clips import VideoClips
 from scalable_binding.data.synthetic.clips import SyntheticClips
+from scalable_binding.data.synthetic.config import WorldConfig
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import Hook, fit
 from scalable_binding.errors import UserError
@@ -61,9 +63,12 @@ def train(config: CRWConfig, data: Sequence[Path], run: Path) -> Encoder:
 def build(config: CRWConfig) -> Encoder:
     """A fresh encoder whose weights are drawn from the run's seed."""
     settings = config.encoder
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.fit.seed)
-        return Encoder(settings.widths, settings.width, padding_mode=settings.padding)
+    return model.draw(
+        config.fit.seed,
+        widths=settings.widths,
+        width=settings.width,
+        padding_mode=settings.padding,
+    )
 
 
 def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[dict[str, Tensor]]:
@@ -75,6 +80,8 @@ def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[d
     if not data and config.synthetic < 1:
         expected = "folders of videos, unless clips.synthetic is 1"
         raise UserError("training data", expected=expected, got="none")
+    if data and config.synthetic == 1:
+        warnings.warn("no video is read, since clips.synthetic is 1", stacklevel=2)
     real = None
     if config.synthetic < 1:
         real = VideoClips(
@@ -97,9 +104,8 @@ class MixedClips(Dataset[dict[str, Tensor]]):
         side = config.crop or config.size or 256
         self.real = real
         self.share = config.synthetic
-        self.synthetic = SyntheticClips(
-            num_frames=config.num_frames, height=side, width=side, seed=seed
-        )
+        world = WorldConfig(num_frames=config.num_frames, height=side, width=side)
+        self.synthetic = SyntheticClips(world, seed)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         before, after = int(index * self.share), int((index + 1) * self.share)

@@ -121,7 +121,7 @@ def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: Ranks) -> 
         ranks.wait()
         with _quiet(), _written_by_torch():
             save_distributed(
-                state,
+                {name: tensor.contiguous() for name, tensor in state.items()},
                 storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
                 planner=DefaultSavePlanner(dedup_save_to_lowest_rank=True),
                 no_dist=ranks.size == 1,
