@@ -19,7 +19,7 @@ def demo(
     video: Path | None = None,
     labels: Path | None = None,
     weights: WeightsOption = "shipped",
-    seed: int = 0,
+    seed: int = 2,
     json: JsonOption = None,
     overwrite: Annotated[
         bool, Parameter(negative="", help="Write into a folder that has something in it.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
+from torch.nn import functional
 
 from scalable_binding import plots
 from scalable_binding.crw import inference, model
@@ -16,7 +16,11 @@ from scalable_binding.demo import report
 from scalable_binding.demo.montage import pairs, titled
 from scalable_binding.demo.report import Section
 from scalable_binding.demo.stage import Stage
+from scalable_binding.errors import UserError
 from scalable_binding.plots import confidence
+
+_LARGEST = 480
+"""Pixels of the short side above which a video is shown smaller, to keep the report small."""
 
 _COMMANDS = """
 # masks: paint frame 0 in any editor, one grey level or colour an object, and save it as PNG
@@ -49,44 +53,59 @@ def sections(stage: Stage) -> list[Section]:
 
 
 def _real_video(stage: Stage) -> Section:
-    video, labels = stage.config.video, stage.config.labels
-    if video is None or labels is None:
-        said = (
-            "No real video ships with the package, and none was given. `sbind demo --video FILE "
-            "--labels FIRST.png` shows yours here; the mask is that of its first frame."
-        )
-        return Section(name="video", title="A real video", blocks=[report.paragraph(said)])
+    path, labels = stage.config.video, stage.config.labels
+    if path is None or labels is None:
+        missing = [
+            report.paragraph(
+                "No real video ships with the package and none was given, so there is none here. "
+                "This shows yours; the mask is that of its first frame:"
+            ),
+            report.code("sbind demo --video video.mp4 --labels first.png --out demo --overwrite"),
+        ]
+        return Section(name="video", title="A real video", blocks=missing)
     stage.say("Your video")
-    clip = stage.out / "video.mp4"
-    info = videos.probe(video)
-    count = videos.write(clip, _label(stage, video, labels), fps=info.fps)
+    info = videos.probe(path)
+    ids = masks.read(labels)
+    if ids.shape != (info.height, info.width):
+        expected = f"the size of {path}, {info.height} x {info.width} pixels"
+        got = f"{ids.shape[0]} x {ids.shape[1]}"
+        raise UserError(f"mask {labels}", expected=expected, got=got)
+    size = min(_LARGEST, info.height, info.width)
     first, mask = stage.out / "video_frame.jpg", stage.out / "video_mask.jpg"
-    frame = next(videos.stream(video))
+    frame = next(videos.stream(path, size=size))
+    ids = functional.interpolate(ids[None, None], frame.shape[1:], mode="nearest-exact")[0, 0]
     images.write(first, frame)
-    images.write(mask, plots.overlay(frame, masks.read(labels)))
+    images.write(mask, plots.overlay(frame, ids))
+    clip = stage.out / "video.mp4"
+    count = videos.write(clip, _label(stage, path, size, ids), fps=info.fps)
     return Section(
         name="video",
         title="A real video",
         blocks=[
             report.paragraph(
-                f"The first {count} frames of `{video.name}` ({info.height} x {info.width} "
-                "pixels), labelled from the mask of the first. There is no truth to compare with; "
-                "the confidence tells where a correction helps most."
+                f"The first {count} frames of `{path.name}`, with {size} pixels on the short side, "
+                "labelled from the mask of the first. There is no truth to compare with; the "
+                "confidence tells where a correction helps most."
             ),
             report.pictures([(first, "The first frame."), (mask, f"Its mask, `{labels.name}`.")]),
             report.video(clip, "Masks, and confidence."),
         ],
-        scores={"file": video.name, "frames": count},
+        scores={"file": path.name, "frames": count},
     )
 
 
-def _label(stage: Stage, video: Path, labels: Path) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
-    """The frames with their masks and their confidence, side by side."""
-    count = stage.config.num_video_frames
-    encoder = model.load(stage.config.weights, seed=stage.config.seed)
-    frames = torch.stack(list(videos.stream(video, stop=count)))
-    found = inference.propagate(frames, masks.read(labels), encoder)
-    for frame, one in zip(frames, stage.track(found, video.name, len(frames)), strict=True):
+def _label(
+    stage: Stage, path: Path, size: int, ids: UInt8[Tensor, "h w"]
+) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
+    """The frames with their masks and their confidence, side by side; few in memory at a time."""
+    config = stage.config
+    encoder = model.load(config.weights, seed=config.seed)
+    frames, again = (videos.stream(path, size=size, stop=config.num_video_frames) for _ in range(2))
+    known = videos.probe(path).num_frames or config.num_video_frames
+    found = stage.track(
+        inference.propagate(frames, ids, encoder), path.name, min(known, config.num_video_frames)
+    )
+    for frame, one in zip(again, found, strict=True):
         sure = confidence.draw(frame, one.confidence, colour_map="viridis")
         yield pairs([titled(plots.overlay(frame, one.labels), "masks"), titled(sure, "confidence")])
 

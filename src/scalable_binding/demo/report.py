@@ -69,7 +69,7 @@ def video(path: Path, caption: str) -> str:
 
 def columns(blocks: Sequence[str]) -> str:
     """Blocks side by side as far as they fit."""
-    return f'<div class="grid">{"".join(blocks)}</div>'
+    return f'<div class="columns">{"".join(blocks)}</div>'
 
 
 def table(

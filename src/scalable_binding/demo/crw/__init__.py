@@ -11,7 +11,7 @@ def sections(stage: Stage) -> list[Section]:
     Raises:
         UserError: the weights cannot be loaded, or a file cannot be written.
     """
-    stage.say("A synthetic clip")
+    stage.say("Drawing a clip, with the truth about every pixel")
     prepared = contest.prepare(stage)
     stage.say("Masks")
     labelled = {

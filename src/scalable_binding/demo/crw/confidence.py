@@ -33,7 +33,7 @@ def show(stage: Stage, scene: Scene, predictions: Sequence[Prediction]) -> Secti
         share = prediction.scores[1 + prediction.ids.index(label)]
         images.write(map_file, confidence.draw(frame, share))
         images.write(sure_file, confidence.draw(frame, prediction.confidence, colour_map="viridis"))
-        soft.append((map_file, f"Frame {time}: {float(seen[time]):.0%} of it can be seen."))
+        soft.append((map_file, f"Frame {time}: {float(seen[time]):.0%} visible."))
         sure.append((sure_file, f"Frame {time}."))
     scores = trust(scene, predictions)
     return Section(

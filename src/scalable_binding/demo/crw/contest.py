@@ -39,7 +39,7 @@ def prepare(stage: Stage) -> Contest:
     models: dict[str, FeatureModel] = {
         _title(name): model.load(name, seed=config.seed) for name in names
     }
-    return Contest(draw_scene(stage), models)
+    return Contest(draw_scene(config), models)
 
 
 def carry(stage: Stage, contest: Contest, name: str, labels: Labels) -> list[Prediction]:

@@ -43,8 +43,9 @@ def show(stage: Stage, contest: Contest, labelled: Mapping[str, list[Prediction]
         title="Masks",
         blocks=[
             report.paragraph(
-                "The program was told what is what in *one* frame, the first. The computer has "
-                "drawn this clip itself, so the truth about every other pixel is known."
+                "Three objects cross and hide one another on the way. The program was told what is "
+                "what in *one* frame, the first. The computer has drawn this clip itself, from "
+                "pictures that the encoder never saw, so the truth about every pixel is known."
             ),
             report.pictures(
                 [(first, "The first frame."), (mask, "Its mask: one colour an object.")]
