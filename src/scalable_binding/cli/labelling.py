@@ -67,7 +67,7 @@ def label_video(
             else:
                 masks.write(out / f"{frame:05}.png", prediction.labels)
     finally:
-        if of_points:
+        if points:
             keypoints.write(out / _POINTS, sorted(points, key=lambda point: point.frame))
 
 
