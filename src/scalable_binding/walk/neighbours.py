@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from scalable_binding.nn.precision import has_fast_bfloat16
 from scalable_binding.walk.context import Context
 from scalable_binding.walk.windows import spans
 
@@ -119,13 +120,7 @@ def carry_labels(
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
     """Return bfloat16 where the device multiplies matrices of it natively, otherwise float32."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        # No public question exists for this; without an answer float32 is right and slower.
-        ask = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-        native = device.type == "cpu" and ask is not None and ask()
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if has_fast_bfloat16(device.type) else torch.float32
 
 
 def _places(
