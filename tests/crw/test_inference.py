@@ -263,6 +263,15 @@ def test_a_new_start_forgets_what_was_before() -> None:
     assert torch.equal(propagator.step(frames[1]).scores, fresh.step(frames[1]).scores)
 
 
+def test_a_start_that_is_refused_changes_nothing() -> None:
+    frames, masks = moving()
+    propagator = Propagator(RawPatches(), SHARP)
+    propagator.start(frames[0], masks[0])
+    with pytest.raises(UserError, match="the frame's size"):
+        propagator.start(frames[1], torch.full((8, 8), 9, dtype=torch.uint8))
+    assert propagator.step(frames[1]).ids == (7,)
+
+
 def test_frames_are_read_one_at_a_time_and_not_kept() -> None:
     """The context: the labelled frames and the last few. All else can be forgotten."""
     alive: set[int] = set()

@@ -77,11 +77,12 @@ class Propagator:
         Raises:
             UserError: labels that are empty, of another size, or outside the frame.
         """
-        self._space = label_maps.space_of(labels)
+        space = label_maps.space_of(labels)
         height, width = frame.shape[1:]
+        maps = label_maps.encode(labels, space, height, width)
         features = self.model.features(frame)
-        maps = label_maps.encode(labels, self._space, height, width).to(features.device)
-        self._latest = _Node(frame, features, maps)
+        self._space = space
+        self._latest = _Node(frame, features, maps.to(features.device))
         self._references = [self._latest]
         self._recent = []
         self.frame = 0
