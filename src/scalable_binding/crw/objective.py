@@ -38,7 +38,7 @@ def loss(
     cycles = cycle_losses(returns, targets)
     total = cycles.losses.mean()
     metrics = {}
-    if config.direct_weight > 0 and home is not None:
+    if config.direct_weight > 0 and home is not None and targets is not None:
         edges = similarity(nodes[:, 0], home)
         step = transition(edges, config.temperature, config.edge_dropout, generator)
         direct = walk_loss(step, targets)
