@@ -258,9 +258,11 @@ def test_evaluate_prints_and_saves_the_scores(
     stand_in("crw.evaluate", evaluate=evaluate)
     saved = tmp_path / "scores.json"
     tokens = ["crw", "evaluate", "davis", "DAVIS", "--weights", "raw", "--radius", "8"]
-    assert main([*tokens, "--json", str(saved)]) == 0
-    named = {"weights": "raw", "changes": {"radius": 8.0}, "adaptation": None, "out": None}
-    assert calls == [(("davis", Path("DAVIS")), named)]
+    assert main([*tokens, "--sequences", "dog,cows", "--json", str(saved)]) == 0
+    ((given, named),) = calls
+    assert given == ("davis", Path("DAVIS"))
+    assert (named["weights"], named["changes"]) == ("raw", {"radius": 8.0})
+    assert named["sequences"] == ["dog", "cows"]
     assert capsys.readouterr().out.split() == ["J&F", "0.625"]
     assert json.loads(saved.read_text())["sequences"] == {"dog": {"J&F": 0.625}}
 

@@ -159,7 +159,10 @@ def evaluate(
     temperature: float | None = None,
     adapt: AdaptOption = False,
     adaptation: AdaptationOption = (),
+    sequences: str | None = None,
+    list_file: Annotated[Path | None, Parameter(name="--list")] = None,
     out: Path | None = None,
+    overwrite: Annotated[bool, Flag] = False,
     json: JsonOption = None,
 ) -> None:
     """Score an encoder by how well labels propagate with it.
@@ -172,11 +175,15 @@ def evaluate(
         Folder in the benchmark's official layout; 'synthetic' needs none.
     context
         Instead of the protocol's own; likewise neighbours, radius and temperature.
+    sequences
+        Names of those to score, with commas between them, instead of all.
+    list_file
+        File that names the sequences, a line each, instead of the benchmark's own list.
     out
         Folder for predictions and scores per sequence; a stopped evaluation goes on from there.
+    overwrite
+        Discard another evaluation's results in that folder.
     """
-    if root is None and benchmark != "synthetic":
-        raise UserError(f"benchmark {benchmark}", expected="the folder of its data", got="none")
     changes = {
         "context": context,
         "neighbours": neighbours,
@@ -194,7 +201,10 @@ def evaluate(
             weights=weights,
             changes={name: value for name, value in changes.items() if value is not None},
             adaptation=adapting,
+            sequences=None if sequences is None else sequences.split(","),
+            listed=list_file,
             out=out,
+            overwrite=overwrite,
         )
     for name, value in scores["overall"].items():
         print(f"{name:24} {value:.3f}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -37,25 +37,6 @@ OUTSIDE = 1.5 * STRIDE
 
 _LOST = 1e9
 """Stands for an infinite error, which JSON does not have."""
-
-
-class Score(Protocol):
-    """How well one kind of labels went through one sequence."""
-
-    labels: Labels
-
-    def add(self, prediction: Prediction) -> Result:
-        """Score the next frame; its labels at the video's own size."""
-        ...
-
-    def evidence(self) -> Any:
-        """What :meth:`summarise` needs of this sequence."""
-        ...
-
-    @staticmethod
-    def summarise(evidence: Sequence[Any]) -> dict[str, float]:
-        """Named scores of the sequences whose evidence is given."""
-        ...
 
 
 class MaskScore:
@@ -248,7 +229,11 @@ class ScenePointScore(PointScore):
         return {f"PCK@{alpha}": float(share.nanmean()) for alpha, share in shares.items()}
 
 
-def resize_ids(ids: Ids, size: tuple[int, int]) -> Ids:
+Score = MaskScore | PartScore | PointScore
+"""How well one kind of labels went through one sequence."""
+
+
+def resize_ids(ids: Ids, size: tuple[int, int]) -> UInt8[Tensor, "h2 w2"]:
     """The ids at another height and width, each from the nearest pixel."""
     if tuple(ids.shape) == size:
         return ids
