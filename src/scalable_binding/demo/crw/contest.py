@@ -51,4 +51,4 @@ def carry(stage: Stage, contest: Contest, name: str, labels: Labels) -> list[Pre
 
 def _title(weights: str) -> str:
     known = {"shipped": "shipped encoder", "random": "random encoder", "raw": "raw pixels"}
-    return known.get(weights, Path(weights).name)
+    return known.get(weights, Path(weights).stem)

@@ -26,6 +26,9 @@ _TRAIL = 15
 
 _ALPHAS = (0.1, 0.2)
 
+_LOST = 0.1
+"""Confidence below which a point's way is not drawn."""
+
 
 def show(stage: Stage, contest: Contest) -> Section:
     """A picture and a video of the points with their trails, and PCK of every encoder."""
@@ -39,10 +42,10 @@ def show(stage: Stage, contest: Contest) -> Section:
     truth, visible, diagonals = _truth(scene, prompt)
     scores = {}
     for name, track in tracks.items():
-        errors = relative_errors(track, truth, visible, diagonals)
+        errors = relative_errors(track[..., :2], truth, visible, diagonals)
         scores[name] = {f"PCK@{alpha}": pck(errors, alpha) for alpha in _ALPHAS}
     clip, picture = stage.out / "points.mp4", stage.out / "points.jpg"
-    panels = {shown: tracks[shown], "truth": truth.where(visible[..., None], torch.nan)}
+    panels = {shown: tracks[shown], "truth": torch.cat((truth, visible[..., None]), dim=-1)}
     videos.write(clip, _draw(scene, panels), fps=FPS)
     images.write(picture, _with_trail(scene.frames[-1], tracks[shown], len(scene.frames)))
     return Section(
@@ -51,7 +54,8 @@ def show(stage: Stage, contest: Contest) -> Section:
         blocks=[
             report.paragraph(
                 f"Points are copied in the same way. {len(prompt)} of them, on bodies and limbs, "
-                "were given in the first frame; here is where they went."
+                "were given in the first frame. A dot is faint, and its way broken, where the "
+                "program is in doubt."
             ),
             report.video(clip, "Points with the way they came; the truth only while visible."),
             report.pictures([(picture, "The last frame, with the whole way of every point.")]),
@@ -86,14 +90,15 @@ def _truth(
     return scene.keypoints[:, chosen], scene.visible[:, chosen], diagonals
 
 
-def _track(predictions: Sequence[Prediction]) -> Float[Tensor, "t k 2"]:
+def _track(predictions: Sequence[Prediction]) -> Float[Tensor, "t k 3"]:
+    """x, y and confidence of every point."""
     return torch.tensor(
-        [[(point.x, point.y) for point in found.keypoints] for found in predictions]
+        [[(point.x, point.y, point.confidence) for point in one.keypoints] for one in predictions]
     )
 
 
 def _draw(
-    scene: Scene, panels: dict[str, Float[Tensor, "t k 2"]]
+    scene: Scene, panels: dict[str, Float[Tensor, "t k 3"]]
 ) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
     for number, frame in enumerate(scene.frames):
         yield pairs(
@@ -105,7 +110,10 @@ def _draw(
 
 
 def _with_trail(
-    frame: UInt8[Tensor, "3 h w"], track: Float[Tensor, "s k 2"], length: int
+    frame: UInt8[Tensor, "3 h w"], track: Float[Tensor, "s k 3"], length: int
 ) -> UInt8[Tensor, "3 h w"]:
     """The frame with the track's last points and up to ``length`` places before them."""
-    return drawn.draw(frame, track[-1], trail=track[-1 - length : -1])
+    confidence = track[..., 2]
+    ways = track[..., :2].where((confidence > _LOST)[..., None], torch.nan)
+    points = track[-1, :, :2].where((confidence[-1] > 0)[:, None], torch.nan)
+    return drawn.draw(frame, points, confidence=confidence[-1].sqrt(), trail=ways[-1 - length : -1])

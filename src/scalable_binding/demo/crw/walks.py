@@ -12,21 +12,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.crw.inference import FeatureModel
-from scalable_binding.crw.presets import STRIDE
+from scalable_binding.crw.presets import STRIDE, PropagationConfig
 from scalable_binding.data import images
 from scalable_binding.demo import report
 from scalable_binding.demo.crw.contest import Contest
 from scalable_binding.demo.report import Section
 from scalable_binding.demo.stage import Stage
 from scalable_binding.plots import walks
-from scalable_binding.walk.affinity import similarity, transition
+from scalable_binding.walk.affinity import DROPPED, similarity, transition
 from scalable_binding.walk.chain import chain
 
 _NUM_STEPS = 4
 _LONGEST_STEP = 4
 """Frames from one step to the next; 8 frames a second at 30, as in training."""
 
-_TEMPERATURE = 0.07
+_LABELLING = PropagationConfig()
+"""Walkers step by the neighbours and the temperature by which labels are carried."""
 
 
 def show(stage: Stage, contest: Contest) -> Section:
@@ -54,9 +55,10 @@ def show(stage: Stage, contest: Contest) -> Section:
         blocks=[
             report.paragraph(
                 "This is the game the encoder learns from. A walker starts on a spot of the first "
-                "frame (boxed) and steps from frame to frame to spots that look alike; the picture "
-                "is bright where it may be. In training it goes to the end of a clip and back, and "
-                "the encoder is rewarded when it comes home: no label is needed for that."
+                "frame (boxed) and steps from frame to frame, each time to one of the "
+                f"{_LABELLING.neighbours} spots, anywhere in the picture, that look most alike; "
+                "the picture is bright where it may be. In training it goes to the end of a clip "
+                "and back, and the encoder is rewarded when it comes home: no label is needed."
             ),
             report.pictures([(picture, "One walker an object.")], wide=True),
             report.table(
@@ -81,9 +83,15 @@ def _padded(frames: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 3 h2 w2"]:
 
 
 def _steps(encoder: FeatureModel, frames: UInt8[Tensor, "t 3 h w"]) -> list[Float[Tensor, "n n"]]:
-    """The probabilities of every step (Eq. 3.1)."""
+    """The probabilities of every step (Eq. 3.1) to the spots that look most alike."""
     nodes = [rearrange(encoder.features(frame), "d h w -> 1 (h w) d") for frame in frames]
-    return [transition(similarity(here, there), _TEMPERATURE)[0] for here, there in pairwise(nodes)]
+    steps = []
+    for here, there in pairwise(nodes):
+        likeness = similarity(here, there)
+        best = likeness.topk(min(_LABELLING.neighbours, likeness.shape[2]), dim=2).values
+        likeness = likeness.masked_fill(likeness < best[..., -1:], DROPPED)
+        steps.append(transition(likeness, _LABELLING.temperature)[0])
+    return steps
 
 
 def _owners(masks: UInt8[Tensor, "t h w"], grid: tuple[int, int]) -> Int64[Tensor, "t n"]:
