@@ -168,6 +168,14 @@ def test_a_video_of_one_frame_needs_no_learning() -> None:
     assert (prediction.labels == 1).all()
 
 
+def test_frames_of_several_sizes_are_one_line() -> None:
+    frames = [*video(3), video(1, height=48)[0]]
+    mask = torch.ones(40, 48, dtype=torch.uint8)
+    with pytest.raises(UserError, match="frame 3: expected 40 x 48 pixels, got 48 x 48") as caught:
+        list(propagate(iter(frames), mask, encoder(), adaptation=QUICK))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_model_without_weights_is_one_line() -> None:
     mask = torch.ones(40, 48, dtype=torch.uint8)
     with pytest.raises(UserError, match="expected a model with weights to adapt, got RawPatches"):

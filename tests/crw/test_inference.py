@@ -167,6 +167,12 @@ def test_a_correction_replaces_what_was_said_and_is_kept() -> None:
         assert found[t].frame == t
 
 
+def test_a_correction_after_the_end_is_said_not_to_count() -> None:
+    frames, masks = moving(3)
+    with pytest.warns(UserWarning, match="labels of frame 3 are not used: the video has 3 frames"):
+        run(frames, masks[0], RawPatches(), corrections={2: masks[2], 3: masks[0]})
+
+
 def test_a_correction_may_bring_a_new_object() -> None:
     frames, masks = moving(6)
     labelled = masks[3].clone()
@@ -346,7 +352,7 @@ def test_a_frame_of_another_size_is_named() -> None:
     frames = [texture(16, 24), texture(16, 24), texture(24, 16)]
     mask = torch.ones(16, 24, dtype=torch.uint8)
     with pytest.raises(UserError, match="frame 2: expected 16 x 24 pixels, got 24 x 16 pixels"):
-        run(frames, mask, RawPatches())
+        run(iter(frames), mask, RawPatches())
 
 
 def test_no_frames_are_one_line() -> None:

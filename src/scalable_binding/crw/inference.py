@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -94,10 +95,7 @@ class Propagator:
         Raises:
             UserError: a frame of another size than the first, or a call before :meth:`start`.
         """
-        first = self._started().frame
-        if frame.shape != first.shape:
-            expected, got = (f"{s[1]} x {s[2]} pixels" for s in (first.shape, frame.shape))
-            raise UserError(f"frame {self.frame + 1}", expected=expected, got=got)
+        _check_size(self.frame + 1, frame.shape, self._started().frame.shape)
         features = self.model.features(frame)
         context = self._references + self._recent
         counts = [1] * len(context)
@@ -221,8 +219,13 @@ def propagate(
         if corrections and number in corrections:
             prediction = propagator.correct(corrections[number])
         yield prediction
-    if propagator.frame < 0:
+    count = propagator.frame + 1
+    if count == 0:
         raise UserError("video", expected="at least one frame", got="none")
+    for number in corrections or ():
+        if number >= count:
+            text = f"labels of frame {number} are not used: the video has {count} frames"
+            warnings.warn(text, stacklevel=2)
 
 
 def _adapting(
@@ -234,11 +237,26 @@ def _adapting(
         raise UserError("adaptation", expected="a model with weights to adapt", got=got)
     adapter = Adapter(propagator.model, config)
     propagator.model = adapter.encoder
-    for number, (frame, window) in enumerate(windows(frames, config.window)):
+    for number, (frame, window) in enumerate(windows(_of_one_size(frames), config.window)):
         if number % config.interval == 1 or config.interval == 1:
             adapter.fit(window)
             propagator.refresh()
         yield frame
+
+
+def _of_one_size(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames, up to the first whose size differs."""
+    size = None
+    for number, frame in enumerate(frames):
+        size = size or frame.shape
+        _check_size(number, frame.shape, size)
+        yield frame
+
+
+def _check_size(number: int, size: torch.Size, first: torch.Size) -> None:
+    if size != first:
+        expected, got = (f"{height} x {width} pixels" for _, height, width in (first, size))
+        raise UserError(f"frame {number}", expected=expected, got=got)
 
 
 def _merge_points(
