@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from jaxtyping import UInt8
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from torch import Tensor
 
 from scalable_binding import plots
@@ -59,13 +59,15 @@ def label_video(
     )
     points: list[keypoints.Keypoint] = []
     try:
-        progress = track(predictions, "labelling", count, console=Console(stderr=True))
-        for number, prediction in enumerate(progress):
-            frame = count - 1 - number if backward else number
-            if of_points:
-                points += [replace(point, frame=frame) for point in prediction.keypoints]
-            else:
-                masks.write(out / f"{frame:05}.png", prediction.labels)
+        # A context: an interruption stops the progress line before anything else is printed.
+        with Progress(console=Console(stderr=True)) as progress:
+            labelled = progress.track(predictions, count, description="labelling")
+            for number, prediction in enumerate(labelled):
+                frame = count - 1 - number if backward else number
+                if of_points:
+                    points += [replace(point, frame=frame) for point in prediction.keypoints]
+                else:
+                    masks.write(out / f"{frame:05}.png", prediction.labels)
     finally:
         if points:
             keypoints.write(out / _POINTS, sorted(points, key=lambda point: point.frame))
