@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from scalable_binding.walk.windows import squared_offsets, widen
@@ -17,21 +16,21 @@ from scalable_binding.walk.windows import squared_offsets, widen
 
 @dataclass(frozen=True)
 class Context:
-    """The nodes of m frames, less a centre that is common to many of them.
+    """The nodes of m frames, and a centre that is common to many of them.
 
     Nodes k at the same place of successive frames differ little, and bfloat16 rounds what they
-    share along with what tells them apart. So the keys are k - c, with c the mean over the frames
-    at a place, and <q, k> = <q, k - c> + <q, c>: the first product in ``dtype`` for every frame,
-    the second in float32 once for all. For frames that are searched everywhere c is a single mean.
+    share along with what tells them apart. So candidates are compared by <q, k - c> + <q, c>, with
+    c the mean over the frames at a place: the first product in ``dtype`` for every frame, the
+    second in float32 once for all. For ``free`` frames, searched everywhere, c is a single mean.
     """
 
-    keys: Float[Tensor, "m h w d"]
-    centre: Float[Tensor, "h w d"]
-    mean: Float[Tensor, " d"]
+    frames: list[Float[Tensor, "h w d"]]
     windowed: list[int]
-    everywhere: list[int]
+    free: list[int]
+    centre: Float[Tensor, "h w d"]
+    free_centre: Float[Tensor, " d"]
+    free_keys: Float[Tensor, "f d"]
     radius: float
-    dtype: torch.dtype
 
     @classmethod
     def prepare(
@@ -42,24 +41,20 @@ class Context:
         dtype: torch.dtype,
     ) -> Context:
         """Return the context of ``frames``, of which those ``unmasked`` are searched everywhere."""
-        d, h, w = frames[0].shape
-        everywhere = [i for i in range(len(frames)) if i in unmasked]
-        windowed = [i for i in range(len(frames)) if i not in unmasked]
+        nodes = [rearrange(frame, "d h w -> h w d").contiguous() for frame in frames]
+        free = [i for i in range(len(nodes)) if i in unmasked]
+        windowed = [i for i in range(len(nodes)) if i not in unmasked]
+        h, w, d = nodes[0].shape
         radius = min(radius, float(h + w))
         if not windowed:
-            everywhere, windowed, radius = [], everywhere, float(h + w)
-        nodes = [rearrange(frame, "d h w -> h w d") for frame in frames]
+            free, windowed, radius = [], free, float(h + w)
         centre = _mean([nodes[i] for i in windowed])
-        mean = _mean([nodes[i] for i in everywhere or windowed]).mean(dim=(0, 1))
-        keys = centre.new_empty(len(frames), h, w, d)
-        for i, frame in enumerate(nodes):
-            torch.sub(frame, mean if i in everywhere else centre, out=keys[i])
-        return cls(keys, centre, mean, windowed, everywhere, radius, dtype)
-
-    @cached_property
-    def free_keys(self) -> Float[Tensor, "f d"]:
-        """Nodes of the frames that are searched everywhere."""
-        return self.keys[self.everywhere].flatten(0, 2).to(self.dtype)
+        free_centre = centre.new_zeros(d)
+        free_keys = centre.new_zeros(0, d, dtype=dtype)
+        if free:
+            free_centre = _mean([nodes[i] for i in free]).mean(dim=(0, 1))
+            free_keys = torch.cat([(nodes[i] - free_centre).to(dtype).view(-1, d) for i in free])
+        return cls(nodes, windowed, free, centre, free_centre, free_keys, radius)
 
     @property
     def reach(self) -> int:
@@ -68,27 +63,35 @@ class Context:
 
     def strip(self, columns: slice) -> Strip:
         """Return all that queries in these columns are compared with."""
-        m, h, w, _ = self.keys.shape
+        h, w, d = self.centre.shape
         near = widen(columns, self.reach, w)
-        keys = torch.stack([self.keys[i, :, near].to(self.dtype) for i in self.windowed], dim=1)
-        places = torch.arange(m * h * w, device=self.keys.device).view(m, h, w)
+        centre = self.centre[:, near].contiguous()
+        keys = self.free_keys.new_empty(h, len(self.windowed), centre.shape[1], d)
+        for i, frame in enumerate(self.windowed):
+            keys[:, i] = self.frames[frame][:, near] - centre
+        places = torch.arange(len(self.frames) * h * w, device=keys.device).view(-1, h, w)
         return Strip(
             context=self,
             columns=columns,
             near=near,
             keys=keys,
-            places=torch.stack([places[i, :, near] for i in self.windowed], dim=1),
-            free_places=places[self.everywhere].flatten(),
+            places=rearrange(places[self.windowed][:, :, near], "m h c -> h m c").contiguous(),
+            free_places=places[self.free].flatten(),
         )
 
-    def products(
-        self, queries: Float[Tensor, "r c d"], places: Int64[Tensor, "r c k"]
-    ) -> Float[Tensor, "r c k"]:
-        """Return <q, k - c> in float32 of each query and the nodes at its ``places``."""
-        r, c, k = places.shape
-        keys = self.keys.flatten(0, 2)[places.flatten()].float()
-        products = torch.bmm(keys.view(r * c, k, -1), queries.reshape(r * c, -1, 1))
-        return products.view(r, c, k)
+    def similarity(
+        self, queries: Float[Tensor, "h c d"], places: Int64[Tensor, "h c k"]
+    ) -> Float[Tensor, "h c k"]:
+        """Return <q, k> in float32 of each query and the nodes at its ``places`` (-1: -inf)."""
+        h, w, d = self.centre.shape
+        k = places.shape[-1]
+        frame = torch.div(places, h * w, rounding_mode="floor").flatten()
+        similarity = queries.new_full((places.numel(),), -math.inf)
+        for i, nodes in enumerate(self.frames):
+            pairs = (frame == i).nonzero().squeeze(-1)
+            keys = nodes.view(-1, d)[places.flatten()[pairs] - i * h * w].float()
+            similarity[pairs] = (keys * queries.flatten(0, 1)[pairs // k]).sum(dim=-1)
+        return similarity.view(places.shape)
 
 
 @dataclass(frozen=True)
@@ -109,80 +112,80 @@ class Strip:
 
     def propose(
         self, queries: Float[Tensor, "h w d"], rows: slice, k: int
-    ) -> tuple[Float[Tensor, "r c k"], Int64[Tensor, "r c k"]]:
-        """Return <q, c> and the place in the context of each of the k best matches of a tile.
+    ) -> Int64[Tensor, "r c k"]:
+        """Return the places in the context of the k best matches of each query in a tile.
 
-        Matches come in no order. If there are fewer than k of them, <q, c> of the rest is -inf, or
-        fewer than k come back.
+        They come in no order. If there are fewer than k, the rest is -1, or fewer come back.
         """
         tile = queries[rows, self.columns]
+        nodes = rearrange(tile, "r c d -> (r c) d")
         window = widen(rows, self.context.reach, len(queries))
-        scores = self._score(window, tile.flatten(0, 1))
-        base, entry = _best(scores, self._base(rows, window, tile.flatten(0, 1), len(scores)), k)
+        scores = self._score(window, nodes)
+        base = self._base(window, nodes, beyond=self._beyond(window, rows), num_rows=len(scores))
+        entry = _best_entries(scores, base, k)
         places = torch.cat([self.places[window].flatten(), self.free_places])
-        found = places[entry.clamp(max=len(places) - 1)]
-        r, c, _ = tile.shape
-        return (
-            rearrange(base, "k (r c) -> r c k", r=r, c=c),
-            rearrange(found, "k (r c) -> r c k", r=r, c=c),
-        )
+        found = torch.where(entry < 0, -1, places[entry.clamp(min=0)])
+        return rearrange(found, "k (r c) -> r c k", r=len(tile))
 
-    def _score(self, window: slice, tile: Float[Tensor, "n d"]) -> Float[Tensor, "r m c n"]:
+    def _score(self, window: slice, nodes: Float[Tensor, "n d"]) -> Float[Tensor, "r m c n"]:
         """Return <q, k - c> of each query (last) and each candidate, in the keys' dtype.
 
         The first rows are those of the window; further rows hold the free keys and end with -inf.
         """
-        near = self.keys[window]
+        near, free = self.keys[window], self.context.free_keys
         r, m, c, d = near.shape
-        num_near, num_free = r * m * c, len(self.context.free_keys)
-        num_rows = r + -(-num_free // (m * c))
-        scores = near.new_empty(num_rows * m * c, len(tile))
-        rounded = tile.to(near.dtype).mT
-        torch.mm(near.view(-1, d), rounded, out=scores[:num_near])
-        torch.mm(self.context.free_keys, rounded, out=scores[num_near : num_near + num_free])
-        scores[num_near + num_free :] = -math.inf
-        return scores.view(num_rows, m, c, -1)
+        num_near, num_free_rows = r * m * c, -(-len(free) // (m * c))
+        scores = near.new_empty(r + num_free_rows, m, c, len(nodes))
+        table = scores.view(-1, len(nodes))
+        rounded = nodes.to(near.dtype).mT
+        torch.mm(near.view(-1, d), rounded, out=table[:num_near])
+        torch.mm(free, rounded, out=table[num_near : num_near + len(free)])
+        table[num_near + len(free) :] = -math.inf
+        return scores
+
+    def _beyond(self, window: slice, rows: slice) -> Bool[Tensor, "b n"]:
+        """Return which places of the window are out of reach of each query in the tile."""
+        h, w, _ = self.context.centre.shape
+        down = squared_offsets(h, self.keys.device)[window, rows]
+        along = squared_offsets(w, self.keys.device)[self.near, self.columns]
+        distance = rearrange(down, "h r -> h 1 r 1") + rearrange(along, "w c -> 1 w 1 c")
+        return rearrange(distance >= self.context.radius**2, "h w r c -> (h w) (r c)")
 
     def _base(
-        self, rows: slice, window: slice, tile: Float[Tensor, "n d"], num_rows: int
-    ) -> Float[Tensor, "b n"]:
-        """Return <q, c> of each query and each block of the scores, -inf beyond the radius."""
-        centre = self.context.centre[window, self.near]
-        h, w, _ = self.context.centre.shape
-        down = squared_offsets(h, tile.device)[window, rows]
-        along = squared_offsets(w, tile.device)[self.near, self.columns]
-        beyond = down[:, None, :, None] + along[None, :, None, :] >= self.context.radius**2
-        base = centre.flatten(0, 1) @ tile.mT
-        base.masked_fill_(beyond.flatten(2).flatten(0, 1), -math.inf)
-        num_free_blocks = num_rows * centre.shape[1] - len(base)
-        free_base = (tile @ self.context.mean).expand(num_free_blocks, -1)
-        return torch.cat([base, free_base])
+        self,
+        window: slice,
+        nodes: Float[Tensor, "n d"],
+        beyond: Bool[Tensor, "b n"],
+        num_rows: int,
+    ) -> Float[Tensor, "_ n"]:
+        """Return <q, c> of each query and each block of the scores, -inf where out of reach."""
+        centre = self.context.centre[window, self.near].flatten(0, 1)
+        base = (centre @ nodes.mT).masked_fill_(beyond, -math.inf)
+        num_free = num_rows * self.keys.shape[2] - len(base)
+        return torch.cat([base, (nodes @ self.context.free_centre).expand(num_free, -1)])
 
 
-def _best(
+def _best_entries(
     scores: Float[Tensor, "r m c n"], base: Float[Tensor, "b n"], k: int
-) -> tuple[Float[Tensor, "k n"], Int64[Tensor, "k n"]]:
-    """Return the base and the entry (r m c) of the k largest sums of a score and its block's base.
+) -> Int64[Tensor, "k n"]:
+    """Return the entries, flattened from (r m c), of the k largest sums of score and base.
 
-    A block is a place (r c) with its m frames. The k blocks with the largest maxima hold the k
-    largest entries, so only these blocks' entries are sorted.
+    A block is a place (r c) with its m frames, which share a base. The k blocks with the largest
+    maxima hold the k largest entries, so only their entries are sorted. -inf gives -1.
     """
     r, m, c, n = scores.shape
-    largest = scores.amax(dim=1).view(r * c, n) + base
+    largest = scores.view(r, m, c * n).amax(dim=1).view(r * c, n) + base
     block = largest.topk(min(k, r * c), dim=0, sorted=False).indices
-    base = base.gather(0, block)
-    first = block // c * (m * c) + block % c
     frame = torch.arange(m, device=scores.device).view(m, 1, 1)
-    entry = (first + frame * c).flatten(0, 1)
-    score = scores.view(-1, n).gather(0, entry) + base.repeat(m, 1)
+    entry = (block // c * (m * c) + block % c + frame * c).flatten(0, 1)
+    score = scores.view(-1, n).gather(0, entry) + base.gather(0, block).repeat(m, 1)
     best = score.topk(min(k, len(score)), dim=0, sorted=False)
-    base = base.gather(0, best.indices % len(block)).masked_fill(best.values.isneginf(), -math.inf)
-    return base, entry.gather(0, best.indices)
+    return entry.gather(0, best.indices).masked_fill(best.values.isneginf(), -1)
 
 
 def _mean(frames: Sequence[Float[Tensor, "h w d"]]) -> Float[Tensor, "h w d"]:
     """Return the mean of frames in float32, without a copy of them all."""
-    total = frames[0].float().clone(memory_format=torch.contiguous_format)
+    total = frames[0].to(torch.float32, copy=True)
     for frame in frames[1:]:
         total += frame
     return total / len(frames)

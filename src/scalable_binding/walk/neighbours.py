@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -74,20 +73,19 @@ def top_neighbours(
     _, h, w = query.shape
     dtype = dtype or fastest_dtype(query.device)
     num = min(k + SPARE, len(frames) * h * w)
-    similarity = query.new_full((h, w, num), -math.inf, dtype=torch.float32)
-    index = query.new_zeros((h, w, num), dtype=torch.int64)
+    similarity = query.new_empty((h, w, num), dtype=torch.float32)
+    index = query.new_full((h, w, num), -1, dtype=torch.int64)
     with torch.autocast(query.device.type, enabled=False):
-        queries = rearrange(query, "d h w -> h w d").float()
+        queries = rearrange(query, "d h w -> h w d").float().contiguous()
         context = Context.prepare(frames, unmasked, radius, dtype)
         for columns in spans(w, tile):
             strip = context.strip(columns)
             for rows in spans(h, tile):
-                base, places = strip.propose(queries, rows, num)
-                similarity[rows, columns, : base.shape[-1]] = base
+                places = strip.propose(queries, rows, num)
                 index[rows, columns, : places.shape[-1]] = places
-            similarity[:, columns] += context.products(queries[:, columns], index[:, columns])
+            similarity[:, columns] = context.similarity(queries[:, columns], index[:, columns])
     similarity, order = similarity.topk(min(k, num), dim=-1)
-    index = index.gather(-1, order)
+    index = index.gather(-1, order).clamp(min=0)
     return Neighbours(similarity, index, _places(similarity, index, k, radius, counts))
 
 
