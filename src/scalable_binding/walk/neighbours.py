@@ -46,9 +46,9 @@ def top_neighbours(
     """Return the k nodes most similar to each node of the query frame, among all frames jointly.
 
     Queries are taken a tile at a time, and a tile is compared with the window that its discs reach
-    in every frame, in one matrix product; see `Context.propose` for how the best are found. Memory
-    beyond the context itself does not grow with the number of queries. The result is the top k of
-    the full table, but for ties and, in bfloat16, near ties.
+    in every frame, in one matrix product; `walk.context` finds the best of these. Memory beyond
+    the frames and the result is that of one strip of the context, as wide as a tile's window.
+    The result is the top k of the full table, but for ties and, in bfloat16, near ties.
 
     Args:
         query: features of the frame to explain, l2-normalised along ``d``.
