@@ -11,20 +11,21 @@ def radius_mask(h, w, radius):
     return torch.where(distance < radius, 0.0, -1e10)
 
 
-def affinity(query, frames, k, radius, unmasked=(0,), mask=None, chunk=64):
+def affinity(query, frames, k, radius, unmasked=(0,), mask=None, chunk=100):
     """Similarities (h w k) and indices (h w k) of the joint top k, as the authors compute them.
 
-    The mask is made once for a video; a chunk of queries at a time meets the whole context.
+    A chunk of queries at a time meets the whole context; the mask may be made once for a video.
     """
     _, h, w = query.shape
     mask = radius_mask(h, w, radius) if mask is None else mask
     queries = query.flatten(1)
     keys = torch.stack(list(frames)).flatten(2)
-    masked = [i for i in range(len(frames)) if i not in unmasked]
     similarities, indices = [], []
     for start in range(0, h * w, chunk):
         table = torch.einsum("mdk,dq->mkq", keys, queries[:, start : start + chunk])
-        table[masked] += mask[:, start : start + chunk]
+        for i in range(len(frames)):
+            if i not in unmasked:
+                table[i] += mask[:, start : start + chunk]
         best = table.flatten(0, 1).topk(k, dim=0)
         similarities.append(best.values)
         indices.append(best.indices)

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -161,6 +163,21 @@ def test_autocast_does_not_lower_the_precision():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = top_neighbours(query, frames, radius=3.0, dtype=torch.float32)
     assert torch.equal(cast.similarity, plain.similarity)
+
+
+@pytest.mark.slow
+def test_full_size_fits_in_little_memory():
+    """480 x 854 pixels and 20 frames: under 1.5 GB with torch and the context itself."""
+    program = """
+import torch
+from scalable_binding.walk.neighbours import top_neighbours
+frames = [torch.rand(60, 107, 256).permute(2, 0, 1) for _ in range(22)]
+top_neighbours(frames[-1], frames[:-1], k=10, radius=12.0)
+print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+"""
+    child = [sys.executable, "-c", program]
+    kilobytes = int(subprocess.run(child, check=True, capture_output=True, text=True).stdout)
+    assert kilobytes < 1.5e6
 
 
 def test_fastest_dtype_is_one_that_the_search_takes():

@@ -89,8 +89,9 @@ class Context:
         similarity = queries.new_full((places.numel(),), -math.inf)
         for i, nodes in enumerate(self.frames):
             pairs = (frame == i).nonzero().squeeze(-1)
-            keys = nodes.view(-1, d)[places.flatten()[pairs] - i * h * w].float()
-            similarity[pairs] = (keys * queries.flatten(0, 1)[pairs // k]).sum(dim=-1)
+            keys = nodes.view(-1, d).index_select(0, places.flatten()[pairs] - i * h * w).float()
+            matched = queries.flatten(0, 1).index_select(0, pairs // k)
+            similarity[pairs] = (keys * matched).sum(dim=-1)
         return similarity.view(places.shape)
 
 

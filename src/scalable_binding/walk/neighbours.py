@@ -41,7 +41,7 @@ def top_neighbours(
     unmasked: Collection[int] = (0,),
     counts: Sequence[int] | None = None,
     dtype: torch.dtype | None = None,
-    tile: int = 10,
+    tile: int = 12,
 ) -> Neighbours:
     """Return the k nodes most similar to each node of the query frame, among all frames jointly.
 
