@@ -68,7 +68,9 @@ def read_tensors(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]
         raise UserError(f"checkpoint {path}", expected="a file", got="nothing of that name")
     size = path.stat().st_size
     if size > max_bytes:
-        raise UserError(f"checkpoint {path}", expected=f"{max_bytes} bytes", got=f"{size} bytes")
+        raise UserError(
+            f"checkpoint {path}", expected=f"at most {max_bytes} bytes", got=f"{size} bytes"
+        )
     if path.suffix == ".safetensors":
         with _clear_errors(path):
             return safetensors.torch.load_file(path)
@@ -158,7 +160,9 @@ def _read_torch_file(path: Path, max_bytes: int) -> dict[str, Tensor]:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
             if unpacked > max_bytes:
                 got = f"{unpacked} bytes unpacked"
-                raise UserError(f"checkpoint {path}", expected=f"{max_bytes} bytes", got=got)
+                raise UserError(
+                    f"checkpoint {path}", expected=f"at most {max_bytes} bytes", got=got
+                )
         # Research code likes to save its parsed arguments too; a Namespace is plain data.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content: Any = torch.load(path, map_location="cpu", weights_only=True)

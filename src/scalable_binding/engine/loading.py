@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from scalable_binding.engine.randomness import generator
 from scalable_binding.errors import UserError
 
 
+@runtime_checkable
 class EndlessDataset(Protocol):
     """Examples by index, defined for every index of at least 0 and a function of it alone."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from scalable_binding.engine.atomic import write_text, writing
 from scalable_binding.errors import UserError
@@ -25,7 +25,8 @@ class Log:
         self.path = run / LOG
         _drop_lines_after(start, self.path)
         with writing(self.path):
-            self._file: IO[str] = self.path.open("a", encoding="utf-8")
+            # Unbuffered, so that a full disk shows at the line that does not fit, and only there.
+            self._file: IO[bytes] = self.path.open("ab", buffering=0)
         self._board = _open_board(run, start) if tensorboard else None
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
@@ -36,13 +37,12 @@ class Log:
         """
         line = {"step": step, **{name: _plain(value) for name, value in figures.items()}}
         with writing(self.path):
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            self._file.write(f"{json.dumps(line)}\n".encode())
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Log:
         return self
 
     def __exit__(self, *exception: object) -> None:

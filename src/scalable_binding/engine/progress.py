@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -42,7 +41,7 @@ class ProgressLine:
             self._last_line = now
             self._console.print(f"step {step}/{self._total}  {text}", soft_wrap=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> ProgressLine:
         self._bar.start()
         return self
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -71,7 +70,7 @@ class Recorder:
         if self._parts is not None and figures:
             self._parts[0].write(step, figures)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Recorder:
         self._stack = ExitStack()
         for part in self._parts or ():
             self._stack.enter_context(part)
