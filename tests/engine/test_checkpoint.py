@@ -144,7 +144,7 @@ def test_files_are_bounded_before_and_after_unpacking(tmp_path: Path) -> None:
         for name, data in entries.items():
             archive.writestr(name, data)
     assert path.stat().st_size < 10_000
-    with pytest.raises(UserError, match="expected at most 100000 bytes, got .* unpacked"):
+    with pytest.raises(UserError, match=r"expected at most 100000 bytes, got .* unpacked"):
         read_tensors(path, max_bytes=100_000)
     with pytest.raises(UserError, match="expected at most 100 bytes"):
         read_tensors(path, max_bytes=100)
@@ -189,7 +189,7 @@ def test_another_architecture_names_the_first_difference(
 
 def test_a_run_of_another_architecture_is_not_resumed(tmp_path: Path) -> None:
     fit(net(), loss, Points(), config(), tmp_path)
-    with pytest.raises(UserError, match="another architecture.*norm.running_mean"):
+    with pytest.raises(UserError, match=r"another architecture.*unexpected 'ema\.norm\."):
         fit(net(norm="layer"), loss, Points(), config(), tmp_path)
 
 

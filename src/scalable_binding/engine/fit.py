@@ -76,8 +76,11 @@ def fit(
         UserError: a folder that cannot be written or holds another model's run, a loss that is
             not finite, or a batch that cannot be shared out.
     """
-    with joined(config.device) as ranks, deferred_signals() as request:
-        learner = Learner(model, loss, config, ranks)
+    with (
+        joined(config.device) as ranks,
+        deferred_signals() as request,
+        Learner(model, loss, config, ranks) as learner,
+    ):
         start = _prepare(learner, run, resume, record)
         with Recorder(run, config, ranks, start=start) as recorder:
             for step, batch in enumerate(batches(dataset, config, ranks, start=start), start + 1):

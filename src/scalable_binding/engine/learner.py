@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,10 @@ class Objective(nn.Module):
 
 
 class Learner:
-    """A model in training; ``inference`` is the averaged copy of it, brought up to date on call."""
+    """A model in training; ``inference`` is the averaged copy of it, brought up to date on call.
+
+    A context manager: what it needs to talk to other ranks is gone after it.
+    """
 
     def __init__(self, model: nn.Module, loss: Loss, config: FitConfig, ranks: Ranks) -> None:
         self.config = config
@@ -59,6 +63,16 @@ class Learner:
         self.objective = distribute(Objective(self.model, loss), ranks, fsdp=config.fsdp)
         self.optimiser = optimisers.build(self.model, config.optimiser)
         self.average = Ema(self.model, config.ema)
+
+    def __enter__(self) -> Learner:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        # The reducer inside must not outlive the process group: destroyed later, with Python's
+        # global lock held, it waits for ever for a thread of gloo that wants the lock.
+        del self.objective
+        if self.ranks.size > 1:
+            gc.collect()
 
     def update(self, micro_batches: list[MicroBatch], step: int) -> dict[str, Tensor]:
         """Do update number ``step``, from 1, and return its metrics, "loss" among them."""
