@@ -18,6 +18,7 @@ from scalable_binding.cli import main, settings
 from scalable_binding.crw import inference, model
 from scalable_binding.crw.presets import AdaptationConfig, CRWConfig, PropagationConfig
 from scalable_binding.data import keypoints, masks, videos
+from scalable_binding.engine.config import from_mapping, to_json
 from scalable_binding.engine.fit_config import FitConfig, OptimiserConfig
 
 
@@ -273,3 +274,14 @@ def test_demo_prints_the_path_of_its_report_last(
     stand_in("demo", run=lambda out: out / "index.html")
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'demo' / 'index.html'}\n"
+
+
+@pytest.mark.parametrize("preset", ["kinetics", "small", "debug"])
+def test_every_preset_is_its_own_file(
+    tmp_path: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", "show", "crw", "--preset", preset]) == 0
+    (tmp_path / "run.yaml").write_text(capsys.readouterr().out)
+    original = settings.configure("crw", preset)
+    assert settings.configure("crw", "small", tmp_path / "run.yaml") == original
+    assert from_mapping(CRWConfig, json.loads(to_json(original))) == original

@@ -28,6 +28,7 @@ class BasicBlock(nn.Module):
             )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """The sum of two convolutions and a shortcut."""
         shortcut = x if self.downsample is None else self.downsample(x)
         y = torch.relu_(self.bn1(self.conv1(x)))
         return torch.relu_(self.bn2(self.conv2(y)) + shortcut)
