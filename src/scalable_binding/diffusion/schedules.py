@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from scalable_binding.errors import UserError
 
-Name = Literal["cosine", "sigmoid", "linear"]
+NAMES = ("cosine", "sigmoid", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +102,18 @@ class Linear:
 Schedule = Cosine | Sigmoid | Linear
 
 
-def named(name: Name, *, temperature: float | None = None) -> Schedule:
+def named(name: str, *, temperature: float | None = None) -> Schedule:
     """The schedule of that name with its usual numbers.
 
     Args:
-        name: of the curve.
+        name: cosine, sigmoid or linear.
         temperature: of the sigmoid; None keeps its default.
 
     Raises:
         UserError: no such schedule, or a temperature of one that has none.
     """
-    if name not in get_args(Name):
-        raise UserError("schedule", expected=f"one of {', '.join(get_args(Name))}", got=repr(name))
+    if name not in NAMES:
+        raise UserError("schedule", expected=f"one of {', '.join(NAMES)}", got=repr(name))
     if name == "sigmoid":
         return Sigmoid() if temperature is None else Sigmoid(temperature=temperature)
     if temperature is not None:
