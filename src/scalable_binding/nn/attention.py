@@ -1,0 +1,108 @@
+"""Multi-head attention: tokens among themselves, or queries over other tokens."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scalable_binding.nn.initialisation import glorot_uniform_
+
+Heads = Float[Tensor, "b heads n d"]
+
+
+class SelfAttention(nn.Module):
+    """``softmax(q k' / sqrt(d_head)) v`` among tokens, with q, k and v from one product.
+
+    The weight ``qkv`` stacks three matrices, and says so to optimisers (``fused_slices``).
+
+    Args:
+        width: of the tokens; a multiple of ``num_heads``.
+        num_heads: each of width / num_heads channels.
+    """
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        assert width % num_heads == 0
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.fused_slices = {"qkv.weight": 3}
+        self.out = nn.Linear(width, width)
+        _initialise(self.qkv, width, width, num_heads)
+        _initialise(self.out, width, width, num_heads, merges=True)
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """What each token gathers from all of them."""
+        heads = rearrange(
+            self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.num_heads
+        )
+        return self.out(_merge(functional.scaled_dot_product_attention(*heads)))
+
+
+class CrossAttention(nn.Module):
+    """``softmax(q k' / sqrt(d_head)) v`` of queries over the tokens of a context.
+
+    Queries, keys and values are as wide as the narrower of the two, and the result as the query.
+    The weight ``kv`` stacks two matrices, and says so to optimisers (``fused_slices``).
+
+    Args:
+        width: of the queries.
+        context_width: of the context; the narrower of both is a multiple of ``num_heads``.
+        num_heads: attention heads.
+
+    Source: Thesis Alg. 3; widths as in the authors' code.
+    """
+
+    def __init__(self, width: int, context_width: int, num_heads: int) -> None:
+        super().__init__()
+        inner = min(width, context_width)
+        assert inner % num_heads == 0
+        self.num_heads = num_heads
+        self.q = nn.Linear(width, inner)
+        self.kv = nn.Linear(context_width, 2 * inner)
+        self.fused_slices = {"kv.weight": 2}
+        self.out = nn.Linear(inner, width)
+        _initialise(self.q, width, inner, num_heads)
+        _initialise(self.kv, context_width, inner, num_heads)
+        _initialise(self.out, width, inner, num_heads, merges=True)
+
+    def forward(
+        self, x: Float[Tensor, "b m d"], context: Float[Tensor, "b n c"], attend: bool = False
+    ) -> tuple[Float[Tensor, "b m d"], Float[Tensor, "b m n"] | None]:
+        """What each query gathers from the context; and, to ``attend``, from where.
+
+        The attention is float32, averaged over heads, and without gradient; its rows sum to 1.
+        """
+        q = rearrange(self.q(x), "b m (h d) -> b h m d", h=self.num_heads)
+        k, v = rearrange(self.kv(context), "b n (two h d) -> two b h n d", two=2, h=self.num_heads)
+        gathered = self.out(_merge(functional.scaled_dot_product_attention(q, k, v)))
+        return gathered, _mean_attention(q, k) if attend else None
+
+
+@torch.no_grad()
+def _mean_attention(q: Heads, k: Heads) -> Float[Tensor, "b m n"]:
+    """The attention averaged over heads, one head in memory at a time."""
+    heads = zip(q.unbind(1), k.unbind(1), strict=True)
+    scale = q.shape[-1] ** -0.5
+    maps = (((query.float() @ key.float().mT) * scale).softmax(dim=-1) for query, key in heads)
+    return torch.as_tensor(sum(maps)) / q.shape[1]
+
+
+def _merge(heads: Heads) -> Float[Tensor, "b n d"]:
+    return rearrange(heads, "b h n d -> b n (h d)")
+
+
+def _initialise(
+    layer: nn.Linear, width: int, inner: int, num_heads: int, *, merges: bool = False
+) -> None:
+    """Glorot's limits as a framework computes them whose kernels are (width, heads, d_head).
+
+    What comes before the last two dimensions counts as the field of a convolution, so that the
+    limits are below those of a flat matrix.
+    """
+    head = inner // num_heads
+    fans = (num_heads * head, num_heads * width) if merges else (width * num_heads, width * head)
+    glorot_uniform_(layer.weight, *fans)
+    nn.init.zeros_(layer.bias)

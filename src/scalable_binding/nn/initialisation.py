@@ -1,0 +1,27 @@
+"""How weights begin."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+EMBEDDING_STD = 0.02
+
+
+def glorot_uniform_(weight: Tensor, fan_in: int, fan_out: int) -> None:
+    """Draw a weight from +-sqrt(6 / (fan_in + fan_out))."""
+    limit = (6 / (fan_in + fan_out)) ** 0.5
+    nn.init.uniform_(weight, -limit, limit)
+
+
+def linear(width_in: int, width_out: int) -> nn.Linear:
+    """A layer with Glorot's weights, and biases at 0."""
+    layer = nn.Linear(width_in, width_out)
+    glorot_uniform_(layer.weight, width_in, width_out)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def embedding_(weight: Tensor) -> None:
+    """Draw learned vectors from a normal distribution, cut at two deviations."""
+    bound = 2 * EMBEDDING_STD
+    nn.init.trunc_normal_(weight, std=EMBEDDING_STD, a=-bound, b=bound)

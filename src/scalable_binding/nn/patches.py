@@ -1,0 +1,97 @@
+"""Signals of one, two or three dimensions as tokens, one a patch, and back.
+
+A signal is ``(b c *size)``: samples, an image or a video ``(b c t h w)``. Tokens come row by row,
+the last dimension fastest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scalable_binding.errors import UserError
+from scalable_binding.nn import initialisation
+from scalable_binding.nn.mlp import layer_norm
+
+
+def grid_of(size: Sequence[int], patch: Sequence[int]) -> tuple[int, ...]:
+    """How many patches lie along each dimension.
+
+    Raises:
+        UserError: not as many sides, not one to three, or sides that patches do not divide.
+    """
+    sides, cuts = _times(size), _times(patch)
+    if not 1 <= len(size) == len(patch) <= 3:
+        expected = f"as many sides as size {sides} has, which are one to three"
+        raise UserError(f"patch {cuts}", expected=expected, got=str(len(patch)))
+    if min(*size, *patch, 1) < 1 or any(s % p for s, p in zip(size, patch, strict=True)):
+        raise UserError(f"size {sides}", expected=f"multiples of the patch {cuts}", got=sides)
+    return tuple(s // p for s, p in zip(size, patch, strict=True))
+
+
+def cut(x: Float[Tensor, "b c *size"], patch: Sequence[int]) -> Float[Tensor, "b n d"]:
+    """The patches of a signal as vectors of c x patch values."""
+    places, insides = _axes(patch)
+    sides = " ".join(f"({g} {p})" for g, p in zip(places, insides, strict=True))
+    pattern = f"b c {sides} -> b ({' '.join(places)}) (c {' '.join(insides)})"
+    return rearrange(x, pattern, **dict(zip(insides, patch, strict=True)))
+
+
+def join(
+    tokens: Float[Tensor, "b n d"], grid: Sequence[int], patch: Sequence[int]
+) -> Float[Tensor, "b c *size"]:
+    """The signal whose patches these are, on a grid: the inverse of :func:`cut`."""
+    places, insides = _axes(patch)
+    sides = " ".join(f"({g} {p})" for g, p in zip(places, insides, strict=True))
+    pattern = f"b ({' '.join(places)}) (c {' '.join(insides)}) -> b c {sides}"
+    lengths = dict(zip([*places, *insides], [*grid, *patch], strict=True))
+    return rearrange(tokens, pattern, **lengths)
+
+
+class PatchEmbedding(nn.Module):
+    """``LN(W patch + bias) + position``, a learned position for each patch.
+
+    Args:
+        size: of the signals.
+        channels: of the signals.
+        patch: as many sides as ``size``, each dividing its own.
+        width: of the tokens.
+
+    Raises:
+        UserError: sides that patches do not divide.
+
+    Source: Thesis Alg. 3.
+    """
+
+    def __init__(
+        self, size: Sequence[int], channels: int, patch: Sequence[int], width: int
+    ) -> None:
+        super().__init__()
+        self.grid = grid_of(size, patch)
+        self.patch = tuple(patch)
+        area = math.prod(patch)
+        self.project = nn.Linear(channels * area, width)
+        self.norm = layer_norm(width)
+        self.positions = nn.Parameter(torch.empty(math.prod(self.grid), width))
+        # Fans of the convolution that this product is.
+        initialisation.glorot_uniform_(self.project.weight, area * channels, area * width)
+        nn.init.zeros_(self.project.bias)
+        initialisation.embedding_(self.positions)
+
+    def forward(self, x: Float[Tensor, "b c *size"]) -> Float[Tensor, "b n d"]:
+        """A token for each patch."""
+        return self.norm(self.project(cut(x, self.patch))) + self.positions
+
+
+def _axes(patch: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Names of the dimensions of a grid and of a patch."""
+    return [f"g{i}" for i in range(len(patch))], [f"p{i}" for i in range(len(patch))]
+
+
+def _times(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))
