@@ -16,7 +16,11 @@ from torch import Tensor
 
 from scalable_binding.data import files
 from scalable_binding.data.shards import Member
+from scalable_binding.data.zips import ZipMember
 from scalable_binding.errors import UserError
+
+Source = Path | Member | ZipMember
+"""Where an image is: a file, or in a tar shard, or in a ZIP archive."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 MAX_PIXELS = 2**26
@@ -27,7 +31,7 @@ _ORIENTATION = 0x0112
 
 
 @contextmanager
-def opened(source: Path | Member) -> Iterator[Image.Image]:
+def opened(source: Source) -> Iterator[Image.Image]:
     """Yields an image whose header is read and found sane; what fails inside is the file's fault.
 
     Raises:
@@ -47,7 +51,7 @@ def opened(source: Path | Member) -> Iterator[Image.Image]:
         raise UserError(f"{source}: cannot be read as an image ({error})") from error
 
 
-def _bytes(source: Path | Member) -> io.BufferedReader | io.BytesIO:
+def _bytes(source: Source) -> io.BufferedReader | io.BytesIO:
     if isinstance(source, Path):
         return source.open("rb")
     if source.size > MAX_BYTES:
@@ -58,7 +62,7 @@ def _bytes(source: Path | Member) -> io.BufferedReader | io.BytesIO:
         return io.BytesIO(file.read())
 
 
-def check_size(source: Path | Member, height: int, width: int) -> None:
+def check_size(source: Source, height: int, width: int) -> None:
     """Nothing, when a picture of this size is fit to decode.
 
     Raises:
@@ -84,14 +88,14 @@ def short_side(height: int, width: int, size: int | None) -> tuple[int, int]:
     return max(size, round(height * scale)), max(size, round(width * scale))
 
 
-def probe(source: Path | Member) -> tuple[int, int]:
+def probe(source: Source) -> tuple[int, int]:
     """Height and width in pixels, as the picture is meant to be seen, from the header alone."""
     with opened(source) as image:
         sideways = image.getexif().get(_ORIENTATION, 1) >= 5
         return (image.width, image.height) if sideways else (image.height, image.width)
 
 
-def read(source: str | Path | Member, *, size: int | None = None) -> UInt8[Tensor, "3 h w"]:
+def read(source: str | Source, *, size: int | None = None) -> UInt8[Tensor, "3 h w"]:
     """The image's RGB pixels, turned as its EXIF orientation says.
 
     With ``size`` the short side is resized to that many pixels, smoothly and without aliasing.
@@ -103,17 +107,45 @@ def read(source: str | Path | Member, *, size: int | None = None) -> UInt8[Tenso
     """
     source = Path(source) if isinstance(source, str) else source
     with opened(source) as image:
-        if image.mode.startswith("I"):
-            levels = (np.asarray(image, dtype=np.float32) / 257).clip(0, 255)
-            image = Image.fromarray(levels.astype(np.uint8))
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            image = ImageOps.exif_transpose(image)
-        if image.mode != "RGB":
-            image = image.convert("RGB")
-        height, width = short_side(image.height, image.width, size)
-        if (height, width) != (image.height, image.width):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        upright = _to_upright_rgb(image)
+        height, width = short_side(upright.height, upright.width, size)
+        if (height, width) != (upright.height, upright.width):
+            upright = upright.resize((width, height), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(upright)).permute(2, 0, 1)
+
+
+def read_middle(source: Source, height: int, width: int) -> UInt8[Tensor, "3 h w"]:
+    """The largest middle part of an image that has the shape asked for, resized to it.
+
+    Colours as in ``read``; the resizing is bicubic and without aliasing. Large JPEGs are decoded at
+    a fraction of their size, never at less than twice the size asked for.
+
+    Raises:
+        UserError: the file is missing, is no image, is damaged or is too large.
+    """
+    longer = 2 * max(height, width)
+    with opened(source) as image:
+        if min(image.size) > longer:
+            image.draft(None, (longer, longer))
+        upright = _to_upright_rgb(image)
+        if upright.size == (width, height):
+            return torch.from_numpy(np.array(upright)).permute(2, 0, 1)
+        scale = min(upright.height / height, upright.width / width)
+        left, top = (upright.width - scale * width) / 2, (upright.height - scale * height) / 2
+        box = (left, top, upright.width - left, upright.height - top)
+        resized = upright.resize((width, height), Image.Resampling.BICUBIC, box)
+        return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+
+
+def _to_upright_rgb(image: Image.Image) -> Image.Image:
+    """The image in RGB, turned as its EXIF orientation says."""
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    if image.mode.startswith("I"):
+        levels = (np.asarray(image, dtype=np.float32) / 257).clip(0, 255)
+        image = Image.fromarray(levels.astype(np.uint8))
+    if turned:
+        image = ImageOps.exif_transpose(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def write(path: str | Path, image: UInt8[Tensor, "3 h w"]) -> None:

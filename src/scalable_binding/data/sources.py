@@ -45,7 +45,7 @@ def find_videos(root: Path) -> list[Video]:
     if not root.exists():
         raise UserError(f"no such file or folder: {root}")
     found: list[Video] = []
-    for folder, names in _walk(root):
+    for folder, names in walk(root):
         frames = [name for name in names if Path(name).suffix.lower() in images.SUFFIXES]
         if frames:
             ordered = sorted(frames, key=images.natural_order)
@@ -70,7 +70,7 @@ def _in_shard_if_sound(archive: Path) -> list[Video]:
         return []
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Folders and the files in them; links are followed, but no folder is entered twice."""
     if root.is_file():
         yield root.parent, [root.name]
