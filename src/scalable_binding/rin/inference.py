@@ -1,0 +1,269 @@
+"""What one does with a trained network: load it, and sample from it step by step or by the many.
+
+>>> from scalable_binding.rin import inference                              # doctest: +SKIP
+>>> model = inference.load("digits")                                        # doctest: +SKIP
+>>> for state in inference.sample(model, 10, classes=range(10)):            # doctest: +SKIP
+...     pictures = inference.pictures(model, state.x0)                      # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from scalable_binding.diffusion import noises, samplers, schedules, targets
+from scalable_binding.diffusion.guidance import guide
+from scalable_binding.diffusion.samplers import Denoise, State
+from scalable_binding.diffusion.schedules import Schedule
+from scalable_binding.errors import UserError
+from scalable_binding.rin.model import DROPPED
+from scalable_binding.rin.pretrained import Pretrained, load
+from scalable_binding.rin.sampling_config import SamplingConfig
+
+__all__ = [
+    "Batch",
+    "Carry",
+    "Pretrained",
+    "SamplingConfig",
+    "denoiser",
+    "generate",
+    "label",
+    "load",
+    "pictures",
+    "sample",
+]
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a network hands from step to step, and where it read if it was asked to attend."""
+
+    latents: Float[Tensor, "b m d"]
+    interface: Float[Tensor, "b n e"] | None
+    attention: list[Float[Tensor, "b m n"]] | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Finished samples: the number of the first, the signals, and their classes (-1: none)."""
+
+    first: int
+    samples: UInt8[Tensor, "b c *size"]
+    classes: Int64[Tensor, " b"]
+
+
+def sample(
+    pretrained: Pretrained,
+    num: int,
+    config: SamplingConfig | None = None,
+    *,
+    classes: Sequence[int] | None = None,
+    first: int = 0,
+    context: Float[Tensor, "num c k h w"] | None = None,
+    attend: bool = False,
+) -> Iterator[State]:
+    """The states of the reverse process of one batch; the last ``x0`` is the sample, in +-b.
+
+    Sample number i is the same whatever batch it is in, but for the rounding of batched products.
+
+    The parts that cost nothing are checked at once, not when the first state is asked for.
+
+    Args:
+        pretrained: the network, from :func:`load`.
+        num: samples.
+        config: how to sample.
+        classes: of the samples in turn, again from the start when they run out; None samples
+            without a class.
+        first: number of the first sample.
+        context: clean first frames, in +-b, which are held fixed; of a network that predicts.
+        attend: keep the read attention of each step in the state's carry.
+
+    Raises:
+        UserError: a class that the network does not know, guidance of one that was not trained to
+            go without a class, or context where there is none or a lack of it.
+
+    Source: Thesis Alg. 2.
+    """
+    config = config or SamplingConfig()
+    labels = label(pretrained, num, classes, first)
+    _check_context(pretrained, num, context)
+    device = pretrained.device
+    schedule = _schedule(pretrained, config)
+    is_guided = config.guidance != 1
+    if is_guided:
+        _check_guidance(pretrained, labels)
+        labels = torch.cat([labels, torch.full_like(labels, -1)])
+        context = None if context is None else torch.cat([context, context])
+    denoise = denoiser(pretrained, labels, context=context, attend=attend, bfloat16=config.bfloat16)
+    if is_guided:
+        low, high = (
+            float(schedule(torch.tensor(time, dtype=torch.float64)))
+            for time in reversed(config.guidance_interval)
+        )
+        denoise = guide(denoise, config.guidance, (low, high))
+    generators = noises.generators(config.seed, range(first, first + num), device)
+    noise = noises.draw(generators, pretrained.drawn_size)
+    return _run(pretrained, denoise, noise, schedule, config, generators)
+
+
+def _run(
+    pretrained: Pretrained,
+    denoise: Denoise,
+    noise: Tensor,
+    schedule: Schedule,
+    config: SamplingConfig,
+    generators: list[torch.Generator],
+) -> Iterator[State]:
+    named: dict[str, Any] = {
+        "target": pretrained.diffusion.target,
+        "bound": pretrained.diffusion.scale,
+    }
+    if config.sampler == "ddpm":
+        return samplers.ddpm(
+            denoise, noise, schedule, config.steps, generators, variance=config.variance, **named
+        )
+    sampler = samplers.ddim if config.sampler == "ddim" else samplers.dpm
+    return sampler(denoise, noise, schedule, config.steps, **named)
+
+
+def denoiser(
+    pretrained: Pretrained,
+    classes: Int64[Tensor, " b"] | None = None,
+    *,
+    context: Float[Tensor, "b c k h w"] | None = None,
+    attend: bool = False,
+    bfloat16: bool = False,
+) -> Denoise:
+    """The network as a denoiser of ``x_t``, for any sampler; its carry holds the latents.
+
+    Context frames stand before ``x_t`` in what the network sees, and are cut off its prediction.
+    A network that was trained without latents of a step before is never given any.
+    """
+    model, device = pretrained.model, pretrained.device
+    num_context = 0 if context is None else context.shape[2]
+    classes = None if classes is None else classes.to(device)
+    clean = None if context is None else context.to(device)
+
+    def denoise(x_t: Tensor, gamma: Tensor, carry: Carry | None) -> tuple[Tensor, Carry]:
+        x = x_t if clean is None else torch.cat([clean.to(x_t.dtype), x_t], dim=2)
+        carry = carry if pretrained.carries_latents else None
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            output = model(
+                x,
+                gamma,
+                classes=classes,
+                latents=carry and carry.latents,
+                interface=carry and carry.interface,
+                attend=attend,
+            )
+        prediction = output.prediction[:, :, num_context:]
+        return prediction, Carry(output.latents, output.interface, output.attention)
+
+    return denoise
+
+
+def generate(
+    pretrained: Pretrained,
+    num: int,
+    config: SamplingConfig | None = None,
+    *,
+    classes: Sequence[int] | None = None,
+    first: int = 0,
+    watch: Callable[[int, State], object] | None = None,
+) -> Iterator[Batch]:
+    """Finished samples, a batch at a time, however many; batches that are too large are halved.
+
+    Args:
+        pretrained, num, config, classes, first: as :func:`sample`.
+        watch: is told the number of the batch's first sample and its state after every step.
+
+    Raises:
+        UserError: as :func:`sample`, and when not even one sample fits into the device's memory.
+    """
+    config = config or SamplingConfig()
+    if num < 1:
+        raise UserError("samples", expected="at least 1", got=str(num))
+    size, start = config.batch_size, first
+    while start < first + num:
+        count = min(size, first + num - start)
+        try:
+            state = None
+            for state in sample(pretrained, count, config, classes=classes, first=start):
+                if watch is not None:
+                    watch(start, state)
+        except RuntimeError as error:
+            if not _is_lack_of_memory(error):
+                raise
+            if count == 1:
+                raise UserError("one sample does not fit into the device's memory") from error
+            size = (count + 1) // 2
+            continue
+        assert state is not None
+        labels = label(pretrained, count, classes, start)
+        yield Batch(start, pictures(pretrained, state.x0), labels)
+        start += count
+
+
+def label(
+    pretrained: Pretrained, num: int, classes: Sequence[int] | None, first: int = 0
+) -> Int64[Tensor, " num"]:
+    """The class of each of the samples number ``first`` and up: in turn, -1 for none.
+
+    Raises:
+        UserError: a class that the network does not know.
+    """
+    if classes is None:
+        return torch.full((num,), DROPPED)
+    known = pretrained.model.num_classes
+    wrong = [number for number in classes if not 0 <= number < known]
+    if known == 0 or not classes or wrong:
+        expected = f"0 to {known - 1}" if known else "none: the network knows no classes"
+        got = str(wrong[0]) if wrong else "none"
+        raise UserError("class of a sample", expected=expected, got=got)
+    return torch.tensor([classes[number % len(classes)] for number in range(first, first + num)])
+
+
+def pictures(pretrained: Pretrained, x: Float[Tensor, "b c *size"]) -> UInt8[Tensor, "b c *size"]:
+    """Signals in +-b as pictures of bytes, on the CPU."""
+    unscaled = targets.unscale(x, pretrained.diffusion.scale)
+    return (unscaled * 255).round().byte().cpu()
+
+
+def _schedule(pretrained: Pretrained, config: SamplingConfig) -> Schedule:
+    if config.schedule == "trained":
+        return pretrained.schedule
+    return schedules.named(config.schedule)
+
+
+def _check_guidance(pretrained: Pretrained, labels: Int64[Tensor, " b"]) -> None:
+    if pretrained.diffusion.label_dropout == 0:
+        raise UserError(
+            "guidance",
+            expected="a network that was trained with diffusion.label_dropout above 0",
+            got="one that was never without a class"
+            if pretrained.model.num_classes
+            else "one without classes",
+            fix="sample with guidance 1",
+        )
+    if (labels < 0).any():
+        raise UserError("guidance", expected="classes to lead to", got="none", fix="give classes")
+
+
+def _check_context(pretrained: Pretrained, num: int, context: Tensor | None) -> None:
+    model = pretrained.model
+    size = (num, model.channels, model.context, *model.size[1:])
+    got = None if context is None else tuple(context.shape)
+    if model.context == 0 and got is not None:
+        raise UserError("context frames", expected="none: the network generates all", got=str(got))
+    if model.context > 0 and got != size:
+        raise UserError("context frames", expected=str(size), got=str(got or "none"))
+
+
+def _is_lack_of_memory(error: RuntimeError) -> bool:
+    """Whether a device had no room; on the CPU, torch says so in words alone."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -1,0 +1,136 @@
+"""A trained network as inference needs it: with what it was trained to predict, and from what."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scalable_binding.diffusion import schedules
+from scalable_binding.diffusion.schedules import Schedule
+from scalable_binding.engine import config
+from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
+from scalable_binding.errors import UserError
+from scalable_binding.rin import model as networks
+from scalable_binding.rin.model import RIN
+from scalable_binding.rin.presets import DiffusionConfig, ModelConfig
+
+CONFIG = "config.json"
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+
+NAMES = {"digits": "rin-digits", "moving-digits": "rin-moving-digits"}
+"""The networks that come with the package, and their folders among its weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """A network, and what sampling has to know of its training.
+
+    Args:
+        model: in evaluation mode, where it is to run.
+        diffusion: target, input scale, schedule, and what was dropped in training.
+        fps: frames a second of the videos that it was trained on; None if unknown.
+    """
+
+    model: RIN
+    diffusion: DiffusionConfig
+    fps: float | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self.model.device
+
+    @property
+    def schedule(self) -> Schedule:
+        """The noise schedule of training."""
+        chosen = self.diffusion
+        return schedules.named(chosen.schedule, temperature=chosen.temperature)
+
+    @property
+    def carries_latents(self) -> bool:
+        """Whether the network was taught to go on from the latents of a step before."""
+        return self.diffusion.self_conditioning > 0
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the samples have a time."""
+        return len(self.model.size) == 3
+
+    @property
+    def drawn_size(self) -> tuple[int, ...]:
+        """Channels and sides of what is sampled: context frames are not."""
+        first, *others = self.model.size
+        return (self.model.channels, first - self.model.context, *others)
+
+
+def load(run: str | Path, *, device: torch.device | str = "cpu") -> Pretrained:
+    """The network of a run's folder, or one that comes with the package.
+
+    Args:
+        run: a folder with ``config.json`` and ``model.safetensors``; "digits" and "moving-digits"
+            are shipped.
+        device: where it is to run.
+
+    Raises:
+        UserError: no such folder, no weights in it yet, another system's, or weights that do not
+            fit the configuration.
+    """
+    folder = SHIPPED / NAMES[str(run)] if str(run) in NAMES else Path(run)
+    if not folder.is_dir():
+        names = " or ".join(repr(name) for name in NAMES)
+        raise UserError(f"no such run: {folder}", fix=f"give a run's folder, or {names}")
+    record = _read(folder / CONFIG)
+    if not (folder / WEIGHTS).is_file():
+        expected = f"{WEIGHTS}, which training writes with its first checkpoint"
+        raise UserError(f"run {folder} has no weights", expected=expected)
+    settings = _settings(record, folder / CONFIG)
+    tensors = read_tensors(folder / WEIGHTS)
+    with torch.device("meta"):
+        outline = RIN(**config.to_mapping(settings))
+    # Names and shapes are compared before memory is taken.
+    load_tensors(outline, tensors, folder / WEIGHTS)
+    model = networks.draw(0, **config.to_mapping(settings))
+    load_tensors(model, tensors, folder / WEIGHTS)
+    return Pretrained(
+        model=model.to(device).eval(),
+        diffusion=config.from_mapping(DiffusionConfig, record["diffusion"]),
+        fps=_fps(record),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"run {path.parent}", expected=f"a {path.name} in it", got="none")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error})") from error
+    system = record.get("system") if isinstance(record, dict) else None
+    if system != "rin":
+        raise UserError(f"{path}: system", expected="'rin'", got=repr(system))
+    if not isinstance(record.get("diffusion"), dict):
+        raise UserError(f"{path}", expected="settings of 'diffusion'", got="none")
+    return dict(record)
+
+
+def _settings(record: dict[str, Any], path: Path) -> ModelConfig:
+    known = {field.name for field in fields(ModelConfig)}
+    missing = sorted({"size", "channels", "patch"} - record.keys())
+    if missing:
+        raise UserError(f"{path}", expected=f"the network's {missing[0]!r}", got="none")
+    described = {name: value for name, value in record.items() if name in known}
+    try:
+        return config.from_mapping(ModelConfig, described)
+    except UserError as error:
+        raise UserError(f"{path} does not describe a network ({error})") from error
+
+
+def _fps(record: dict[str, Any]) -> float | None:
+    data = record.get("data")
+    value = data.get("fps") if isinstance(data, dict) else None
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,59 @@
+"""How a trained model is sampled. Torch is not imported, so that the command line reads this."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from scalable_binding.errors import UserError
+
+Sampler = Literal["ddpm", "ddim", "dpm"]
+Variance = Literal["large", "small"]
+Curve = Literal["cosine", "sigmoid", "linear", "trained"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """Sampling, with the thesis' choices where the number of steps is not the point.
+
+    Args:
+        steps: evaluations of the network for a sample.
+        sampler: "ddpm" (adds noise anew), "ddim" (deterministic) or "dpm" (DPM-Solver++, second
+            order).
+        variance: of the noise that "ddpm" adds.
+        schedule: of the noise while sampling; "trained" is that of training.
+        guidance: 1 is the conditional model, above 1 exaggerates the class.
+        guidance_interval: share of the way in which guidance acts, as times: 1 is all noise, 0
+            none.
+        seed: of the noise. A sample is a function of the seed and of its own number.
+        batch_size: samples at once; halved by itself when they do not fit into the device.
+        bfloat16: run the network in that precision.
+    """
+
+    steps: int = 250
+    sampler: Sampler = "ddpm"
+    variance: Variance = "large"
+    schedule: Curve = "cosine"
+    guidance: float = 1.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    seed: int = 0
+    batch_size: int = 64
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size"):
+            value = getattr(self, name)
+            if value < 1:
+                raise UserError(name, expected="a whole number of at least 1", got=str(value))
+        if self.sampler not in ("ddpm", "ddim", "dpm"):
+            raise UserError("sampler", expected="ddpm, ddim or dpm", got=repr(self.sampler))
+        if not 0 <= self.guidance < math.inf:
+            got = str(self.guidance)
+            raise UserError("guidance", expected="a number of at least 0", got=got)
+        low, high = self.guidance_interval
+        if not 0 <= low < high <= 1:
+            expected = "two times with 0 <= first < second <= 1"
+            raise UserError("guidance_interval", expected=expected, got=f"{low}, {high}")
+        if self.seed < 0:
+            raise UserError("seed", expected="at least 0", got=str(self.seed))
