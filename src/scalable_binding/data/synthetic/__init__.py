@@ -9,14 +9,17 @@ from scalable_binding.data.synthetic.clips import SyntheticClips
 from scalable_binding.data.synthetic.config import WorldConfig, evaluation, noiseless, training
 from scalable_binding.data.synthetic.painting import frames
 from scalable_binding.data.synthetic.scenes import Scene, render
+from scalable_binding.data.synthetic.stills import SyntheticImages, stills
 
 __all__ = [
     "Scene",
     "SyntheticClips",
+    "SyntheticImages",
     "WorldConfig",
     "evaluation",
     "frames",
     "noiseless",
     "render",
+    "stills",
     "training",
 ]
