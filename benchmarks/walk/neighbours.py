@@ -1,6 +1,8 @@
 """Label propagation at 480 x 854: tiles and windows against the authors' whole table.
 
-    python benchmarks/walk/neighbours.py [--rounds 5] [--json FILE]
+    python -m benchmarks.walk.neighbours [--rounds 5] [--json FILE]
+
+About three minutes. The claim: at most a sixth of the time of the authors' way.
 
 Both find the joint top 10 of a first frame and 20 recent ones for every node of a frame, and carry
 four labels over, in turns in one process. The floor is a bare matrix product with as many
@@ -10,27 +12,20 @@ operations as there are candidates to compare: the nodes of the first frame and 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import resource
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
+from benchmarks import timing
 from scalable_binding.walk.neighbours import carry_labels, top_neighbours
+from tests.reference import neighbours as reference
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from reference import neighbours as reference  # noqa: E402
-
+AUTHORS = "authors' way, float32"
 D, K, RADIUS, TEMPERATURE, LABELS = 256, 10, 12.0, 0.07, 4
 
 
@@ -90,26 +85,12 @@ def contestants(query: Tensor, context: list[Tensor]) -> dict[str, Callable[[], 
         return run
 
     return {
-        "authors' way, float32": authors,
+        AUTHORS: authors,
         "tiles, float32": tiles(torch.float32),
         "tiles, bfloat16": tiles(torch.bfloat16),
         "floor, float32": time_product(operations, torch.float32),
         "floor, bfloat16": time_product(operations, torch.bfloat16),
     }
-
-
-def measure(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each run, taken in turns; what is quick warms up first."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for name, run in runs.items():
-        if not name.startswith("authors"):
-            run()
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 def compare(query: Tensor, context: list[Tensor]) -> dict[str, float]:
@@ -123,45 +104,12 @@ def compare(query: Tensor, context: list[Tensor]) -> dict[str, float]:
     }
 
 
-def run_once(arguments: argparse.Namespace) -> float:
-    """Return the largest memory so far, in MB, after the neighbours of one frame."""
-    shape = (arguments.height, arguments.width, D)
-    frames = [torch.rand(shape).permute(2, 0, 1) for _ in range(arguments.context + 2)]
-    top_neighbours(frames[-1], frames[:-1], k=K, radius=RADIUS)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def peak_megabytes(arguments: argparse.Namespace) -> float:
-    """Return the largest memory of a process that does nothing else, torch and context included."""
-    size = [f"--{name}={getattr(arguments, name)}" for name in ("height", "width", "context")]
-    child = [sys.executable, __file__, "--memory-only", *size]
-    return float(subprocess.run(child, check=True, capture_output=True, text=True).stdout)
-
-
-def machine() -> dict[str, object]:
-    commit = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "threads": torch.get_num_threads(),
-        "processor": platform.processor() or platform.machine(),
-        "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
-    }
-
-
-def print_table(result: dict) -> None:
-    median = result["median"]
-    print(f"{'':24}{'median s':>10}{'min s':>8}{'max s':>8}{'faster':>8}{'x floor':>9}")
-    for name, times in result["seconds"].items():
-        faster = median["authors' way, float32"] / median[name]
-        above = median[name] / median["floor, " + name.split(", ")[1]]
-        print(
-            f"{name:24}{median[name]:10.3f}{min(times):8.3f}{max(times):8.3f}"
-            f"{faster:7.1f}x{above:8.1f}x"
-        )
-    for name, value in result.items():
-        if name not in ("seconds", "median"):
-            print(f"{name.replace('_', ' ')}: {value}")
+def above_floor(rows: list[dict[str, Any]], seconds: timing.Seconds) -> list[dict[str, Any]]:
+    """Return the rows with how many times the floor of its own number format each run took."""
+    for row in rows:
+        floor = "floor, " + row[""].split(", ")[1]
+        row["x floor"] = statistics.median(seconds[row[""]]) / statistics.median(seconds[floor])
+    return rows
 
 
 def main() -> None:
@@ -171,25 +119,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=107, help="of the feature map")
     parser.add_argument("--context", type=int, default=20, help="recent frames")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.memory_only:
-        print(run_once(arguments))
-        return
-    # Before anything large is made here: a child's peak starts from its parent's.
-    peak = peak_megabytes(arguments)
     *context, query = make_clip(arguments.context + 2, arguments.height, arguments.width)
-    seconds = measure(contestants(query, context), arguments.rounds)
-    result = {
-        "seconds": seconds,
-        "median": {name: statistics.median(times) for name, times in seconds.items()},
-        **compare(query, context),
-        "peak_megabytes": peak,
-        **machine(),
-    }
-    print_table(result)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    seconds = timing.in_turns(contestants(query, context), arguments.rounds, cold={AUTHORS})
+    rows = above_floor(timing.compare(seconds, AUTHORS), seconds)
+    facts = {**compare(query, context), **timing.conditions()}
+    timing.report(rows, facts, arguments.json)
 
 
 if __name__ == "__main__":
