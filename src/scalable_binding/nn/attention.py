@@ -82,15 +82,19 @@ class CrossAttention(nn.Module):
 
 
 @torch.no_grad()
-def _mean_attention(q: Heads, k: Heads) -> Float[Tensor, "b m n"]:
+def _mean_attention(
+    q: Float[Tensor, "b heads m d"], k: Float[Tensor, "b heads n d"]
+) -> Float[Tensor, "b m n"]:
     """The attention averaged over heads, one head in memory at a time."""
-    heads = zip(q.unbind(1), k.unbind(1), strict=True)
     scale = q.shape[-1] ** -0.5
-    maps = (((query.float() @ key.float().mT) * scale).softmax(dim=-1) for query, key in heads)
-    return torch.as_tensor(sum(maps)) / q.shape[1]
+    total = q.new_zeros((), dtype=torch.float32)
+    with torch.autocast(q.device.type, enabled=False):
+        for query, key in zip(q.float().unbind(1), k.float().unbind(1), strict=True):
+            total = total + (query @ key.mT * scale).softmax(dim=-1)
+    return total / q.shape[1]
 
 
-def _merge(heads: Heads) -> Float[Tensor, "b n d"]:
+def _merge(heads: Heads) -> Float[Tensor, "b n width"]:
     return rearrange(heads, "b h n d -> b n (h d)")
 
 

@@ -85,7 +85,8 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c *size"]) -> Float[Tensor, "b n d"]:
         """A token for each patch."""
-        return self.norm(self.project(cut(x, self.patch))) + self.positions
+        # Under autocast a CPU would leave the norm in bfloat16.
+        return self.norm(self.project(cut(x, self.patch)).float()) + self.positions
 
 
 def _axes(patch: Sequence[int]) -> tuple[list[str], list[str]]:

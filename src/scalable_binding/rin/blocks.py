@@ -9,7 +9,7 @@ from scalable_binding.nn.attention import CrossAttention, SelfAttention
 from scalable_binding.nn.mlp import DropPath, FeedForward, layer_norm
 
 Latents = Float[Tensor, "b m d"]
-Interface = Float[Tensor, "b n c"]
+Interface = Float[Tensor, "b n e"]
 
 
 class Layer(nn.Module):

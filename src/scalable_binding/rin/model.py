@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -221,7 +221,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile :meth:`forward` and :meth:`preview`, as ``torch.compile`` does."""
         super().compile(*args, **kwargs)
-        self.preview: Callable[..., Any] = torch.compile(self.preview, *args, **kwargs)
+        self.preview = torch.compile(self.preview, *args, **kwargs)  # type: ignore[method-assign]
 
     def _begin(
         self,

@@ -1,0 +1,39 @@
+"""Feed-forward networks and dropped paths."""
+
+from __future__ import annotations
+
+import torch
+
+from scalable_binding.nn.mlp import DropPath, FeedForward
+
+
+def test_a_feed_forward_network_is_its_equation() -> None:
+    network = FeedForward(4, 3)
+    x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    centred = x - x.mean(dim=-1, keepdim=True)
+    normed = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-6).sqrt()
+    hidden = normed @ network.expand.weight.mT
+    hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
+    torch.testing.assert_close(network(x), hidden @ network.contract.weight.mT)
+
+
+def test_hidden_channels_are_dropped_in_training_alone() -> None:
+    network = FeedForward(4, 3, dropout=0.5)
+    x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
+def test_a_path_is_dropped_for_whole_examples_and_keeps_its_mean() -> None:
+    torch.manual_seed(0)
+    branch = torch.full((4000, 3, 2), 2.0)
+    ratio = DropPath(0.25).train()(branch) / branch
+    assert torch.equal(ratio, ratio[:, :1, :1].expand_as(ratio))
+    values = ratio[:, 0, 0]
+    dropped = values == 0
+    assert torch.allclose(values[~dropped], torch.tensor(4 / 3))
+    assert abs(float(dropped.float().mean()) - 0.25) < 0.03
+    assert torch.equal(DropPath(0.25).eval()(branch), branch)
+    assert torch.equal(DropPath(0.0).train()(branch), branch)
