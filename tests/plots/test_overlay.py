@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalable_binding import plots
-from scalable_binding.data import masks
+from scalable_binding.plots import colours
 from scalable_binding.plots.overlay import contours
 
 
@@ -13,8 +13,9 @@ def test_background_stays_and_objects_get_their_colour() -> None:
     ids[4:12, 5:25] = 2
     picture = plots.overlay(frame, ids, alpha=0.5)
     assert (picture[:, ids == 0] == 100).all()
-    halfway = (100 + masks.palette()[2].float()) / 2
-    assert picture[:, 8, 15].tolist() == halfway.round().tolist()
+    red, green, blue = ((100 + colours.bright(torch.tensor([2]))[0]) / 2).round().tolist()
+    assert green > max(red, blue) > 0, "the palette's green, made lighter"
+    assert picture[:, 8, 15].tolist() == [red, green, blue]
     assert (frame == 100).all()
 
 

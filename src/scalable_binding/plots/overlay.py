@@ -14,7 +14,7 @@ _LINES_PER_CONTOUR_PIXEL = 240
 def overlay(
     frame: UInt8[Tensor, "3 h w"], ids: UInt8[Tensor, "h w"], alpha: float = 0.5
 ) -> UInt8[Tensor, "3 h w"]:
-    """The frame with every object tinted in its DAVIS colour and outlined in a brighter one.
+    """The frame with every object tinted and outlined in a bright shade of its DAVIS colour.
 
     Id 0 is background and stays as it is; `alpha` is the weight of the tint in [0, 1]. The
     outline lies inside the object and is a pixel wide for every 240 lines of the frame.
@@ -22,7 +22,7 @@ def overlay(
     width = max(1, round(min(ids.shape) / _LINES_PER_CONTOUR_PIXEL))
     inside, outline = ids > 0, contours(ids, width)
     picture = frame.float()
-    picture[:, inside] = picture[:, inside].lerp(colours.of_ids(ids[inside]).T, alpha)
+    picture[:, inside] = picture[:, inside].lerp(colours.bright(ids[inside]).T, alpha)
     picture[:, outline] = colours.bright(ids[outline]).T
     return picture.round().clamp(0, 255).byte()
 
