@@ -13,19 +13,26 @@ import torch
 
 from scalable_binding import demo
 from scalable_binding.cli import main
+from scalable_binding.crw import model
 from scalable_binding.data import images, masks, videos
-from scalable_binding.demo import report, story
-from scalable_binding.demo.montage import pairs
-from scalable_binding.demo.scene import FPS, draw_scene
+from scalable_binding.demo import CRWSettings, DemoConfig, report, story
+from scalable_binding.demo.crw import contest, video
+from scalable_binding.demo.crw.scene import FPS, draw_scene
+from scalable_binding.demo.montage import tiled
+from scalable_binding.demo.stage import Stage, Story
 from scalable_binding.errors import UserError
 
 SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_frames": 6, "weights": "random"}
 
 
+def small(**changed: Any) -> DemoConfig:
+    return DemoConfig(crw=CRWSettings(**SMALL | changed))
+
+
 @pytest.fixture(scope="module")
 def own_video(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A folder of frames with the mask of the first, as a user would give them."""
-    scene = draw_scene(demo.DemoConfig(**SMALL))
+    scene = draw_scene(small())
     folder = tmp_path_factory.mktemp("own")
     videos.write(folder / "video", scene.frames, fps=FPS)
     masks.write(folder / "first.png", scene.masks[0])
@@ -38,8 +45,8 @@ def made(
 ) -> tuple[Path, dict[str, Any]]:
     """The folder of a small demo with a video of the user's own, and its results."""
     out = tmp_path_factory.mktemp("demo")
-    video, labels = own_video
-    return out, demo.run(out, demo.DemoConfig(**SMALL, video=video, labels=labels))
+    path, labels = own_video
+    return out, demo.run(out, small(video=path, labels=labels))
 
 
 class _Addresses(HTMLParser):
@@ -72,15 +79,16 @@ def test_report_needs_nothing_but_itself(made: tuple[Path, dict[str, Any]]) -> N
     assert all(address.startswith(("#", "data:")) for address in parser.found)
     assert "url(" not in page
     assert "@import" not in page
-    assert len([a for a in parser.found if a.startswith("data:video/mp4;base64,")]) == 3
+    assert len([a for a in parser.found if a.startswith("data:video/mp4;base64,")]) == 4
     assert "$" not in re.sub(r"base64,[^\"]*", "", page)
 
 
 def test_plain_files_lie_beside_the_report(made: tuple[Path, dict[str, Any]]) -> None:
-    out, _ = made
-    for name in ("masks.mp4", "points.mp4", "video.mp4"):
+    out = made[0] / "crw"
+    panels = {"masks.mp4": 1, "comparison.mp4": 3, "points.mp4": 2, "video.mp4": 2}
+    for name, count in panels.items():
         info = videos.probe(out / name)
-        assert (info.num_frames, info.width) == (6, 2 * 96 + 4)
+        assert (info.num_frames, info.width) == (6, 96 * count + 4 * (count - 1))
     assert images.read(out / "first_frame.jpg").shape == (3, 64, 96)
 
 
@@ -89,18 +97,38 @@ def test_scores_are_those_in_the_file_and_repeat(
 ) -> None:
     out, results = made
     assert json.loads((out / story.SCORES).read_text()) == results
-    again = demo.run(tmp_path, demo.DemoConfig(**SMALL))
-    scores = {name: part for name, part in results["scores"].items() if name != "video"}
-    assert again["scores"] == scores
+    again = demo.run(tmp_path, small())
+    scores = {name: part for name, part in results["scores"]["crw"].items() if name != "video"}
+    assert again["scores"] == {"crw": scores}
     for part in ("masks", "points", "walks"):
         assert set(scores[part]) == {"random encoder", "raw pixels"}
     assert len(scores["masks"]["raw pixels"]["objects"]) == 3
     page = (tmp_path / story.REPORT).read_text(encoding="utf-8")
     assert "No real video ships with the package" in page
+    assert "Nothing here has been learned" in page
+
+
+@pytest.mark.parametrize("is_shipped", [True, False])
+def test_the_shipped_encoder_is_shown_where_there_is_one(
+    is_shipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "SHIPPED", tmp_path)
+    if is_shipped:
+        (tmp_path / contest.WEIGHTS).touch()
+    assert contest.choose_weights(None) == ("shipped" if is_shipped else "random")
+    assert contest.choose_weights("raw") == "raw"
+
+
+def test_weights_asked_for_are_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "SHIPPED", tmp_path)
+    with pytest.raises(UserError, match="expected a file, got nothing of that name"):
+        contest.prepare(Stage(small(weights="shipped"), tmp_path))
 
 
 def test_objects_hide_one_another_and_come_out_again() -> None:
-    scene = draw_scene(demo.DemoConfig(height=64, width=112, num_frames=20))
+    scene = draw_scene(small(width=112, num_frames=20))
     seen = scene.box_visible
     assert all((scene.masks[0] == label).any() for label in (1, 2, 3))
     hidden = int(seen.amin(dim=0).argmin())
@@ -109,25 +137,25 @@ def test_objects_hide_one_another_and_come_out_again() -> None:
 
 
 def test_a_video_wants_labels_and_the_other_way_round(own_video: tuple[Path, Path]) -> None:
-    video, labels = own_video
+    path, labels = own_video
     with pytest.raises(UserError, match="--labels beside it"):
-        demo.DemoConfig(video=video)
+        CRWSettings(video=path)
     with pytest.raises(UserError, match="--video beside it"):
-        demo.DemoConfig(labels=labels)
+        CRWSettings(labels=labels)
 
 
 def test_mask_of_another_size_is_refused(own_video: tuple[Path, Path], tmp_path: Path) -> None:
     masks.write(tmp_path / "small.png", torch.ones(32, 96, dtype=torch.uint8))
-    config = demo.DemoConfig(**SMALL, video=own_video[0], labels=tmp_path / "small.png")
-    stage = demo.stage.Stage(config, tmp_path)
+    stage = Stage(small(video=own_video[0], labels=tmp_path / "small.png"), tmp_path)
     with pytest.raises(UserError, match="64 x 96 pixels, got 32 x 96"):
-        demo.own_video.sections(stage)
+        video.show(stage, contest.prepare(stage))
 
 
 def test_command_prints_the_path_last_and_writes_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(story, "PARTS", (demo.own_video.sections,))
+    brief = Story(name="a", title="A", lead="B", tell=lambda stage: [video.how_to()])
+    monkeypatch.setattr(story, "STORIES", (brief,))
     out, table = tmp_path / "out", tmp_path / "scores.json"
     command = ["demo", "--out", str(out), "--json", str(table), "--seed", "5"]
     assert main(command) == 0
@@ -152,9 +180,29 @@ def test_best_of_each_row_is_bold() -> None:
     assert re.findall(r"<b>([\d.]+)</b>", text) == ["0.900", "0.500"]
 
 
-def test_a_lone_panel_is_centred() -> None:
-    panel = torch.full((3, 4, 6), 200, dtype=torch.uint8)
-    picture = pairs([panel, panel, panel])
+def test_every_story_is_a_chapter_with_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(stage: Stage) -> list[report.Section]:
+        (stage.out / "file").parent.mkdir()
+        (stage.out / "file").touch()
+        scores = {"score": 1.0}
+        return [report.Section(name="same", title="Same", blocks=["<p>x</p>"], scores=scores)]
+
+    told = tuple(Story(name=name, title=f"On {name}", lead="", tell=tell) for name in ("a", "b"))
+    monkeypatch.setattr(story, "STORIES", told)
+    results = demo.run(tmp_path)
+    assert results["scores"] == {"a": {"same": {"score": 1.0}}, "b": {"same": {"score": 1.0}}}
+    assert (tmp_path / "a" / "file").exists() and (tmp_path / "b" / "file").exists()
+    page = (tmp_path / story.REPORT).read_text(encoding="utf-8")
+    assert re.findall(r'<section id="([^"]+)">', page) == ["a-same", "b-same"]
+    assert page.index("On a") < page.index('href="#a-same"') < page.index("On b")
+
+
+def test_panels_stand_in_rows_with_gaps_between() -> None:
+    panels = [torch.full((3, 4, 6), level, dtype=torch.uint8) for level in (50, 100, 150, 200)]
+    picture = tiled(panels)
     assert picture.shape == (3, 12, 16)
-    assert (picture[:, 8:, 5:11] == 200).all()
-    assert (picture[:, 8:, :5] == 16).all()
+    assert picture[0, [0, 0, 11, 11], [0, 15, 0, 15]].tolist() == [50, 100, 150, 200]
+    assert (picture[:, 4:8] == 16).all() and (picture[:, :, 6:10] == 16).all()
+    assert tiled(panels[:3], columns=3).shape == (3, 4, 26)

@@ -18,7 +18,7 @@ from scalable_binding.cli import main, settings
 from scalable_binding.crw import inference, model
 from scalable_binding.crw.presets import AdaptationConfig, CRWConfig, PropagationConfig
 from scalable_binding.data import keypoints, masks, videos
-from scalable_binding.demo import DemoConfig
+from scalable_binding.demo import CRWSettings, DemoConfig
 from scalable_binding.engine.config import from_mapping, to_json
 from scalable_binding.engine.fit_config import FitConfig, OptimiserConfig
 
@@ -278,7 +278,7 @@ def test_demo_prints_the_path_of_its_report_last(
         configs.append(config)
         return {"report": str(out / "index.html")}
 
-    stand_in("demo", DemoConfig=DemoConfig, run=run)
+    stand_in("demo", CRWSettings=CRWSettings, DemoConfig=DemoConfig, run=run)
     assert main(["demo", "--out", str(tmp_path / "demo"), "--seed", "3"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'demo' / 'index.html'}\n"
     assert configs == [DemoConfig(seed=3)]

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from scalable_binding.cli.crw import WeightsOption
 from scalable_binding.cli.outputs import JsonOption, keeping, prepare_folder, write_json
 
 
@@ -18,7 +17,13 @@ def demo(
     ),
     video: Path | None = None,
     labels: Path | None = None,
-    weights: WeightsOption = "shipped",
+    weights: Annotated[
+        str | None,
+        Parameter(
+            help="The encoder to show, as in 'sbind crw propagate'; by default the shipped one, or "
+            "random features (the report says so) where this installation holds none."
+        ),
+    ] = None,
     seed: int = 2,
     json: JsonOption = None,
     overwrite: Annotated[
@@ -40,7 +45,7 @@ def demo(
     with keeping(f"what was drawn so far is in {out}"):
         from scalable_binding import demo as demonstration
 
-        config = demonstration.DemoConfig(seed=seed, weights=weights, video=video, labels=labels)
-        results = demonstration.run(out, config)
+        crw = demonstration.CRWSettings(weights=weights, video=video, labels=labels)
+        results = demonstration.run(out, demonstration.DemoConfig(seed=seed, crw=crw))
     write_json(json, results)
     print(results["report"])

@@ -1,10 +1,12 @@
-"""The main job on what ships with the package, shown in one HTML report.
+"""The main jobs on what ships with the package, shown in one HTML report.
 
-Every part of the library adds a section: a function that takes a ``Stage`` (settings, output
-folder, progress) and returns a ``Section`` of the report with its scores.
+Every system tells a story: a package here whose ``STORY`` is a :class:`stage.Story`, which takes a
+:class:`stage.Stage` (settings, a folder of its own, progress) and returns sections of the report
+with their scores. ``story.STORIES`` lists them in the order of the report; the settings of each
+have a dataclass in ``config.py``.
 """
 
-from scalable_binding.demo.stage import DemoConfig
+from scalable_binding.demo.config import CRWSettings, DemoConfig
 from scalable_binding.demo.story import run
 
-__all__ = ["DemoConfig", "run"]
+__all__ = ["CRWSettings", "DemoConfig", "run"]

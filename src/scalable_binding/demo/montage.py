@@ -1,12 +1,14 @@
-"""Several pictures in one: titled panels in rows of two."""
+"""Several pictures in one: titled panels in rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from jaxtyping import UInt8
 from torch import Tensor
+from torch.nn import functional
 
 from scalable_binding.plots import canvas
 
@@ -22,17 +24,11 @@ def titled(picture: UInt8[Tensor, "3 h w"], words: str) -> UInt8[Tensor, "3 h w"
     return canvas.finish(drawn)
 
 
-def pairs(panels: Sequence[UInt8[Tensor, "3 h w"]]) -> UInt8[Tensor, "3 rows columns"]:
-    """The panels, two in a row, with a thin dark gap between them; a lone last one is centred."""
-    _, height, width = panels[0].shape
-    rows = []
-    for first in range(0, len(panels), 2):
-        row = panels[first : first + 2]
-        left = (2 - len(row)) * (width + _GAP) // 2
-        canvas_row = torch.full((3, height, 2 * width + _GAP), _GROUND, dtype=torch.uint8)
-        for number, panel in enumerate(row):
-            start = left + number * (width + _GAP)
-            canvas_row[:, :, start : start + width] = panel
-        rows.append(canvas_row)
-        rows.append(torch.full((3, _GAP, canvas_row.shape[2]), _GROUND, dtype=torch.uint8))
-    return torch.cat(rows[:-1], dim=1)
+def tiled(
+    panels: Sequence[UInt8[Tensor, "3 h w"]], columns: int = 2
+) -> UInt8[Tensor, "3 height width"]:
+    """The panels in full rows of ``columns``, thin dark gaps between them."""
+    assert len(panels) % columns == 0
+    apart = functional.pad(torch.stack(list(panels)), (0, _GAP, 0, _GAP), value=_GROUND)
+    table = rearrange(apart, "(row column) c h w -> c (row h) (column w)", column=columns)
+    return table[:, :-_GAP, :-_GAP]

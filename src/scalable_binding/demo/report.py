@@ -13,12 +13,15 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from scalable_binding.data import files, masks
+import torch
+
+from scalable_binding.data import files
+from scalable_binding.plots import colours
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of the report: its heading, what stands under it (HTML), and scores for the JSON."""
+    """A part of a chapter: its heading, what stands under it (HTML), and scores for the JSON."""
 
     name: str
     title: str
@@ -26,28 +29,48 @@ class Section:
     scores: dict[str, Any] = field(default_factory=dict)
 
 
-def write(path: Path, sections: Sequence[Section], *, lead: str, footer: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """Sections that belong together, under a headline and a sentence."""
+
+    name: str
+    title: str
+    lead: str
+    sections: Sequence[Section]
+
+
+def write(path: Path, chapters: Sequence[Chapter], *, footer: str) -> None:
     """Write the report, whole or not at all.
 
     Raises:
         UserError: it cannot be written.
     """
     page = Template(resources.files(__package__).joinpath("report.html").read_text("utf-8"))
-    links = "".join(f'<a href="#{part.name}">{escape(part.title)}</a>' for part in sections)
-    body = "".join(
-        f'<section id="{part.name}"><h2>{escape(part.title)}</h2>{"".join(part.blocks)}</section>'
-        for part in sections
-    )
-    text = page.substitute(
-        lead=_with_marks(lead), links=links, body=body, footer=_with_marks(footer)
-    )
+    body = "".join(map(_chapter, chapters))
+    text = page.substitute(body=body, footer=_with_marks(footer))
     with files.replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _chapter(chapter: Chapter) -> str:
+    places = {f"{chapter.name}-{part.name}": part for part in chapter.sections}
+    links = "".join(f'<a href="#{id}">{escape(part.title)}</a>' for id, part in places.items())
+    cards = "".join(
+        f'<section id="{id}"><h2>{escape(part.title)}</h2>{"".join(part.blocks)}</section>'
+        for id, part in places.items()
+    )
+    head = f"<h1>{escape(chapter.title)}</h1><p class='lead'>{_with_marks(chapter.lead)}</p>"
+    return f"<article><header>{head}<nav>{links}</nav></header>{cards}</article>"
 
 
 def paragraph(text: str) -> str:
     """A paragraph; `code` and *emphasis* are marked as here."""
     return f"<p>{_with_marks(text)}</p>"
+
+
+def note(text: str) -> str:
+    """A paragraph that must not be overlooked."""
+    return f'<p class="note">{_with_marks(text)}</p>'
 
 
 def code(text: str) -> str:
@@ -105,7 +128,7 @@ def table(
 
 def swatch(label: int) -> str:
     """The mark, for names of rows, of the colour in which a label is drawn."""
-    red, green, blue = masks.palette()[label].tolist()
+    red, green, blue = colours.bright(torch.tensor([label]))[0].round().int().tolist()
     return f"[#{red:02x}{green:02x}{blue:02x}]"
 
 

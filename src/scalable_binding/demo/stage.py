@@ -1,9 +1,9 @@
-"""What every section of the demo works with: settings, an output folder, a line of progress."""
+"""What a story of the demo works with: settings, its own folder, a line of progress."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -11,41 +11,10 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
-from scalable_binding.errors import UserError
+from scalable_binding.demo.config import DemoConfig
+from scalable_binding.demo.report import Section
 
 _Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoConfig:
-    """What the demo shows and how large; the defaults take a few minutes on two CPU cores.
-
-    Args:
-        seed: of the scene and of the random encoder; the same seed gives the same scores.
-        weights: of the encoder to show, as in ``crw.model.load``.
-        height, width, num_frames: the synthetic clip, in pixels and frames.
-        video, labels: a real video (a file or a folder of frames) and the mask of its first frame.
-        num_video_frames: how much of it is shown.
-    """
-
-    seed: int = 2
-    weights: str = "shipped"
-    height: int = 256
-    width: int = 448
-    num_frames: int = 40
-    video: Path | None = None
-    labels: Path | None = None
-    num_video_frames: int = 60
-
-    def __post_init__(self) -> None:
-        if (self.video is None) != (self.labels is None):
-            given, missing = ("--video", "--labels") if self.video else ("--labels", "--video")
-            raise UserError(
-                given, expected=f"{missing} beside it", fix="a mask labels a video's first frame"
-            )
-        if self.num_frames < 5:
-            got = str(self.num_frames)
-            raise UserError("demo, num_frames", expected="at least 5", got=got)
 
 
 @dataclass(frozen=True)
@@ -63,3 +32,20 @@ class Stage:
     def track(self, items: Iterable[_Item], what: str, total: int) -> Iterator[_Item]:
         """The items, with a bar that moves as they are used."""
         yield from track(items, f"  {what:<28}", total, console=self.console)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """One chapter of the report, told by one system.
+
+    Args:
+        name: of its folder beside the report, of its scores, and of its settings in the config.
+        title: what it makes possible, as a headline.
+        lead: the sentence under it.
+        tell: does the work on a stage and returns the chapter's sections.
+    """
+
+    name: str
+    title: str
+    lead: str
+    tell: Callable[[Stage], list[Section]]

@@ -9,10 +9,14 @@ from scalable_binding.crw import inference, model
 from scalable_binding.crw.inference import FeatureModel, Prediction
 from scalable_binding.crw.labels import Labels
 from scalable_binding.data.synthetic import Scene
-from scalable_binding.demo.scene import draw_scene
+from scalable_binding.demo.crw.scene import draw_scene
 from scalable_binding.demo.stage import Stage
+from scalable_binding.engine.checkpoint import WEIGHTS
 
 BASELINES = ("random", "raw")
+RANDOM = "random encoder"
+
+_TITLES = {"shipped": "shipped encoder", "random": RANDOM, "raw": "raw pixels"}
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,19 @@ def prepare(stage: Stage) -> Contest:
     Raises:
         UserError: the weights cannot be loaded.
     """
-    config = stage.config
-    names = dict.fromkeys((config.weights, *BASELINES))
+    names = dict.fromkeys((choose_weights(stage.config.crw.weights), *BASELINES))
     models: dict[str, FeatureModel] = {
-        _title(name): model.load(name, seed=config.seed) for name in names
+        _TITLES.get(name, Path(name).stem): model.load(name, seed=stage.config.seed)
+        for name in names
     }
-    return Contest(draw_scene(config), models)
+    return Contest(draw_scene(stage.config), models)
+
+
+def choose_weights(asked: str | None) -> str:
+    """The weights asked for; by default the shipped ones where the package holds them."""
+    if asked is not None:
+        return asked
+    return "shipped" if (model.SHIPPED / WEIGHTS).is_file() else "random"
 
 
 def carry(stage: Stage, contest: Contest, name: str, labels: Labels) -> list[Prediction]:
@@ -47,8 +58,3 @@ def carry(stage: Stage, contest: Contest, name: str, labels: Labels) -> list[Pre
     frames = contest.scene.frames
     found = inference.propagate(frames, labels, contest.models[name])
     return list(stage.track(found, name, len(frames)))
-
-
-def _title(weights: str) -> str:
-    known = {"shipped": "shipped encoder", "random": "random encoder", "raw": "raw pixels"}
-    return known.get(weights, Path(weights).stem)

@@ -15,85 +15,95 @@ from scalable_binding.crw.inference import Prediction
 from scalable_binding.data import images, videos
 from scalable_binding.data.synthetic import Scene
 from scalable_binding.demo import report
-from scalable_binding.demo.crw.contest import Contest
-from scalable_binding.demo.montage import pairs, titled
+from scalable_binding.demo.crw.contest import RANDOM, Contest
+from scalable_binding.demo.crw.scene import FPS
+from scalable_binding.demo.montage import tiled, titled
 from scalable_binding.demo.report import Section
-from scalable_binding.demo.scene import FPS
 from scalable_binding.demo.stage import Stage
 from scalable_binding.metrics.segmentation import ObjectScore, score_sequence
 from scalable_binding.plots import curves
 
+Ids = UInt8[Tensor, "t h w"]
 Scores = Mapping[str, list[ObjectScore]]
 
 
 def show(stage: Stage, contest: Contest, labelled: Mapping[str, list[Prediction]]) -> Section:
-    """The first frame, a video of every encoder's masks beside the truth, and their scores."""
+    """The labelled frame, the video that comes of it, the other encoders beside it, and scores."""
     scene, shown = contest.scene, contest.shown
     ids = {name: torch.stack([one.labels for one in found]) for name, found in labelled.items()}
     scores = {name: score_sequence(masks, scene.masks) for name, masks in ids.items()}
-    first, mask = stage.out / "first_frame.jpg", stage.out / "first_mask.jpg"
-    images.write(first, scene.frames[0])
-    images.write(mask, plots.overlay(scene.frames[0], scene.masks[0]))
-    clip, curve = stage.out / "masks.mp4", stage.out / "region_over_time.png"
-    panels = {shown: ids[shown], "truth": scene.masks, **ids}
-    videos.write(clip, _draw(scene, panels), fps=FPS)
+    given, made, compared, curve = (
+        stage.out / name
+        for name in ("first_mask.jpg", "masks.mp4", "comparison.mp4", "region_over_time.png")
+    )
+    images.write(stage.out / "first_frame.jpg", scene.frames[0])
+    images.write(given, plots.overlay(scene.frames[0], scene.masks[0]))
+    videos.write(made, map(plots.overlay, scene.frames, ids[shown]), fps=FPS)
+    videos.write(compared, _beside(scene, {**ids, "truth": scene.masks}), fps=FPS)
     curves.save(curve, [_curves(scores)])
+    what = (
+        f"{scene.boxes.shape[1]} objects cross and hide one another. The program was told what is "
+        "what in *one* frame, the first. The computer has drawn this clip itself, from pictures "
+        "that are kept out of training, so the truth about every pixel is known."
+    )
+    blocks = [
+        report.paragraph(what),
+        report.columns(
+            [
+                report.pictures([(given, "Given: the mask of the first frame.")]),
+                report.video(made, f"Made: the masks of the other {len(scene.frames) - 1}."),
+            ]
+        ),
+        *_origin(shown),
+        report.paragraph(
+            "Untrained features and mere colours are good at finding what looks alike, so they are "
+            "what a trained encoder has to beat:"
+        ),
+        report.columns([_table(scores), report.pictures([(curve, "Overlap, frame by frame.")])]),
+        report.video(compared, "The masks that each of them makes, and the truth."),
+    ]
     return Section(
         name="masks",
         title="Masks",
-        blocks=[
-            report.paragraph(
-                "Three objects cross and hide one another on the way. The program was told what is "
-                "what in *one* frame, the first. The computer has drawn this clip itself, from "
-                "pictures that the encoder never saw, so the truth about every pixel is known."
-            ),
-            report.pictures(
-                [(first, "The first frame."), (mask, "Its mask: one colour an object.")]
-            ),
-            report.paragraph(
-                f"For the other {len(scene.frames) - 1} frames it finds, for every spot, the "
-                "spots of earlier frames that look most alike to its encoder, and copies their "
-                f"labels. Compare *{shown}* with *truth*; an untrained network (*random encoder*) "
-                "and mere colours (*raw pixels*) show how far one comes without learning."
-            ),
-            report.video(clip, "Masks carried from the first frame, and the truth."),
-            report.columns(
-                [
-                    _table(scores, "region", "J: overlap with the true mask. 1 is perfect."),
-                    _table(scores, "boundary", "F: agreement of the outlines. 1 is perfect."),
-                ]
-            ),
-            report.pictures(
-                [(curve, "J in every frame, mean of the objects. It dips where one is hidden.")]
-            ),
-        ],
+        blocks=blocks,
         scores={name: _as_json(objects) for name, objects in scores.items()},
     )
 
 
-def _draw(
-    scene: Scene, panels: Mapping[str, UInt8[Tensor, "t h w"]]
-) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
-    """Every frame with each panel's masks over it."""
+def _origin(shown: str) -> list[str]:
+    """A warning where what is shown was never trained."""
+    if shown != RANDOM:
+        return []
+    said = (
+        "This page shows a *random encoder*: this installation holds no trained one, or none was "
+        "asked for. Nothing here has been learned. `sbind crw train` makes an encoder, "
+        "`sbind demo --weights RUN` shows it."
+    )
+    return [report.note(said)]
+
+
+def _beside(scene: Scene, panels: Mapping[str, Ids]) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
+    """Every frame with each panel's masks over it: three in a row, or two and two."""
+    columns = 3 if len(panels) == 3 else 2
     for number, frame in enumerate(scene.frames):
-        yield pairs(
-            [titled(plots.overlay(frame, masks[number]), name) for name, masks in panels.items()]
+        drawn = [titled(plots.overlay(frame, ids[number]), name) for name, ids in panels.items()]
+        yield tiled(drawn, columns)
+
+
+def _table(scores: Scores) -> str:
+    """A row for each encoder: J, F and their mean, over all objects."""
+    rows = []
+    for name, objects in scores.items():
+        region, boundary = (
+            sum(float(getattr(one, which).mean()) for one in objects) / len(objects)
+            for which in ("region", "boundary")
         )
-
-
-def _table(scores: Scores, which: str, note: str) -> str:
-    """A row for each object and one for the mean, a column for each encoder."""
-    values = {
-        name: [float(getattr(one, which).mean()) for one in objects]
-        for name, objects in scores.items()
-    }
-    labels = [one.id for one in next(iter(scores.values()))]
-    rows = [
-        (f"{report.swatch(label)}object {label}", [column[i] for column in values.values()])
-        for i, label in enumerate(labels)
-    ]
-    rows.append(("mean", [sum(column) / len(column) for column in values.values()]))
-    return report.table(["J" if which == "region" else "F", *values], rows, note)
+        rows.append((name, [region, boundary, (region + boundary) / 2]))
+    note = (
+        "J is the overlap with the true masks (intersection over union), F the agreement of their "
+        "outlines; means over objects and frames. 1 is perfect."
+    )
+    return report.table(["encoder", "J", "F", "J&F"], rows, note, best_of="column")
 
 
 def _curves(scores: Scores) -> curves.Panel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, UInt8
@@ -14,9 +14,9 @@ from scalable_binding.data.keypoints import Keypoint
 from scalable_binding.data.synthetic import Scene
 from scalable_binding.demo import report
 from scalable_binding.demo.crw.contest import Contest, carry
-from scalable_binding.demo.montage import pairs, titled
+from scalable_binding.demo.crw.scene import FPS
+from scalable_binding.demo.montage import tiled, titled
 from scalable_binding.demo.report import Section
-from scalable_binding.demo.scene import FPS
 from scalable_binding.demo.stage import Stage
 from scalable_binding.metrics.keypoints import pck, relative_errors
 from scalable_binding.plots import keypoints as drawn
@@ -58,16 +58,19 @@ def show(stage: Stage, contest: Contest) -> Section:
                 "program is in doubt."
             ),
             report.video(clip, "Points with the way they came; the truth only while visible."),
-            report.pictures([(picture, "The last frame, with the whole way of every point.")]),
-            report.table(
-                ["encoder", *(f"PCK@{alpha}" for alpha in _ALPHAS)],
-                [(name, list(score.values())) for name, score in scores.items()],
-                "Share of the visible points that are within .1 or .2 of the object's size (.6 of "
-                "the diagonal of its box). 1 is perfect.",
-                best_of="column",
-            ),
+            report.columns([_table(scores), report.pictures([(picture, "All of their ways.")])]),
         ],
         scores=scores,
+    )
+
+
+def _table(scores: Mapping[str, Mapping[str, float]]) -> str:
+    return report.table(
+        ["encoder", *(f"PCK@{alpha}" for alpha in _ALPHAS)],
+        [(name, list(score.values())) for name, score in scores.items()],
+        "Share of the visible points that are within .1 or .2 of the object's size (.6 of the "
+        "diagonal of its box). 1 is perfect.",
+        best_of="column",
     )
 
 
@@ -101,7 +104,7 @@ def _draw(
     scene: Scene, panels: dict[str, Float[Tensor, "t k 3"]]
 ) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
     for number, frame in enumerate(scene.frames):
-        yield pairs(
+        yield tiled(
             [
                 titled(_with_trail(frame, track[: number + 1], _TRAIL), name)
                 for name, track in panels.items()

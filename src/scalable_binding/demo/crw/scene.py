@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scalable_binding.data.synthetic import Scene, WorldConfig, evaluation, render
 from scalable_binding.data.synthetic.motion import Choreography, Poses, draw_swing, log_uniform
-from scalable_binding.demo.stage import DemoConfig
+from scalable_binding.demo.config import DemoConfig
 
 FPS = 12
 """Frames a second at which synthetic clips are played."""
@@ -22,7 +22,8 @@ def draw_scene(config: DemoConfig) -> Scene:
 
     Its textures are those that no shipped encoder was trained on.
     """
-    world = evaluation(height=config.height, width=config.width, num_frames=config.num_frames)
+    size = config.crw
+    world = evaluation(height=size.height, width=size.width, num_frames=size.num_frames)
     world = replace(
         world,
         num_objects=(3, 3),

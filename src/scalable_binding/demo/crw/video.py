@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding import plots
-from scalable_binding.crw import inference, model
+from scalable_binding.crw import inference
 from scalable_binding.data import images, masks, videos
 from scalable_binding.demo import report
-from scalable_binding.demo.montage import pairs, titled
+from scalable_binding.demo.crw.contest import Contest
+from scalable_binding.demo.montage import tiled, titled
 from scalable_binding.demo.report import Section
 from scalable_binding.demo.stage import Stage
 from scalable_binding.errors import UserError
@@ -34,26 +35,24 @@ sbind demo --video video.mp4 --labels first.png --out demo
 """
 
 _PYTHON = """
+from pathlib import Path
+
 from scalable_binding.crw import inference, model
 from scalable_binding.data import masks, videos
 
-frames, labels = videos.stream("video.mp4"), masks.read("first.png")
+frames, labels = videos.stream(Path("video.mp4")), masks.read(Path("first.png"))
 for found in inference.propagate(frames, labels, model.load("shipped")):
-    masks.write(f"labels/{found.frame:05}.png", found.labels)
+    masks.write(Path(f"labels/{found.frame:05}.png"), found.labels)
 """
 
 
-def sections(stage: Stage) -> list[Section]:
-    """The user's video with its masks where one is given, and how to label one.
+def show(stage: Stage, contest: Contest) -> Section:
+    """The user's video with its masks and their confidence, or how to bring one.
 
     Raises:
         UserError: the video or its labels cannot be used.
     """
-    return [_real_video(stage), _how_to()]
-
-
-def _real_video(stage: Stage) -> Section:
-    path, labels = stage.config.video, stage.config.labels
+    path, labels = stage.config.crw.video, stage.config.crw.labels
     if path is None or labels is None:
         missing = [
             report.paragraph(
@@ -64,28 +63,23 @@ def _real_video(stage: Stage) -> Section:
         ]
         return Section(name="video", title="A real video", blocks=missing)
     stage.say("Your video")
-    info = videos.probe(path)
-    ids = masks.read(labels)
-    if ids.shape != (info.height, info.width):
-        expected = f"the size of {path}, {info.height} x {info.width} pixels"
-        got = f"{ids.shape[0]} x {ids.shape[1]}"
-        raise UserError(f"mask {labels}", expected=expected, got=got)
-    size = min(_LARGEST, info.height, info.width)
+    ids = _read_mask(labels, path)
+    size = min(_LARGEST, *ids.shape)
     first, mask = stage.out / "video_frame.jpg", stage.out / "video_mask.jpg"
     frame = next(videos.stream(path, size=size))
     ids = functional.interpolate(ids[None, None], frame.shape[1:], mode="nearest-exact")[0, 0]
     images.write(first, frame)
     images.write(mask, plots.overlay(frame, ids))
     clip = stage.out / "video.mp4"
-    count = videos.write(clip, _label(stage, path, size, ids), fps=info.fps)
+    count = videos.write(clip, _label(stage, contest, size, ids), fps=videos.probe(path).fps)
     return Section(
         name="video",
         title="A real video",
         blocks=[
             report.paragraph(
                 f"The first {count} frames of `{path.name}`, with {size} pixels on the short side, "
-                "labelled from the mask of the first. There is no truth to compare with; the "
-                "confidence tells where a correction helps most."
+                f"labelled from the mask of the first by the {contest.shown}. There is no truth to "
+                "compare with; the confidence tells where a correction helps most."
             ),
             report.pictures([(first, "The first frame."), (mask, f"Its mask, `{labels.name}`.")]),
             report.video(clip, "Masks, and confidence."),
@@ -94,23 +88,34 @@ def _real_video(stage: Stage) -> Section:
     )
 
 
+def _read_mask(labels: Path, video: Path) -> UInt8[Tensor, "h w"]:
+    """The mask of the first frame of a video, whose size it must have."""
+    info = videos.probe(video)
+    ids = masks.read(labels)
+    if ids.shape != (info.height, info.width):
+        expected = f"the size of {video}, {info.height} x {info.width} pixels"
+        got = f"{ids.shape[0]} x {ids.shape[1]}"
+        raise UserError(f"mask {labels}", expected=expected, got=got)
+    return ids
+
+
 def _label(
-    stage: Stage, path: Path, size: int, ids: UInt8[Tensor, "h w"]
+    stage: Stage, contest: Contest, size: int, ids: UInt8[Tensor, "h w"]
 ) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
     """The frames with their masks and their confidence, side by side; few in memory at a time."""
-    config = stage.config
-    encoder = model.load(config.weights, seed=config.seed)
-    frames, again = (videos.stream(path, size=size, stop=config.num_video_frames) for _ in range(2))
-    known = videos.probe(path).num_frames or config.num_video_frames
-    found = stage.track(
-        inference.propagate(frames, ids, encoder), path.name, min(known, config.num_video_frames)
-    )
-    for frame, one in zip(again, found, strict=True):
+    path, most = stage.config.crw.video, stage.config.crw.num_video_frames
+    assert path is not None
+    frames, again = (videos.stream(path, size=size, stop=most) for _ in range(2))
+    known = videos.probe(path).num_frames or most
+    found = inference.propagate(frames, ids, contest.models[contest.shown])
+    tracked = stage.track(found, path.name, min(known, most))
+    for frame, one in zip(again, tracked, strict=True):
         sure = confidence.draw(frame, one.confidence, colour_map="viridis")
-        yield pairs([titled(plots.overlay(frame, one.labels), "masks"), titled(sure, "confidence")])
+        yield tiled([titled(plots.overlay(frame, one.labels), "masks"), titled(sure, "confidence")])
 
 
-def _how_to() -> Section:
+def how_to() -> Section:
+    """The commands and the lines of Python that label a video of the reader's own."""
     return Section(
         name="own",
         title="Your own video",

@@ -1,0 +1,55 @@
+"""What the demo shows and how large: settings of the whole, and of each of its stories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scalable_binding.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CRWSettings:
+    """Settings of the story of the contrastive random walk.
+
+    Args:
+        weights: of the encoder to show, as in ``crw.model.load``; None takes the shipped encoder
+            where the package holds one and random features where it does not, and says which.
+        height, width, num_frames: the synthetic clip, in pixels and frames.
+        video, labels: a real video (a file or a folder of frames) and the mask of its first frame.
+        num_video_frames: how much of it is shown.
+    """
+
+    weights: str | None = None
+    height: int = 256
+    width: int = 448
+    num_frames: int = 40
+    video: Path | None = None
+    labels: Path | None = None
+    num_video_frames: int = 60
+
+    def __post_init__(self) -> None:
+        if (self.video is None) != (self.labels is None):
+            given, missing = ("--video", "--labels") if self.video else ("--labels", "--video")
+            raise UserError(
+                given, expected=f"{missing} beside it", fix="a mask labels a video's first frame"
+            )
+        if self.num_frames < 5:
+            got = str(self.num_frames)
+            raise UserError("demo, num_frames", expected="at least 5", got=got)
+        if self.num_video_frames < 1:
+            got = str(self.num_video_frames)
+            raise UserError("demo, num_video_frames", expected="at least 1", got=got)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """Settings of the demo; the defaults take about a minute on two CPU cores.
+
+    Args:
+        seed: of everything that is drawn; the same seed gives the same scores.
+        crw: of the story of that name, and so on for every story.
+    """
+
+    seed: int = 2
+    crw: CRWSettings = field(default_factory=CRWSettings)
