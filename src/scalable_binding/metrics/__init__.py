@@ -1,1 +1,1 @@
-"""Scores of the standard protocols: masks, key points, parts."""
+"""Scores of the standard protocols: masks, key points, parts, sets of generated samples."""
