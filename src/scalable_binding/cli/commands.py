@@ -38,10 +38,18 @@ def build() -> cyclopts.App:
         help="Carry masks, parts or keypoints from one labelled frame through a video.",
     )
     crw.command(f"{_HERE}.crw:evaluate", help="Score an encoder on a benchmark.")
+    rin = cyclopts.App(
+        name="rin",
+        help="Recurrent interface networks: generate images and video, see where compute goes.",
+    )
+    rin.command(f"{_HERE}.rin_sampling:sample", help="Generate images or videos.")
+    rin.command(f"{_HERE}.rin_sampling:predict", help="Predict how a video may go on.")
+    rin.command(f"{_HERE}.rin_sampling:attend", help="Show where a network reads.")
     config = cyclopts.App(name="config", help="Show presets and their settings.")
     config.command(f"{_HERE}.config:presets", help="List the presets of a system.")
     config.command(f"{_HERE}.config:show", help="Print a preset, overrides applied, as YAML.")
     app.command(crw)
+    app.command(rin)
     app.command(config)
     app.command(f"{_HERE}.demo:demo", help="Run the main job on a small scene and write a report.")
     app.command(_print_version, name="version", help="Print the version.")
