@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scalable_binding.nn.initialisation import glorot_uniform_
+from scalable_binding.nn.precision import without_autocast
 
 Heads = Float[Tensor, "b heads n d"]
 
@@ -88,7 +89,7 @@ def _mean_attention(
     """The attention averaged over heads, one head in memory at a time."""
     scale = q.shape[-1] ** -0.5
     total = q.new_zeros((), dtype=torch.float32)
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q.device.type):
         for query, key in zip(q.float().unbind(1), k.float().unbind(1), strict=True):
             total = total + (query @ key.mT * scale).softmax(dim=-1)
     return total / q.shape[1]

@@ -1,8 +1,10 @@
-"""Where bfloat16 is the faster number."""
+"""Where bfloat16 is the faster number, and where it must not be."""
 
 from __future__ import annotations
 
 import functools
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -20,3 +22,10 @@ def has_fast_bfloat16(device_type: str) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+def without_autocast(device_type: str) -> AbstractContextManager[Any]:
+    """A scope in which operations keep the precision of what they are given."""
+    if device_type == "meta":
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)

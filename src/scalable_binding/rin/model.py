@@ -19,6 +19,7 @@ from scalable_binding.errors import UserError
 from scalable_binding.nn import initialisation, patches
 from scalable_binding.nn.mlp import layer_norm
 from scalable_binding.nn.patches import PatchEmbedding
+from scalable_binding.nn.precision import without_autocast
 from scalable_binding.rin.blocks import Block, Interface, Latents
 from scalable_binding.rin.conditioning import ClassEmbedding, GammaEmbedding, SelfConditioning
 from scalable_binding.rin.presets import ModelConfig
@@ -267,7 +268,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         if given:
             tokens = tokens[:, given * math.prod(grid[1:]) :]
             grid = (grid[0] - given, *grid[1:])
-        with torch.autocast(tokens.device.type, enabled=False):
+        with without_autocast(tokens.device.type):
             values = self.readout(self.readout_norm(tokens.float()))
         generated = patches.join(values, grid, s.patch)
         if not s.context:
