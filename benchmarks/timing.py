@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -21,23 +22,45 @@ ROOT = Path(__file__).resolve().parents[1]
 
 Seconds = dict[str, list[float]]
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def parser(purpose: str, *, rounds: int) -> argparse.ArgumentParser:
+    """Return a parser of the options that every benchmark in turns has: rounds, clock, json."""
+    options = argparse.ArgumentParser(description=purpose.split("\n")[0])
+    options.add_argument("--rounds", type=int, default=rounds, help="times that each run is timed")
+    options.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu counts the seconds that the process was given, which on a busy machine and with "
+        "one thread (OMP_NUM_THREADS=1) come nearer to those on an idle one",
+    )
+    options.add_argument("--json", type=Path, help="also write the results to this file")
+    return options
+
 
 def in_turns(
-    runs: Mapping[str, Callable[[], object]], rounds: int, *, cold: Container[str] = ()
+    runs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    clock: str = "wall",
+    cold: Container[str] = (),
 ) -> Seconds:
     """Return the seconds of each run in each round: A B, A B, ..., so that all meet one weather.
 
     Every run but those named ``cold`` (slow enough not to need it) warms up first.
     """
+    now = CLOCKS[clock]
     for name, run in runs.items():
         if name not in cold:
             run()
     seconds: Seconds = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = now()
             run()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(now() - start)
     return seconds
 
 

@@ -1,6 +1,6 @@
 """Label propagation at 480 x 854: tiles and windows against the authors' whole table.
 
-    python -m benchmarks.walk.neighbours [--rounds 5] [--json FILE]
+    python -m benchmarks.walk.neighbours [--rounds 5] [--clock cpu] [--json FILE]
 
 About three minutes. The claim: at most a sixth of the time of the authors' way.
 
@@ -11,10 +11,8 @@ operations as there are candidates to compare: the nodes of the first frame and 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -113,17 +111,16 @@ def above_floor(rows: list[dict[str, Any]], seconds: timing.Seconds) -> list[dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = timing.parser(__doc__, rounds=5)
     parser.add_argument("--height", type=int, default=60, help="of the feature map")
     parser.add_argument("--width", type=int, default=107, help="of the feature map")
     parser.add_argument("--context", type=int, default=20, help="recent frames")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     *context, query = make_clip(arguments.context + 2, arguments.height, arguments.width)
-    seconds = timing.in_turns(contestants(query, context), arguments.rounds, cold={AUTHORS})
+    runs, clock = contestants(query, context), arguments.clock
+    seconds = timing.in_turns(runs, arguments.rounds, clock=clock, cold={AUTHORS})
     rows = above_floor(timing.compare(seconds, AUTHORS), seconds)
-    facts = {**compare(query, context), **timing.conditions()}
+    facts = {"clock": clock, **compare(query, context), **timing.conditions()}
     timing.report(rows, facts, arguments.json)
 
 
