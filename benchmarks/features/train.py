@@ -1,10 +1,10 @@
 """Train the small networks whose features the package compares samples by, and ship them.
 
-    python benchmarks/features/train.py digits
-    python benchmarks/features/train.py moving-digits
-    python benchmarks/features/train.py images --data train.zip --size 32 --out features-cifar10
+    python -m benchmarks.features.train digits
+    python -m benchmarks.features.train moving-digits
+    python -m benchmarks.features.train images --data train.zip --size 32 --out features-cifar10
 
-writes ``model.safetensors`` and ``card.json``. On one CPU core the first takes half a minute and
+writes ``model.safetensors`` and ``card.json``. Not run by ``make bench``. On one CPU core the first takes half a minute and
 the second under two minutes; the third, for images of your own with classes, wants a GPU.
 """
 
@@ -192,7 +192,7 @@ def main() -> None:
         "note": "features of this package's own small network: not the standard Inception or I3D",
         **card,
         "licence": LICENCE if arguments.kind != "images" else "that of the images",
-        "command": " ".join(["python benchmarks/features/train.py", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.features.train", *sys.argv[1:]]),
         "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
         "cpu_seconds": round(time.process_time() - began),
     }
