@@ -42,6 +42,8 @@ def build() -> cyclopts.App:
         name="rin",
         help="Recurrent interface networks: generate images and video, see where compute goes.",
     )
+    rin.command(f"{_HERE}.rin:train", help="Train a network to generate images or video.")
+    rin.command(f"{_HERE}.rin:count", help="Print parameters and cost beside Table 2.4.")
     rin.command(f"{_HERE}.rin_sampling:sample", help="Generate images or videos.")
     rin.command(f"{_HERE}.rin_sampling:predict", help="Predict how a video may go on.")
     rin.command(f"{_HERE}.rin_sampling:attend", help="Show where a network reads.")
@@ -64,7 +66,7 @@ def run(tokens: Sequence[str]) -> None:
     """
     app = build()
     commands, _, _ = app.parse_commands(list(tokens))
-    if commands and commands[-1] in ("train", "show"):
+    if commands and commands[-1] in ("train", "show", "count"):
         tokens = spell_settings(tokens)
     with _parse_errors_are_the_users(commands):
         command, bound, _ = app.parse_args(list(tokens), print_error=False, exit_on_error=False)

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from scalable_binding.errors import UserError
 
-System = Literal["crw"]
+System = Literal["crw", "rin"]
 
 PresetOption = Annotated[str, Parameter(help="Named configuration to start from.")]
 ConfigOption = Annotated[
@@ -32,10 +32,13 @@ SettingsOption = Annotated[
 
 
 def presets(system: System) -> dict[str, Callable[[], Any]]:
-    """The presets of a system by name: the public functions of its module ``presets``."""
+    """The presets of a system by name: the public functions of its module ``presets``.
+
+    A name has hyphens where the function's has underscores.
+    """
     module = importlib.import_module(f"scalable_binding.{system}.presets")
     return {
-        name: function
+        name.replace("_", "-"): function
         for name, function in vars(module).items()
         if inspect.isfunction(function)
         and function.__module__ == module.__name__
@@ -55,12 +58,13 @@ def configure(
     from scalable_binding.engine import config
 
     known = presets(system)
-    if preset not in known:
+    name = preset.replace("_", "-")
+    if name not in known:
         close = difflib.get_close_matches(preset, known, n=1)
         advice = f"did you mean {close[0]!r}?" if close else None
         expected = f"one of {', '.join(known)}"
         raise UserError(f"{system} preset", expected=expected, got=repr(preset), fix=advice)
-    chosen = known[preset]()
+    chosen = known[name]()
     if file is not None:
         chosen = config.override(chosen, config.read(file))
     return config.override(chosen, pairs(settings))
