@@ -4,8 +4,9 @@
     python -m benchmarks.features.train moving-digits
     python -m benchmarks.features.train images --data train.zip --size 32 --out features-cifar10
 
-writes ``model.safetensors`` and ``card.json``. Not run by ``make bench``. On one CPU core the first takes half a minute and
-the second under two minutes; the third, for images of your own with classes, wants a GPU.
+writes ``model.safetensors`` and ``card.json``. Not run by ``make bench``. On one CPU core the first
+takes half a minute and the second under two minutes; the third, for images of your own with
+classes, wants a GPU.
 """
 
 from __future__ import annotations
