@@ -77,6 +77,10 @@ class FeatureStatistics:
         self.total += wide.sum(dim=0)
         self.products += wide.T @ wide
 
+    def restore(self, vectors: Float32[Tensor, "n d"]) -> None:
+        """Put vectors in the place of those that were kept."""
+        self._kept = [vectors[: self.keep]]
+
     def all_reduce(self) -> None:
         """Make every process of the run hold the statistics of all of them together."""
         if not dist.is_initialized() or dist.get_world_size() == 1:
@@ -85,7 +89,7 @@ class FeatureStatistics:
         for tensor in (count, self.total, self.products):
             dist.all_reduce(tensor)
         self.count = int(count)
-        self._kept = [gather(self.vectors)[: self.keep]]
+        self.restore(gather(self.vectors))
 
     def _check_count(self, least: int, what: str) -> None:
         if self.count < least:
