@@ -33,7 +33,7 @@ class Given:
     """A video to go on from: the frames that are given, those that come after, and the rate."""
 
     frames: Frames
-    truth: Frames
+    truth: UInt8[Tensor, "s 3 h w"]
     num_frames: int
     fps: float
 
@@ -67,6 +67,9 @@ def read_video(
         raise UserError(f"video {path}", expected=f"at least {needed} frames", got=str(len(frames)))
     if resize:
         frames = prediction.fit(frames, *model.size[1:])
+    if model.channels == 1:
+        grey = frames.float().mean(dim=1, keepdim=True).round().byte()
+        frames = grey.expand(frames.shape)
     return Given(
         frames=frames[:needed],
         truth=frames[needed:],
@@ -114,7 +117,7 @@ def write_futures(
     return {"futures": num, "frames": given.num_frames, **_errors(given, drawn)}
 
 
-def _panels(given: Given, futures: Sequence[Frames]) -> Frames:
+def _panels(given: Given, futures: Sequence[Frames]) -> UInt8[Tensor, "frames 3 height width"]:
     """Truth and futures side by side; given frames have a green border."""
     missing = given.num_frames - len(given.truth)
     grey = torch.full((missing, *given.frames.shape[1:]), 128, dtype=torch.uint8)

@@ -59,7 +59,7 @@ class SampleFile:
         self._stack.__exit__(*exception)  # type: ignore[arg-type]
 
 
-def write_video(path: Path, frames: Iterable[UInt8[Tensor, "3 h w"]], *, fps: float) -> None:
+def write_video(path: Path, frames: Iterable[UInt8[Tensor, "3 h w"]], *, fps: float | int) -> None:
     """Write frames as a video, or, as the suffix says, as a GIF that plays again and again.
 
     Raises:
