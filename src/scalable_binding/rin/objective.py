@@ -1,0 +1,137 @@
+"""The loss: tell what noise is in a signal, with the latents of a first look at hand or without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from scalable_binding.diffusion import schedules, targets
+from scalable_binding.rin.model import DROPPED, RIN
+from scalable_binding.rin.presets import DiffusionConfig
+
+Batch = Mapping[str, Tensor]
+Encode = Callable[[Batch], Tensor]
+"""From a batch to the signals that are generated, in +-1 or thereabouts."""
+
+
+def loss(
+    model: nn.Module,
+    batch: Batch,
+    generator: Generator,
+    config: DiffusionConfig,
+    *,
+    encode: Encode | None = None,
+) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    """The mean squared error of what the network predicts, and metrics.
+
+    ``L = mean (f(x_t, gamma, Z) - eps)^2``, where Z are latents ``sg(f(x_t, gamma, 0))`` for the
+    share ``config.self_conditioning`` of examples, each by itself, and 0 for the others.
+
+    Frames that are given stay without noise, and are not scored.
+
+    Args:
+        model: a :class:`RIN`.
+        batch: "image" ``(b c h w)`` or "video" ``(b c t h w)``, uint8, or what ``encode`` reads;
+            and "label" ``(b)`` if the network knows classes.
+        generator: of time, noise, and of what is hidden.
+        config: schedule, target and rates.
+        encode: how to make signals of a batch; None takes pictures as they are.
+
+    Source: Thesis Alg. 1, with the coin tossed for each example.
+    """
+    assert isinstance(model, RIN)
+    x = config.scale * (pictures if encode is None else encode)(batch)
+    time = torch.rand(len(x), generator=generator, device=x.device)
+    gamma = schedules.named(config.schedule, temperature=config.temperature)(time)
+    eps = torch.randn(x.shape, generator=generator, device=x.device)
+    x_t = targets.add_noise(x, eps, gamma)
+    if model.context:
+        x_t = torch.cat([x[:, :, : model.context], x_t[:, :, model.context :]], dim=2)
+    classes = _classes(model, batch, config.label_dropout, generator)
+    latents, interface = _first_look(model, x_t, gamma, classes, config, generator)
+    output = model(x_t, gamma, classes=classes, latents=latents, interface=interface)
+    prediction = output.prediction
+    if config.target == "x":
+        prediction = targets.clip(prediction, config.scale)
+    goal = targets.from_x(x, eps, gamma, config.target)
+    errors = (prediction - goal).square()[:, :, model.context :].flatten(1).mean(dim=1)
+    if config.min_snr is None:
+        return errors.mean(), {}
+    weights = targets.min_snr_weight(gamma, config.target, config.min_snr)
+    return (weights * errors).mean(), {"error": errors.mean().detach()}
+
+
+def pictures(batch: Batch) -> Float[Tensor, "b c *size"]:
+    """The images or videos of a batch in [-1, 1]."""
+    found = batch["video"] if "video" in batch else batch["image"]
+    return targets.scale(found.float() / 255, 1.0)
+
+
+def _classes(
+    model: RIN, batch: Batch, dropout: float, generator: Generator
+) -> Int64[Tensor, " b"] | None:
+    """The labels, some of them hidden; None if the network knows no classes."""
+    if model.num_classes == 0:
+        return None
+    labels = batch["label"]
+    if dropout == 0:
+        return labels
+    chance = torch.rand(labels.shape, generator=generator, device=labels.device)
+    return torch.where(chance < dropout, DROPPED, labels)
+
+
+def _first_look(
+    model: RIN,
+    x_t: Float[Tensor, "b c *size"],
+    gamma: Float[Tensor, " b"],
+    classes: Int64[Tensor, " b"] | None,
+    config: DiffusionConfig,
+    generator: Generator,
+) -> tuple[Float[Tensor, "b m d"] | None, Float[Tensor, "b n e"] | None]:
+    """Latents (and interface) to go on from, 0 for those examples that begin without any.
+
+    Examples of a batch are as good as each other, so the first ones take the look: so many that
+    their number is that expected, rounded up. Each is then kept at a rate that makes the
+    expectation exact. Shapes are thus the same in every step, and no example is looked at in vain
+    more than once a batch.
+    """
+    expected = config.self_conditioning * len(x_t)
+    count = math.ceil(expected)
+    if count == 0:
+        return None, None
+    latents, interface = model.preview(
+        x_t[:count], gamma[:count], classes=None if classes is None else classes[:count]
+    )
+    chance = torch.rand(count, generator=generator, device=x_t.device)
+    kept = (chance < expected / count).to(latents.dtype)[:, None, None]
+    filled = (0, 0, 0, 0, 0, len(x_t) - count)
+    latents = functional.pad(latents * kept, filled)
+    if interface is not None:
+        interface = functional.pad(interface * kept, filled)
+    return latents, interface
+
+
+@torch.no_grad()
+def held_out_loss(
+    model: RIN,
+    batch: Batch,
+    config: DiffusionConfig,
+    *,
+    seed: int = 0,
+    repeats: int = 8,
+    encode: Encode | None = None,
+) -> float:
+    """The loss of a batch that the network does not learn from, averaged over fresh noise.
+
+    Noise, times and rates are those of training, drawn from the seed; labels are not hidden.
+    """
+    plain = replace(config, label_dropout=0.0, min_snr=None)
+    generator = Generator(model.device).manual_seed(seed)
+    values = [loss(model, batch, generator, plain, encode=encode)[0] for _ in range(repeats)]
+    return float(torch.stack(values).mean())

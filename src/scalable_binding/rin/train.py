@@ -1,0 +1,234 @@
+"""Training on images or videos: from files, or drawn as they are needed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from scalable_binding.data.digits import NUM_HELD_OUT, Digits, Split
+from scalable_binding.data.labelled_images import LabelledImages
+from scalable_binding.data.moving_digits import MovingDigits, MovingDigitsConfig
+from scalable_binding.data.synthetic.stills import SyntheticImages, stills
+from scalable_binding.data.video_windows import VideoWindows
+from scalable_binding.engine.config import to_mapping
+from scalable_binding.engine.fit import Hook, fit
+from scalable_binding.engine.loading import EndlessDataset
+from scalable_binding.errors import UserError
+from scalable_binding.plots import grids
+from scalable_binding.rin import inference, model, objective
+from scalable_binding.rin.model import RIN
+from scalable_binding.rin.presets import RINConfig
+from scalable_binding.rin.pretrained import Pretrained
+from scalable_binding.rin.sampling_config import SamplingConfig
+
+HELD_OUT_SEED = 1
+SAMPLE_ROWS = 8
+SAMPLE_VIDEOS = 4
+VALIDATION_SIZE = {"digits": NUM_HELD_OUT, "shapes": 256, "moving_digits": 64}
+"""Examples that the figures on held-out data are of."""
+
+
+def train(config: RINConfig, data: Sequence[Path], run: Path) -> RIN:
+    """The network trained on what ``config`` says, averaged over the run (EMA).
+
+    Writes the run folder of :func:`scalable_binding.engine.fit.fit`, and grids of samples under
+    ``samples/``; a run that was stopped goes on.
+
+    Args:
+        config: a preset, changed at will.
+        data: folders, archives or shards to read; empty if ``config.data.kind`` needs none.
+        run: the folder for everything that the run writes.
+
+    Raises:
+        UserError: no data, data that do not fit the network, or a folder that cannot be written.
+        Interrupted: the run was stopped; it is saved.
+
+    Source: Thesis Alg. 1 and 2.6.3.
+    """
+    dataset = open_data(config, data, seed=config.fit.seed)
+    check_fit(config, dataset)
+    network = build(config)
+    settings = to_mapping(config)
+    record = {"system": "rin", **model.arguments(network)}
+    record |= {name: settings[name] for name in ("diffusion", "data")}
+    loss = partial(objective.loss, config=config.diffusion)
+    hooks = _hooks(config, dataset)
+    trained = fit(network, loss, dataset, config.fit, run, hooks=hooks, record=record)
+    assert isinstance(trained, RIN)
+    return trained
+
+
+def build(config: RINConfig) -> RIN:
+    """A fresh network whose weights are drawn from the run's seed."""
+    return model.draw(config.fit.seed, **to_mapping(config.model))
+
+
+def open_data(
+    config: RINConfig, data: Sequence[Path] = (), *, seed: int = 0, held_out: bool = False
+) -> EndlessDataset:
+    """What to train on, or, of the kinds that need no files, what is kept from training.
+
+    Raises:
+        UserError: no files where some are needed, or a shape that the kind does not come in.
+    """
+    kind, size, settings = config.data.kind, config.model.size, config.data
+    if settings.reads_files != bool(data):
+        if not settings.reads_files:
+            warnings.warn(f"no file is read, since data.kind is {kind}", stacklevel=2)
+        else:
+            expected = "folders, ZIP archives or tar shards, since data.kind is " + kind
+            raise UserError("training data", expected=expected, got="none")
+    sides = {"videos": 3, "moving_digits": 3}.get(kind, 2)
+    if len(size) != sides or (kind not in ("images",) and size[-1] != size[-2]):
+        shape = "frames, height, width" if sides == 3 else "height, width"
+        expected = f"{shape}{'' if kind == 'images' else ', square'}, for data.kind {kind}"
+        raise UserError("model.size", expected=expected, got=" x ".join(map(str, size)))
+    split: Split = "held_out" if held_out else "train"
+    drawn_seed = seed + HELD_OUT_SEED if held_out else seed
+    if kind == "digits":
+        return Digits(split, seed=seed)
+    if kind == "shapes":
+        return SyntheticImages(stills(size=size[0]), seed=drawn_seed)
+    if kind == "moving_digits":
+        return MovingDigits(
+            MovingDigitsConfig(num_frames=size[0], size=size[1]), split, seed=drawn_seed
+        )
+    paths = [*data]
+    if kind == "images":
+        return LabelledImages(paths, size=(size[0], size[1]), flip=settings.flip, seed=seed)
+    return VideoWindows(
+        paths,
+        num_frames=size[0],
+        size=size[1],
+        fps=settings.fps,
+        flip=settings.flip,
+        seed=seed,
+    )
+
+
+def check_fit(config: RINConfig, dataset: EndlessDataset) -> None:
+    """Compare the first example with what the network expects.
+
+    Raises:
+        UserError: another number of channels, another size, or other classes.
+    """
+    example = dataset[0]
+    found = example["video"] if "video" in example else example["image"]
+    expected = (config.model.channels, *config.model.size)
+    if tuple(found.shape) != expected:
+        raise UserError(
+            f"examples of data.kind {config.data.kind}",
+            expected=f"{expected} for model.channels and model.size",
+            got=str(tuple(found.shape)),
+        )
+    classes = getattr(dataset, "num_classes", 0)
+    wanted = config.model.num_classes
+    if wanted and wanted != classes:
+        raise UserError(
+            "model.num_classes",
+            expected=f"{classes}, the number of classes in the data",
+            got=str(wanted),
+            fix=f"set model.num_classes={classes}",
+        )
+
+
+def draw_samples(
+    step: int, network: nn.Module, run: Path, *, config: RINConfig, dataset: EndlessDataset
+) -> None:
+    """Write a grid of samples to ``samples/<step>.png`` in the run.
+
+    Images stand in a column for each class; of a video, its true frames stand above those that
+    the network predicts after the given ones.
+    """
+    assert isinstance(network, RIN)
+    pretrained = Pretrained(model=network, diffusion=config.diffusion)
+    draw = _draw_videos if pretrained.is_video else _draw_images
+    picture = draw(pretrained, config, dataset)
+    folder = run / "samples"
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(rearrange(picture, "c h w -> h w c").numpy()).save(folder / f"{step:07}.png")
+
+
+def validate(
+    step: int, network: nn.Module, run: Path, *, config: RINConfig, batch: dict[str, Tensor]
+) -> dict[str, float]:
+    """The loss on held-out data, for the log."""
+    assert isinstance(network, RIN)
+    batch = {name: value.to(network.device) for name, value in batch.items()}
+    return {"held_out_loss": objective.held_out_loss(network, batch, config.diffusion)}
+
+
+def held_out_batch(config: RINConfig) -> dict[str, Tensor]:
+    """What the figures on held-out data are of; only of the kinds that need no files."""
+    kept = open_data(config, seed=config.fit.seed, held_out=True)
+    return dict(default_collate([kept[i] for i in range(VALIDATION_SIZE[config.data.kind])]))
+
+
+def _hooks(config: RINConfig, dataset: EndlessDataset) -> list[Hook]:
+    hooks = []
+    if config.sample_every:
+        drawing = partial(draw_samples, config=config, dataset=dataset)
+        hooks.append(Hook(config.sample_every, drawing))
+    if config.validate_every and config.data.reads_files:
+        text = "validate_every is ignored: of files, nothing is kept from training"
+        warnings.warn(text, stacklevel=2)
+    elif config.validate_every:
+        checking = partial(validate, config=config, batch=held_out_batch(config))
+        hooks.append(Hook(config.validate_every, checking))
+    return hooks
+
+
+def _draw_images(
+    pretrained: Pretrained, config: RINConfig, dataset: EndlessDataset
+) -> UInt8[Tensor, "3 height width"]:
+    known = pretrained.model.num_classes
+    columns = known if 1 < known <= 16 else 8
+    num = SAMPLE_ROWS * columns
+    classes = [number % known for number in range(num)] if known else None
+    found = _last(pretrained, num, config, classes=classes)
+    return grids.grid(_coloured(found), columns=columns)
+
+
+def _draw_videos(
+    pretrained: Pretrained, config: RINConfig, dataset: EndlessDataset
+) -> UInt8[Tensor, "3 height width"]:
+    truth = torch.stack([dataset[i]["video"] for i in range(SAMPLE_VIDEOS)])
+    given = pretrained.model.context
+    context = None
+    if given:
+        context = config.diffusion.scale * objective.pictures({"video": truth[:, :, :given]})
+    found = _last(pretrained, SAMPLE_VIDEOS, config, context=context)
+    if given:
+        found = torch.cat([truth[:, :, :given], found], dim=2)
+    rows = rearrange([truth, found], "two b c t h w -> (b two t) c h w")
+    return grids.grid(_coloured(rows), columns=truth.shape[2])
+
+
+def _last(
+    pretrained: Pretrained,
+    num: int,
+    config: RINConfig,
+    *,
+    classes: list[int] | None = None,
+    context: Tensor | None = None,
+) -> UInt8[Tensor, "b c *size"]:
+    """The samples at the end of the reverse process."""
+    settings = SamplingConfig(steps=config.sample_steps, seed=config.fit.seed)
+    *_, state = inference.sample(pretrained, num, settings, classes=classes, context=context)
+    return inference.pictures(pretrained, state.x0)
+
+
+def _coloured(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n 3 h w"]:
+    """Pictures to look at: of one channel grey ones, of more the first three."""
+    if images.shape[1] < 3:
+        return repeat(images[:, 0], "n h w -> n 3 h w")
+    return images[:, :3]
