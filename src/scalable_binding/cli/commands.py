@@ -47,6 +47,9 @@ def build() -> cyclopts.App:
     rin.command(f"{_HERE}.rin_sampling:sample", help="Generate images or videos.")
     rin.command(f"{_HERE}.rin_sampling:predict", help="Predict how a video may go on.")
     rin.command(f"{_HERE}.rin_sampling:attend", help="Show where a network reads.")
+    rin.command(
+        f"{_HERE}.rin_evaluation:evaluate", help="Score a network and its samples against data."
+    )
     config = cyclopts.App(name="config", help="Show presets and their settings.")
     config.command(f"{_HERE}.config:presets", help="List the presets of a system.")
     config.command(f"{_HERE}.config:show", help="Print a preset, overrides applied, as YAML.")

@@ -1,0 +1,81 @@
+"""The loss on data that a network did not learn from, level of noise by level of noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Generator, Tensor
+
+from scalable_binding.diffusion import targets
+from scalable_binding.errors import UserError
+from scalable_binding.rin.objective import pictures
+from scalable_binding.rin.pretrained import Pretrained
+
+NUM_LEVELS = 10
+
+
+@torch.no_grad()
+def losses_by_level(
+    pretrained: Pretrained,
+    batches: Iterable[Mapping[str, Tensor]],
+    *,
+    num_levels: int = NUM_LEVELS,
+    seed: int = 0,
+) -> Float64[Tensor, " levels"]:
+    """The mean squared error in each of equal parts of the time, from no noise to noise alone.
+
+    Error and schedule are those of training; their mean is the training loss but for one thing:
+    every example gets the latents of a first look, as in sampling, if the network was taught to
+    use them.
+
+    Args:
+        pretrained: the network.
+        batches: "image" or "video" in bytes, and "label" if the network knows classes.
+        num_levels: parts of the time.
+        seed: of times and noise.
+
+    Raises:
+        UserError: there are no examples.
+    """
+    generator = Generator(pretrained.device).manual_seed(seed)
+    total, count = torch.zeros(num_levels, dtype=torch.float64), 0
+    for batch in batches:
+        x = pretrained.diffusion.scale * pictures(batch).to(pretrained.device)
+        labels = batch["label"].to(pretrained.device) if pretrained.model.num_classes else None
+        for level in range(num_levels):
+            chance = torch.rand(len(x), generator=generator, device=x.device)
+            errors = _errors(pretrained, x, labels, (level + chance) / num_levels, generator)
+            total[level] += errors.double().sum().cpu()
+        count += len(x)
+    if count == 0:
+        raise UserError("held-out loss", expected="at least one example", got="none")
+    return total / count
+
+
+def _errors(
+    pretrained: Pretrained,
+    x: Float[Tensor, "b c *size"],
+    labels: Tensor | None,
+    time: Float[Tensor, " b"],
+    generator: Generator,
+) -> Float[Tensor, " b"]:
+    """The squared error of each example, of what is generated of it."""
+    model, target = pretrained.model, pretrained.diffusion.target
+    gamma = pretrained.schedule(time)
+    eps = torch.randn(x.shape, generator=generator, device=x.device)
+    x_t = targets.add_noise(x, eps, gamma)
+    if model.context:
+        x_t = torch.cat([x[:, :, : model.context], x_t[:, :, model.context :]], dim=2)
+    latents, interface = None, None
+    if pretrained.carries_latents:
+        latents, interface = model.preview(x_t, gamma, classes=labels)
+    output = model(x_t, gamma, classes=labels, latents=latents, interface=interface)
+    prediction = output.prediction
+    if target == "x":
+        prediction = targets.clip(prediction, pretrained.diffusion.scale)
+    errors = (prediction - targets.from_x(x, eps, gamma, target)).square()
+    if model.context:
+        errors = errors[:, :, model.context :]
+    return errors.flatten(1).mean(dim=1)
