@@ -1,0 +1,104 @@
+"""The benchmarks run, at sizes that say nothing of speed."""
+
+import json
+import math
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run a benchmark's module with options, as `python -m` does from the repository's root."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+    def run(module, *options):
+        monkeypatch.setattr(sys, "argv", [module, *map(str, options)])
+        runpy.run_module(f"benchmarks.{module}", run_name="__main__")
+
+    return run
+
+
+def test_contestants_take_turns_and_are_compared_round_by_round(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import timing
+
+    order = []
+    runs = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    seconds = timing.in_turns(runs, rounds=2, cold={"a"})
+    assert order == ["b", "a", "b", "a", "b"]
+    assert all(len(own) == 2 and min(own) >= 0 for own in seconds.values())
+    slow, fast = timing.compare({"slow": [4.0, 9.0, 2.0], "fast": [2.0, 3.0, 2.0]}, "slow")
+    assert slow["times faster"] == "1.00"
+    assert fast["median s"] == 2.0
+    assert fast["times faster"] == "2.00" and fast["from - to"] == "1.00 - 3.00"
+
+
+def test_neighbours_are_timed_beside_the_authors_way(run, tmp_path):
+    size = ("--height", 6, "--width", 7, "--context", 2, "--rounds", 2)
+    run("walk.neighbours", *size, "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["rows"][0]["times faster"] == "1.00"
+    assert {row[""] for row in found["rows"]} >= {"tiles, float32", "floor, float32"}
+    assert found["same_neighbours"] > 0.9
+
+
+def test_memory_is_noted_on_the_way(run, tmp_path):
+    small = ("--frames", 2, 4, "--height", 32, "--width", 48, "--weights", "raw")
+    run("crw.memory", *small, "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row["frames"] for row in found["rows"]] == [2, 4]
+    assert 50 < found["rows"][0]["peak MB"] <= found["rows"][1]["peak MB"]
+
+
+def test_training_steps_are_timed_in_every_format(run, tmp_path):
+    tiny = ("fit.batch_size=1", "encoder.widths=4,4,4", "clips.crop=64", "walk.views.size=32")
+    options = ("--cases", "small", "--rounds", 1, "--set", *tiny)
+    run("crw.training_step", *options, "--json", tmp_path / "found.json")
+    rows = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert len(rows) == 3 and all(row["median s"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_ablations_leave_tables_and_plots_and_train_no_run_twice(run, tmp_path, capsys):
+    run("crw.ablations", "edge-dropout", "--quick", "--out", tmp_path)
+    found = json.loads((tmp_path / "edge-dropout.json").read_text())
+    values = [row["edge dropout"] for row in found["rows"]]
+    assert values == ["0", "0.05", "0.1", "0.2", "0.3", "random weights", "raw patches"]
+    assert all(0 <= row["J&F"] <= 1 for row in found["rows"])
+    assert found["runs"]["0.3"][0][-1]["step"] == 2
+    assert (tmp_path / "edge-dropout.md").read_text().count("\n") == 2 + len(values)
+    assert (tmp_path / "edge-dropout.png").stat().st_size > 10_000
+
+    states = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
+    assert len(states) >= 5
+    run("crw.ablations", "edge-dropout", "--quick", "--out", tmp_path)
+    again = json.loads((tmp_path / "edge-dropout.json").read_text())
+    assert again["rows"] == found["rows"]
+    assert states == {path: path.stat().st_mtime_ns for path in states}
+
+
+def test_ablations_refuse_unknown_settings_in_one_line(run, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("crw.ablations", "path-length", "--out", tmp_path, "--set", "walk.temprature=1")
+    assert "did you mean 'walk.temperature'" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_every_value_of_every_ablation_makes_a_configuration(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.crw.ablations import __main__ as ablations
+    from benchmarks.crw.ablations import sweep
+    from scalable_binding.engine.config import override, to_mapping
+
+    for study in ablations.STUDIES.values():
+        made = [
+            to_mapping(override(sweep.narrow().config, {study.setting: value}))
+            for value in study.values
+        ]
+        assert len({json.dumps(config) for config in made}) == len(study.values)
+        assert to_mapping(sweep.narrow().config) in made, "studies share the run they start from"
+    assert math.inf in ablations.STUDIES["frame-rate"].values
