@@ -124,7 +124,7 @@ def held_out_loss(
     config: DiffusionConfig,
     *,
     seed: int = 0,
-    repeats: int = 8,
+    repeats: int = 4,
     encode: Encode | None = None,
 ) -> float:
     """The loss of a batch that the network does not learn from, averaged over fresh noise.
