@@ -1,6 +1,6 @@
 """Ten digits that come out of noise, one of each class, and a look at where the network read.
 
-python examples/rin_sample.py [RUN] [OUT]
+python examples/rin_sample.py [RUN] [OUT] [STEPS]
 """
 
 import sys
@@ -12,13 +12,14 @@ from scalable_binding.plots import grids
 from scalable_binding.rin import attention, inference
 
 
-def main(run: str = "digits", out: str = "digits.png") -> None:
+def main(run: str = "digits", out: str = "digits.png", steps: int | str = 100) -> None:
     """Write a picture of the digits at eight steps of the reverse process, a row for each step."""
     model = inference.load(run)
-    settings = inference.SamplingConfig(steps=100, guidance=1.0, seed=0)
+    settings = inference.SamplingConfig(steps=int(steps), guidance=1.0, seed=0)
+    shown = [round(row * (settings.steps - 1) / 7) for row in range(8)]
     rows = []
     for state in inference.sample(model, 10, settings, classes=range(10)):
-        if (settings.steps - 1 - state.step) % 14 == 0:
+        if state.step in shown:
             rows.append(inference.pictures(model, state.x0))
             print(f"time {state.time:.2f}: contrast {rows[-1].float().std():.0f}")
     pictures = torch.cat(rows).expand(-1, 3, -1, -1)
