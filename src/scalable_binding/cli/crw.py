@@ -85,6 +85,7 @@ def propagate(
     out: Path,
     overlay: Path | None = None,
     weights: WeightsOption = "shipped",
+    size: int = 480,
     propagation: Annotated[PropagationConfig | None, Parameter(name="*")] = None,
     adapt: AdaptOption = False,
     adaptation: AdaptationOption = (),
@@ -105,6 +106,9 @@ def propagate(
         Folder for the results: a mask 00000.png, 00001.png, ... a frame, or keypoints.csv.
     overlay
         Video to draw, labels over frames: an .mp4 file or a folder.
+    size
+        Larger videos are shrunk to this many pixels on the short side while labels are carried;
+        labels come back at the video's own size.
     correct
         FRAME=FILE: labels that correct the prediction at another frame, and may add objects.
     backward
@@ -117,18 +121,21 @@ def propagate(
     with keeping(f"the frames done so far are in {out}"):
         from scalable_binding.cli import labelling
 
-        labelling.label_video(
+        written = labelling.label_video(
             video,
             labels,
             out,
             weights=weights,
+            size=size,
             config=propagation or PropagationConfig(),
             adaptation=adapting,
             corrections=_corrections(correct),
             backward=backward,
         )
+        print(written)
         if overlay is not None:
             labelling.draw_overlay(video, out, overlay)
+            print(f"overlay: {overlay}")
 
 
 def _adaptation(adapt: bool, settings: tuple[str, ...]) -> AdaptationConfig | None:

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from scalable_binding import plots
+from scalable_binding.cli.scale import Prompt, scale_of
 from scalable_binding.crw import inference, model
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.data import keypoints, masks, videos
@@ -22,7 +23,6 @@ from scalable_binding.plots import keypoints as drawn_points
 
 Frame = UInt8[Tensor, "3 h w"]
 Draw = Callable[[int, Frame], Frame]
-Prompt = UInt8[Tensor, "h w"] | list[keypoints.Keypoint]
 
 _POINTS = "keypoints.csv"
 _KEYPOINT_FORMATS = (".csv", ".json")
@@ -35,25 +35,32 @@ def label_video(
     out: Path,
     *,
     weights: str,
+    size: int,
     config: PropagationConfig,
     adaptation: AdaptationConfig | None,
     corrections: Mapping[int, Path],
     backward: bool,
-) -> None:
-    """Write the labels of every frame to the folder ``out``, each mask as soon as it is known.
+) -> str:
+    """What was written to the folder ``out``: labels of every frame, each mask as it is known.
 
-    ``corrections`` are label files of other frames, by their number in the video.
+    ``corrections`` are label files of other frames, by their number in the video; labels are
+    carried with at most ``size`` pixels on the short side and come back at the video's own size.
 
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
     """
     encoder = model.load(weights)
+    scale = scale_of(video, size)
     count = count_frames(video)
-    prompts = read_prompts(labels, corrections, count, backward=backward)
+    prompts = {
+        frame: scale.shrink(prompt)
+        for frame, prompt in read_prompts(labels, corrections, count, backward=backward).items()
+    }
     of_points = isinstance(prompts[0], list)
     for stale in (*out.glob(f"{'[0-9]' * 5}.png"), out / _POINTS):
         stale.unlink(missing_ok=True)
-    frames = reversed_frames(video, count) if backward else videos.stream(video)
+    side = min(scale.carried)
+    frames = reversed_frames(video, count, side) if backward else videos.stream(video, size=side)
     predictions = inference.propagate(
         frames, prompts.pop(0), encoder, config, adaptation=adaptation, corrections=prompts
     )
@@ -65,12 +72,16 @@ def label_video(
             for number, prediction in enumerate(labelled):
                 frame = count - 1 - number if backward else number
                 if of_points:
-                    points += [replace(point, frame=frame) for point in prediction.keypoints]
+                    found = scale.grow_points(prediction)
+                    points += [replace(point, frame=frame) for point in found]
                 else:
-                    masks.write(out / f"{frame:05}.png", prediction.labels)
+                    masks.write(out / f"{frame:05}.png", scale.grow_ids(prediction))
     finally:
         if points:
             keypoints.write(out / _POINTS, sorted(points, key=lambda point: point.frame))
+    return (
+        f"key points of {count} frames: {out / _POINTS}" if of_points else f"{count} masks: {out}"
+    )
 
 
 def read_prompts(
@@ -141,7 +152,8 @@ def count_frames(video: Path) -> int:
     return sum(1 for _ in videos.stream(video))
 
 
-def reversed_frames(video: Path, count: int) -> Iterator[Frame]:
+def reversed_frames(video: Path, count: int, size: int) -> Iterator[Frame]:
     """The frames of a video from the last to the first, a few of them in memory at a time."""
     for stop in range(count, 0, -_CHUNK):
-        yield from reversed(list(videos.stream(video, start=max(0, stop - _CHUNK), stop=stop)))
+        chunk = videos.stream(video, start=max(0, stop - _CHUNK), stop=stop, size=size)
+        yield from reversed(list(chunk))
