@@ -315,7 +315,7 @@ def cifar10() -> RINConfig:
 def digits() -> RINConfig:
     """Handwritten digits of 8 x 8 pixels, by class: some minutes on one CPU core.
 
-    Command: ``sbind rin train --preset digits --run RUN``.
+    Command: ``sbind rin train --preset digits --run RUN``. Not run by us to the end yet.
     """
     return RINConfig(
         model=ModelConfig(
@@ -370,7 +370,7 @@ def shapes64() -> RINConfig:
 def moving_digits() -> RINConfig:
     """Predicting 8 frames of bouncing digits from 4, 32 x 32: under an hour on a CPU core.
 
-    Command: ``sbind rin train --preset moving-digits --run RUN``.
+    Command: ``sbind rin train --preset moving-digits --run RUN``. Not run by us to the end yet.
     """
     return RINConfig(
         model=ModelConfig(
