@@ -38,6 +38,7 @@ class ImageClassifier(nn.Module):
         num_classes: to tell apart.
         widths: channels of each stage, which halves the sides.
         width: of the features.
+        dropout: of features in training, which keeps them from depending on few of them.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ImageClassifier(nn.Module):
         num_classes: int,
         widths: Sequence[int] = (16, 32),
         width: int = 64,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
         self.channels, self.num_classes, self.width = channels, num_classes, width
@@ -65,13 +67,14 @@ class ImageClassifier(nn.Module):
         )
         self.pool = nn.AdaptiveAvgPool2d(2)
         self.hidden = nn.Linear(4 * widths[-1], width)
+        self.dropout = nn.Dropout(dropout)
         self.classes = nn.Linear(width, num_classes)
 
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Extracted:
         """Features and logits of images of any size."""
         x = self.pool(self.stages(images.float() / 255))
         features = self.hidden(rearrange(x, "b c h w -> b (c h w)")).relu()
-        return Extracted(features, self.classes(features))
+        return Extracted(features, self.classes(self.dropout(features)))
 
 
 class MotionClassifier(nn.Module):
