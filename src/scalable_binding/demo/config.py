@@ -43,6 +43,30 @@ class CRWSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RINSettings:
+    """Settings of the story of recurrent interface networks.
+
+    Args:
+        digits, moving_digits: run folders of the networks to show; None takes those that ship.
+        steps: of the reverse process.
+        num_rows: samples of each class.
+        num_futures: of the video.
+    """
+
+    digits: str | None = None
+    moving_digits: str | None = None
+    steps: int = 100
+    num_rows: int = 6
+    num_futures: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "num_rows", "num_futures"):
+            value = getattr(self, name)
+            if value < 1:
+                raise UserError(f"demo, {name}", expected="at least 1", got=str(value))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoConfig:
     """Settings of the demo; the defaults take about a minute on two CPU cores.
 
@@ -53,3 +77,4 @@ class DemoConfig:
 
     seed: int = 2
     crw: CRWSettings = field(default_factory=CRWSettings)
+    rin: RINSettings = field(default_factory=RINSettings)

@@ -68,6 +68,11 @@ class Pretrained:
         return (self.model.channels, first - self.model.context, *others)
 
 
+def is_shipped(name: str) -> bool:
+    """Whether this installation holds the network of that name."""
+    return (SHIPPED / NAMES[name] / WEIGHTS).is_file()
+
+
 def load(run: str | Path, *, device: torch.device | str = "cpu") -> Pretrained:
     """The network of a run's folder, or one that comes with the package.
 
@@ -82,6 +87,8 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Pretrained:
     """
     folder = SHIPPED / NAMES[str(run)] if str(run) in NAMES else Path(run)
     if not folder.is_dir():
+        if str(run) in NAMES:
+            raise UserError(f"this installation holds no network {run}", fix="give a run's folder")
         names = " or ".join(repr(name) for name in NAMES)
         raise UserError(f"no such run: {folder}", fix=f"give a run's folder, or {names}")
     record = _read(folder / CONFIG)

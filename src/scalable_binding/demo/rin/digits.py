@@ -1,0 +1,89 @@
+"""Digits of every class out of noise, and where the network reads meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from einops import rearrange, repeat
+from jaxtyping import UInt8
+from torch import Tensor
+
+from scalable_binding.data import images, videos
+from scalable_binding.demo import report
+from scalable_binding.demo.report import Section
+from scalable_binding.demo.stage import Stage
+from scalable_binding.diffusion.samplers import State
+from scalable_binding.plots import attention as drawn
+from scalable_binding.plots import grids
+from scalable_binding.rin import attention, inference
+from scalable_binding.rin.attention import Reading
+from scalable_binding.rin.inference import Pretrained, SamplingConfig
+
+_SIDE = 48
+_FPS = 15
+_HOLD = 20
+"""Frames for which the finished digits stay."""
+
+
+def show(stage: Stage, pretrained: Pretrained) -> Section:
+    """A grid of samples, the video of how they came about, and maps of the read attention."""
+    stage.say("Digits out of noise")
+    settings = stage.config.rin
+    classes = range(pretrained.model.num_classes)
+    num = len(classes) * settings.num_rows
+    sampling = SamplingConfig(steps=settings.steps, seed=stage.config.seed)
+    process: list[Tensor] = []
+
+    def watch(first: int, state: State) -> None:
+        process.append(_grid(inference.pictures(pretrained, state.x0), len(classes)))
+
+    reading = attention.read(pretrained, num, sampling, classes=classes, watch=watch)
+    picture, clip, maps = (stage.out / name for name in ("digits.png", "digits.mp4", "reading.png"))
+    images.write(picture, process[-1])
+    videos.write(clip, [*process, *process[-1:] * _HOLD], fps=_FPS)
+    _draw_maps(maps, pretrained, reading, number=min(3, num - 1))
+    first, last = (float(reading.concentration[step, -1]) for step in (0, -1))
+    evenness = [float(reading.entropy[step, -1]) for step in (0, -1)]
+    return Section(
+        name="digits",
+        title="Digits out of noise",
+        blocks=[
+            report.paragraph(
+                f"A column for each class; nothing but noise and the class was given, and "
+                f"{settings.steps} steps lead from there to the digits. No digit of the training "
+                "set is copied."
+            ),
+            report.columns(
+                [
+                    report.video(clip, "What the network sees in the noise, step by step."),
+                    report.pictures([(picture, "The digits in the end.")]),
+                ]
+            ),
+            report.paragraph(
+                "Below, one of them: what the network sees at six steps (time 1 is all noise), and "
+                "how much the latents read of each patch in each block. Light patches are read "
+                f"most. Patches with detail get {first:.2f} times their even share of the last "
+                f"block's reading in the first step and {last:.2f} times in the last one."
+            ),
+            report.pictures([(maps, "Read attention, averaged over latents.")], wide=True),
+        ],
+        scores={
+            "concentration": {"first step": first, "last step": last},
+            "entropy": dict(zip(("first step", "last step"), evenness, strict=True)),
+        },
+    )
+
+
+def _grid(samples: UInt8[Tensor, "b c h w"], columns: int) -> UInt8[Tensor, "3 height width"]:
+    return grids.grid(grids.enlarge(_coloured(samples), _SIDE), columns=columns)
+
+
+def _draw_maps(path: Path, pretrained: Pretrained, reading: Reading, *, number: int) -> None:
+    chosen = reading.maps[list(reading.shown), number]
+    maps = rearrange(chosen, "s k (h w) -> s k h w", h=pretrained.model.grid[0])
+    labels = [f"t = {reading.times[step]:.2f}" for step in reading.shown]
+    images.write(path, drawn.draw(_coloured(reading.seen[:, number]), maps, labels=labels))
+
+
+def _coloured(samples: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b 3 h w"]:
+    return samples if samples.shape[1] == 3 else repeat(samples, "b 1 h w -> b c h w", c=3)

@@ -1,0 +1,109 @@
+"""How a video of moving digits may go on, and where the network reads to tell."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import UInt8
+from torch import Tensor
+
+from scalable_binding.data import images, videos
+from scalable_binding.data.moving_digits import MovingDigits, MovingDigitsConfig
+from scalable_binding.demo import report
+from scalable_binding.demo.report import Section
+from scalable_binding.demo.stage import Stage
+from scalable_binding.plots import attention as drawn
+from scalable_binding.plots import grids
+from scalable_binding.rin import attention, prediction
+from scalable_binding.rin.inference import Pretrained, SamplingConfig
+
+_SIDE = 128
+_FPS = 6
+_WINDOWS = 2
+
+
+def show(stage: Stage, pretrained: Pretrained) -> Section:
+    """Futures beside the truth, the read attention over one, and errors of pixels."""
+    stage.say("Futures of a video")
+    model, settings = pretrained.model, stage.config.rin
+    sampling = SamplingConfig(steps=settings.steps, seed=stage.config.seed)
+    length = _WINDOWS * (model.size[0] - model.context)
+    truth = _draw_video(pretrained, model.context + length, stage.config.seed)
+    given, real = truth[: model.context], truth[model.context :]
+    windows = prediction.predict(
+        pretrained, given, settings.num_futures, sampling, num_frames=length
+    )
+    found = torch.cat(list(stage.track(windows, "windows", _WINDOWS)), dim=2)
+    futures = [_coloured(one) for one in found]
+    clip = stage.out / "futures.mp4"
+    panels = [torch.cat([given, one]) for one in (real, *futures)]
+    names = ["truth", *(f"future {number}" for number in range(1, len(futures) + 1))]
+    large = [grids.enlarge(panel, _SIDE) for panel in panels]
+    videos.write(clip, grids.beside(large, names), fps=_FPS)
+    reading = _read(stage, pretrained, given, sampling)
+    window = model.size[0] - model.context
+    errors = [_error(one[:window], real[:window]) for one in futures]
+    copied = _error(given[-1:].expand(window, -1, -1, -1), real[:window])
+    last = float(reading.concentration[-1, -1])
+    return Section(
+        name="moving-digits",
+        title="What may come next",
+        blocks=[
+            report.paragraph(
+                f"The first {model.context} frames of a video that it never saw are given; the "
+                f"network makes up the next {length}, {window} at a time, each future from noise "
+                "of its own. They agree on what is certain and differ in what is not."
+            ),
+            report.video(clip, f"{model.context} given frames, then the truth and the futures."),
+            report.paragraph(
+                f"Squared error of the first {window} frames: {sum(errors) / len(errors):.4f} on "
+                f"average, {copied:.4f} if the last given frame is repeated."
+            ),
+            report.pictures(
+                [(stage.out / "reading_of_video.png", "Read attention in the last step.")],
+                wide=True,
+            ),
+            report.paragraph(
+                f"Moving patches get {last:.2f} times their even share of the last block's reading."
+            ),
+        ],
+        scores={
+            "squared error": sum(errors) / len(errors),
+            "squared error of repeating a frame": copied,
+            "concentration": last if math.isfinite(last) else None,
+        },
+    )
+
+
+def _draw_video(pretrained: Pretrained, num_frames: int, seed: int) -> UInt8[Tensor, "t 3 h w"]:
+    """A video of digits that were kept from training."""
+    config = MovingDigitsConfig(num_frames=num_frames, size=pretrained.model.size[1])
+    return _coloured(MovingDigits(config, "held_out", seed=seed)[0]["video"])
+
+
+def _read(
+    stage: Stage, pretrained: Pretrained, given: UInt8[Tensor, "t 3 h w"], sampling: SamplingConfig
+) -> attention.Reading:
+    """Draw where one future's frames are read, and return all that is known of it."""
+    context = prediction.open_context(pretrained, given)
+    reading = attention.read(pretrained, 1, sampling, context=context[None])
+    grid = pretrained.model.grid
+    maps = rearrange(reading.maps[-1, 0], "k (t h w) -> t k h w", t=grid[0], h=grid[1])
+    frames = _coloured(reading.samples[0])
+    every = len(frames) // grid[0]
+    labels = [f"frame {number}" for number in range(0, len(frames), every)]
+    picture = drawn.draw(frames[::every], maps, labels=labels)
+    images.write(stage.out / "reading_of_video.png", picture)
+    return reading
+
+
+def _error(found: UInt8[Tensor, "t 3 h w"], truth: UInt8[Tensor, "t 3 h w"]) -> float:
+    return float(((found.float() - truth.float()) / 255).square().mean())
+
+
+def _coloured(video: UInt8[Tensor, "c t h w"]) -> UInt8[Tensor, "t 3 h w"]:
+    if video.shape[0] == 3:
+        return rearrange(video, "c t h w -> t c h w")
+    return repeat(video, "1 t h w -> t c h w", c=3)
