@@ -36,8 +36,8 @@ def test_masks_shrink_and_soft_maps_grow() -> None:
     small = HALF.shrink(mask)
     assert isinstance(small, torch.Tensor)
     assert torch.equal(small, mask[1::2, 1::2])
-    grown = HALF.grow_ids(_prediction(torch.stack([small != 7, small == 7]).float()))
-    assert grown.shape == (40, 60)
+    grown = HALF.grow(_prediction(torch.stack([small != 7, small == 7]).float()))
+    assert isinstance(grown, torch.Tensor) and grown.shape == (40, 60)
     assert (grown != mask).float().mean() < 0.04
     corner_free = (grown != mask)[12:28, 22:42]
     assert not corner_free.any()
@@ -49,7 +49,7 @@ def test_points_come_back_to_where_they_were() -> None:
     assert isinstance(small, list)
     assert (small[2].x, small[2].y) == (10.0, 5.0)
     assert all(0 <= point.x <= 29 and 0 <= point.y <= 19 for point in small)
-    grown = HALF.grow_points(_prediction(torch.ones(4, 20, 30), *small))
+    grown = HALF.grow(_prediction(torch.ones(4, 20, 30), *small))
     for before, after in zip(points, grown, strict=True):
         assert abs(before.x - after.x) <= 0.5 and abs(before.y - after.y) <= 0.5
     assert grown[2] == points[2]
@@ -59,9 +59,10 @@ def test_nothing_changes_at_the_own_size() -> None:
     same = Scale((40, 60), (40, 60))
     mask = torch.ones(40, 60, dtype=torch.uint8)
     assert same.shrink(mask) is mask
-    found = _prediction(torch.ones(2, 40, 60), Keypoint(0, 7, 0.25, 39.0))
-    assert same.grow_ids(found) is found.labels
-    assert same.grow_points(found) == list(found.keypoints)
+    found = _prediction(torch.ones(2, 40, 60))
+    assert same.grow(found) is found.labels
+    point = Keypoint(0, 7, 0.25, 39.0)
+    assert same.grow(_prediction(torch.ones(2, 40, 60), point)) == [point]
 
 
 def test_labels_that_do_not_fit_the_video_are_refused() -> None:

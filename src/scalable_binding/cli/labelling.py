@@ -45,6 +45,7 @@ def label_video(
 
     ``corrections`` are label files of other frames, by their number in the video; labels are
     carried with at most ``size`` pixels on the short side and come back at the video's own size.
+    What the user gave for a frame is written as it was given.
 
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
@@ -52,10 +53,8 @@ def label_video(
     encoder = model.load(weights)
     scale = scale_of(video, size)
     count = count_frames(video)
-    prompts = {
-        frame: scale.shrink(prompt)
-        for frame, prompt in read_prompts(labels, corrections, count, backward=backward).items()
-    }
+    given = read_prompts(labels, corrections, count, backward=backward)
+    prompts = {number: scale.shrink(prompt) for number, prompt in given.items()}
     of_points = isinstance(prompts[0], list)
     for stale in (*out.glob(f"{'[0-9]' * 5}.png"), out / _POINTS):
         stale.unlink(missing_ok=True)
@@ -71,17 +70,25 @@ def label_video(
             labelled = progress.track(predictions, count, description="labelling")
             for number, prediction in enumerate(labelled):
                 frame = count - 1 - number if backward else number
-                if of_points:
-                    found = scale.grow_points(prediction)
+                found = _with_given(scale.grow(prediction), given.get(number))
+                if isinstance(found, list):
                     points += [replace(point, frame=frame) for point in found]
                 else:
-                    masks.write(out / f"{frame:05}.png", scale.grow_ids(prediction))
+                    masks.write(out / f"{frame:05}.png", found)
     finally:
         if points:
             keypoints.write(out / _POINTS, sorted(points, key=lambda point: point.frame))
     return (
         f"key points of {count} frames: {out / _POINTS}" if of_points else f"{count} masks: {out}"
     )
+
+
+def _with_given(found: Prompt, given: Prompt | None) -> Prompt:
+    """The labels of a frame, the user's own in place of what was made of them."""
+    if not isinstance(found, list) or not isinstance(given, list):
+        return found if given is None else given
+    known = {point.id: point for point in given}
+    return [known.get(point.id, point) for point in found]
 
 
 def read_prompts(

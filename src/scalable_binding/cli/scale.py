@@ -57,17 +57,18 @@ class Scale:
             warnings.warn(text, stacklevel=2)
         return small
 
-    def grow_ids(self, prediction: Prediction) -> Ids:
-        """The ids of a prediction at the video's own size: soft maps bilinear, the largest wins."""
+    def grow(self, prediction: Prediction) -> Prompt:
+        """The labels of a prediction at the video's own size: its points, if it has any, or ids.
+
+        Soft maps grow bilinear; then the largest wins.
+        """
+        if prediction.keypoints:
+            return self._moved(prediction.keypoints, self.carried, self.own)
         if self.own == self.carried:
             return prediction.labels
         scores = functional.interpolate(prediction.scores[None], self.own, mode="bilinear")[0]
         ids = torch.tensor([0, *prediction.ids], dtype=torch.uint8)
         return ids[scores.argmax(dim=0)]
-
-    def grow_points(self, prediction: Prediction) -> list[Keypoint]:
-        """The points of a prediction in pixels of the video."""
-        return self._moved(prediction.keypoints, self.carried, self.own)
 
     def _moved(
         self, points: Sequence[Keypoint], before: tuple[int, int], after: tuple[int, int]
