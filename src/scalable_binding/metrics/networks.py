@@ -89,18 +89,10 @@ class MotionClassifier(nn.Module):
         super().__init__()
         self.channels, self.width, self.num_classes = 1, width, num_classes
         self.stages = nn.Sequential(
-            nn.Conv3d(1, 16, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),
-            nn.BatchNorm3d(16),
-            nn.ReLU(),
-            nn.Conv3d(16, 32, 3, stride=(1, 2, 2), padding=1),
-            nn.BatchNorm3d(32),
-            nn.ReLU(),
-            nn.Conv3d(32, 64, 3, stride=2, padding=1),
-            nn.BatchNorm3d(64),
-            nn.ReLU(),
-            nn.Conv3d(64, 64, 3, padding=1),
-            nn.BatchNorm3d(64),
-            nn.ReLU(),
+            *_convolve(1, 16, (1, 5, 5), 2),
+            *_convolve(16, 48, (3, 3, 3), 2),
+            *_convolve(48, 64, (3, 3, 3), 1),
+            *_convolve(64, 64, (3, 3, 3), 2),
         )
         self.hidden = nn.Linear(2 * 64, width)
         self.presence = nn.Linear(width, num_classes)
@@ -118,6 +110,15 @@ class MotionClassifier(nn.Module):
         """Logits of each digit's presence, and its speed along x and y in pixels a frame."""
         speed = rearrange(self.speed(features), "b (c axes) -> b c axes", axes=2)
         return self.presence(features), speed
+
+
+def _convolve(
+    before: int, after: int, kernel: tuple[int, int, int], stride: int
+) -> tuple[nn.Module, ...]:
+    """A convolution whose stride is over space alone, normalised and rectified."""
+    padding = tuple(side // 2 for side in kernel)
+    convolution = nn.Conv3d(before, after, kernel, (1, stride, stride), padding, bias=False)
+    return convolution, nn.BatchNorm3d(after), nn.ReLU()
 
 
 def fingerprint(network: nn.Module) -> str:
