@@ -116,7 +116,7 @@ def _convolve(
     before: int, after: int, kernel: tuple[int, int, int], stride: int
 ) -> tuple[nn.Module, ...]:
     """A convolution whose stride is over space alone, normalised and rectified."""
-    padding = tuple(side // 2 for side in kernel)
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     convolution = nn.Conv3d(before, after, kernel, (1, stride, stride), padding, bias=False)
     return convolution, nn.BatchNorm3d(after), nn.ReLU()
 
