@@ -26,6 +26,7 @@ from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
 from scalable_binding.rin import inference, model, objective
 from scalable_binding.rin.model import RIN
+from scalable_binding.rin.objective import Encode
 from scalable_binding.rin.presets import RINConfig
 from scalable_binding.rin.pretrained import Pretrained
 from scalable_binding.rin.sampling_config import SamplingConfig
@@ -56,12 +57,37 @@ def train(config: RINConfig, data: Sequence[Path], run: Path) -> RIN:
     """
     dataset = open_data(config, data, seed=config.fit.seed)
     check_fit(config, dataset)
+    return train_on(dataset, config, run, hooks=_hooks(config, dataset))
+
+
+def train_on(
+    dataset: EndlessDataset,
+    config: RINConfig,
+    run: Path,
+    *,
+    encode: Encode | None = None,
+    hooks: Sequence[Hook] = (),
+) -> RIN:
+    """The network trained on one's own data, or on signals of one's own making.
+
+    Args:
+        dataset: its items are what ``encode`` reads, by default "image" or "video", uint8, and
+            "label" if the network knows classes.
+        config: its "data" is of no concern here.
+        run: the folder for everything that the run writes.
+        encode: from a batch to the signals that are generated: codes of an autoencoder
+            (:mod:`~scalable_binding.rin.latent_space`), bits (:mod:`~scalable_binding.rin.bits`).
+        hooks: what else to do on the way.
+
+    Raises:
+        UserError: a folder that cannot be written.
+        Interrupted: the run was stopped; it is saved.
+    """
     network = build(config)
     settings = to_mapping(config)
     record = {"system": "rin", **model.arguments(network)}
     record |= {name: settings[name] for name in ("diffusion", "data")}
-    loss = partial(objective.loss, config=config.diffusion)
-    hooks = _hooks(config, dataset)
+    loss = partial(objective.loss, config=config.diffusion, encode=encode)
     trained = fit(network, loss, dataset, config.fit, run, hooks=hooks, record=record)
     assert isinstance(trained, RIN)
     return trained
