@@ -110,18 +110,22 @@ def test_precision_and_recall_are_those_of_plain_loops(shift):
     real, generated = draw(40, 3), draw(30, 3) * 0.6 + shift
     found = precision_recall(real, generated, rows=16)
     expected = reference.precision_recall(real.tolist(), generated.tolist(), k=3)
-    assert (found.precision, found.recall) == pytest.approx(expected)
+    scores = (found.precision, found.recall, found.density, found.coverage)
+    assert scores == pytest.approx(expected)
 
 
 def test_precision_sees_quality_and_recall_coverage():
     real = draw(300, 4)
     assert precision_recall(real, real) == precision_recall(real, real, rows=7)
     same = precision_recall(real, real)
-    assert same.precision == same.recall == 1
+    assert same.precision == same.recall == same.coverage == 1
     centre = precision_recall(real, 0.05 * draw(300, 4, seed=1))
     assert centre.precision > 0.95 > 0.3 > centre.recall
     spread = precision_recall(real, 30 * draw(300, 4, seed=1))
-    assert spread.precision < 0.2
+    assert spread.precision < 0.2 and spread.density < 0.2 and spread.coverage < 0.2
+    outlier = torch.cat([real, torch.full((1, 4), 1000.0)])
+    astray = precision_recall(outlier, 300 + real)
+    assert astray.precision == 1 and astray.density < 0.4 and astray.coverage < 0.01
     with pytest.raises(UserError, match="more than 3 samples, got 3"):
         precision_recall(real, real[:3])
 

@@ -35,17 +35,22 @@ def inception_score(shares):
 
 
 def precision_recall(real, generated, k):
+    """Precision, recall, density, coverage."""
+
     def distance(x, y):
         return math.sqrt(sum((a - b) ** 2 for a, b in zip(x, y, strict=True)))
 
-    def covered(points, centres):
-        count = 0
-        for point in points:
-            for i, centre in enumerate(centres):
-                others = sorted(distance(centre, c) for j, c in enumerate(centres) if j != i)
-                if distance(point, centre) <= others[k - 1]:
-                    count += 1
-                    break
-        return count / len(points)
+    def radius(rows, i):
+        return sorted(distance(rows[i], other) for j, other in enumerate(rows) if j != i)[k - 1]
 
-    return covered(generated, real), covered(real, generated)
+    def inside(points, centres):
+        radii = [radius(centres, i) for i in range(len(centres))]
+        return [[distance(p, c) <= r for c, r in zip(centres, radii, strict=True)] for p in points]
+
+    in_real, in_generated = inside(generated, real), inside(real, generated)
+    return (
+        sum(any(row) for row in in_real) / len(generated),
+        sum(any(row) for row in in_generated) / len(real),
+        sum(map(sum, in_real)) / (k * len(generated)),
+        sum(any(row[i] for row in in_real) for i in range(len(real))) / len(real),
+    )

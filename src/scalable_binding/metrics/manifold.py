@@ -1,11 +1,11 @@
-"""Precision and recall of generated samples: quality and coverage, told apart."""
+"""Precision and recall of generated samples: quality and variety, told apart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from scalable_binding.errors import UserError
@@ -13,10 +13,20 @@ from scalable_binding.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionRecall:
-    """Shares in [0, 1]: of samples that look real, and of real ones that could be sampled."""
+    """Shares in [0, 1], but for the density, which may be above 1.
+
+    Attributes:
+        precision: share of samples inside the ball of some real one.
+        recall: share of real ones inside the ball of some sample.
+        density: balls of real ones that a sample lies in, over k: unlike precision, hardly raised
+            by the few wide balls of outliers.
+        coverage: share of real ones with a sample in their ball.
+    """
 
     precision: float
     recall: float
+    density: float
+    coverage: float
 
 
 def precision_recall(
@@ -26,7 +36,7 @@ def precision_recall(
     num_neighbours: int = 3,
     rows: int = 1024,
 ) -> PrecisionRecall:
-    """Shares of each set inside the balls around the other one's features.
+    """How much of each set lies inside the balls around the other one's features.
 
     The ball of a feature reaches to its ``num_neighbours``-th nearest neighbour of the same set.
 
@@ -38,32 +48,37 @@ def precision_recall(
     Raises:
         UserError: a set has no more samples than ``num_neighbours``.
 
-    Source: Kynkäänniemi et al., 2019.
+    Source: Kynkäänniemi et al., 2019; density and coverage by Naeem et al., 2020.
     """
     fewest = min(len(real), len(generated))
     if fewest <= num_neighbours:
         expected = f"more than {num_neighbours} samples"
         raise UserError("precision and recall", expected=expected, got=str(fewest))
-    inside_real = _are_covered(generated, real, num_neighbours, rows)
-    inside_generated = _are_covered(real, generated, num_neighbours, rows)
+    around_real, covered = _count_balls(generated, real, num_neighbours, rows)
+    around_generated, _ = _count_balls(real, generated, num_neighbours, rows)
     return PrecisionRecall(
-        precision=float(inside_real.double().mean()),
-        recall=float(inside_generated.double().mean()),
+        precision=float((around_real > 0).double().mean()),
+        recall=float((around_generated > 0).double().mean()),
+        density=float(around_real.double().mean()) / num_neighbours,
+        coverage=float(covered.double().mean()),
     )
 
 
-def _are_covered(
+def _count_balls(
     points: Float[Tensor, "m d"], centres: Float[Tensor, "n d"], k: int, rows: int
-) -> Bool[Tensor, " m"]:
-    """Whether points lie within the ball of at least one centre."""
+) -> tuple[Int64[Tensor, " m"], Bool[Tensor, " n"]]:
+    """In how many centres' balls each point lies, and which balls hold a point."""
     centres = centres.double()
     # The nearest to a centre is the centre itself.
     radii = torch.cat(
         [_squares(part, centres).kthvalue(k + 1).values for part in centres.split(rows)]
     )
-    return torch.cat(
-        [(_squares(part, centres) <= radii).any(dim=1) for part in points.double().split(rows)]
-    )
+    counts, held = [], torch.zeros(len(centres), dtype=torch.bool, device=centres.device)
+    for part in points.double().split(rows):
+        inside = _squares(part, centres) <= radii
+        counts.append(inside.sum(dim=1))
+        held |= inside.any(dim=0)
+    return torch.cat(counts), held
 
 
 def _squares(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:

@@ -108,7 +108,8 @@ def open_held_out(
     """
     folder = SHIPPED / NAMES[str(run)] if str(run) in NAMES else Path(run)
     record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    kind = from_mapping(DataConfig, record.get("data") or {})
+    described = record.get("data")
+    kind = from_mapping(DataConfig, described if isinstance(described, dict) else {})
     settings = RINConfig(
         model=pretrained.model.settings,
         diffusion=pretrained.diffusion,

@@ -16,17 +16,18 @@ from scalable_binding.metrics.frechet import frechet_distance
 from scalable_binding.metrics.pixels import mean_squared_error, psnr
 from scalable_binding.rin.features import Features
 
+Given = UInt8[Tensor, "b c k h w"]
 Videos = UInt8[Tensor, "b c t h w"]
-Forecast = Callable[[Videos, int], Videos]
+Forecast = Callable[[Given, int], Videos]
 """From context frames and a number to so many frames after them."""
 
 
-def copy_last(context: UInt8[Tensor, "b c k h w"], num_frames: int) -> UInt8[Tensor, "b c t h w"]:
+def copy_last(context: Given, num_frames: int) -> Videos:
     """The last context frame, again and again."""
     return repeat(context[:, :, -1], "b c h w -> b c t h w", t=num_frames)
 
 
-def extrapolate(context: UInt8[Tensor, "b c k h w"], num_frames: int) -> UInt8[Tensor, "b c t h w"]:
+def extrapolate(context: Given, num_frames: int) -> Videos:
     """Every pixel goes on as between the last two context frames, within the range of bytes."""
     last = context[:, :, -1:].float()
     change = last - context[:, :, -2:-1].float() if context.shape[2] > 1 else 0 * last
@@ -55,7 +56,7 @@ class ForecastScores:
             kinds = ["true", *names]
             self._statistics = {n: FeatureStatistics(features.width, keep=0) for n in kinds}
 
-    def update(self, context: Videos, truth: Videos, predicted: Videos) -> None:
+    def update(self, context: Given, truth: Videos, predicted: Videos) -> None:
         """Take in videos: context frames, those that came after, and those predicted."""
         candidates = {"predicted": predicted}
         for name, forecast in BASELINES.items():

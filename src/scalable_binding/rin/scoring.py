@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 import torch
 import torch.distributed as dist
@@ -72,8 +73,7 @@ class SampleScores:
         count = min(len(real), len(generated))
         if len(real) != len(generated):
             real, generated = real[:count], generated[:count]
-        shares = precision_recall(real, generated)
-        scores |= {"precision": shares.precision, "recall": shares.recall}
+        scores |= asdict(precision_recall(real, generated))
         if self._inception is not None:
             scores["inception_score"] = self._inception.compute()
         right, told = self._right.tolist()
@@ -83,7 +83,7 @@ class SampleScores:
 
 
 def describe(
-    features: Features, batches: Iterable[UInt8[Tensor, "b c *size"]]
+    features: Features, batches: Iterable[UInt8[Tensor, "_ c *size"]]
 ) -> FeatureStatistics:
     """The statistics of samples' features."""
     statistics = FeatureStatistics(features.width, keep=KEEP)

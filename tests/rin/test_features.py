@@ -1,0 +1,97 @@
+"""Which feature network is chosen, and what is refused."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from scalable_binding.data import digits
+from scalable_binding.errors import UserError
+from scalable_binding.metrics.inception_v3 import InceptionV3
+from scalable_binding.metrics.networks import ImageClassifier
+from scalable_binding.rin import features
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A feature network of our own for colour images."""
+    network = ImageClassifier(3, 5, widths=(4, 4), width=6)
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    arguments = {"channels": 3, "num_classes": 5, "widths": [4, 4], "width": 6}
+    card = {"kind": "images", "arguments": arguments, "name": "mine", "note": "not the standard"}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    return tmp_path
+
+
+def test_digits_are_told_apart_by_the_network_that_ships():
+    found = features.choose(None, (8, 8), 1)
+    images, labels = digits.load("held_out")
+    assert found is not None and not found.is_standard and "not the standard" in found.note
+    extracted = found(images)
+    assert extracted.features.shape == (397, 64) and found.width == 64
+    assert (extracted.logits.argmax(dim=1) == labels).float().mean() >= 0.98
+
+
+def test_nothing_ships_for_other_images():
+    assert features.choose(None, (32, 32), 3) is None
+    assert features.choose(None, (16, 16), 1) is None
+
+
+def test_a_folder_of_ones_own(folder):
+    found = features.choose(folder, (20, 30), 3)
+    assert found.name == "mine" and not found.is_standard and found.width == 6
+    grey, coloured = torch.zeros(2, 1, 20, 30).byte(), torch.zeros(2, 3, 20, 30).byte()
+    assert torch.equal(found(grey).features, found(coloured).features)
+    assert found.fingerprint == features.choose(folder, (8, 8), 3).fingerprint
+
+
+def test_what_does_not_fit_is_told(folder, tmp_path):
+    with pytest.raises(UserError, match="images of 3 channels: got 1 channels of 6 x 8 x 8"):
+        features.choose(folder, (6, 8, 8), 1)
+    with pytest.raises(UserError, match="images of 3 channels: got 2 channels"):
+        features.choose(folder, (8, 8), 2)
+    with pytest.raises(UserError, match="got nothing of that name"):
+        features.choose(tmp_path / "missing.pth", (8, 8), 3)
+    shutil.copy(folder / "model.safetensors", tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="another architecture"):
+        features.choose(tmp_path / "other.safetensors", (8, 8), 3)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ("[]", "a JSON object"),
+        ("{", "cannot be read"),
+        ('{"kind": "code"}', "kind: expected images or moving digits"),
+        ('{"kind": "images"}', "does not describe a network"),
+        ('{"kind": "images", "arguments": {"channels": -1, "num_classes": 2}}', "describe"),
+        ('{"kind": "moving digits", "arguments": {}}', "another architecture"),
+    ],
+)
+def test_damaged_cards_are_told(folder, card, message):
+    (folder / "card.json").write_text(card)
+    with pytest.raises(UserError, match=message):
+        features.load(folder)
+
+
+def test_a_folder_without_a_card_is_told(folder):
+    (folder / "card.json").unlink()
+    with pytest.raises(UserError, match=r"a card.json in it, got none"):
+        features.load(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_files_of_inception_are_read_but_never_run(tmp_path):
+    network = InceptionV3()
+    tensors = {
+        n: t for n, t in network.state_dict().items() if not n.endswith("num_batches_tracked")
+    }
+    torch.save(tensors, tmp_path / "inception.pth")
+    found = features.choose(tmp_path / "inception.pth", (8, 8), 1)
+    assert found.is_standard and found.width == 2048 and not found.network.training
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
+    with pytest.raises(UserError):
+        features.choose(tmp_path / "script.pt", (8, 8), 3)
