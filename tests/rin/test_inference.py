@@ -109,6 +109,19 @@ def test_guidance_leads_away_from_the_model_without_a_class(images: Pretrained) 
     torch.testing.assert_close(last(sample(wide, 2, idle, classes=[4])), known)
 
 
+def test_half_precision_is_nearly_the_same_and_the_sampler_stays_single(
+    images: Pretrained,
+) -> None:
+    config = replace(FEW, sampler="ddim")
+    fine, coarse = (
+        list(sample(images, 3, replace(config, bfloat16=half), classes=[2]))
+        for half in (False, True)
+    )
+    assert coarse[-1].x0.dtype == coarse[-1].x.dtype == torch.float32
+    assert float((coarse[0].x - fine[0].x).abs().mean()) < 0.02
+    assert not torch.equal(coarse[0].x, fine[0].x)
+
+
 def test_schedules_of_sampling_can_differ_from_that_of_training(images: Pretrained) -> None:
     assert images.schedule == Sigmoid()
     found = [
