@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from scalable_binding.crw.model import CHANNEL_MEAN, CHANNEL_STD, Encoder, RawPatches
+from scalable_binding.crw.model import (
+    CHANNEL_MEAN,
+    CHANNEL_STD,
+    Encoder,
+    RawPatches,
+    cell_colours,
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,53 @@ def test_cells_are_nodes_row_by_row(encoder: Encoder) -> None:
 def test_features_come_from_the_stage_that_is_read(readout: int, width: int) -> None:
     encoder = Encoder((4, 8, 16, 32), readout=readout).eval()
     assert encoder.features(noise(3, 32, 32)).shape[0] == width
+
+
+@pytest.mark.parametrize("size", [(32, 40), (37, 51)])
+def test_stages_side_by_side_compare_by_their_mean_similarity(size: tuple[int, int]) -> None:
+    tensors = Encoder((4, 8, 16)).state_dict()
+    frame = noise(3, *size)
+    alone = []
+    for stage in (1, 2, 3):
+        encoder = Encoder((4, 8, 16), readout=stage).eval()
+        encoder.load_state_dict(tensors)
+        alone.append(encoder.features(frame).flatten(1))
+    alone.append(functional.normalize(cell_colours(frame[None] / 255)[0], dim=0).flatten(1))
+    together = Encoder((4, 8, 16), readout=(1, 2, 3, 0)).eval()
+    together.load_state_dict(tensors)
+    found = together.features(frame).flatten(1)
+    assert len(found) == 4 + 8 + 16 + 12
+    torch.testing.assert_close(found.norm(dim=0), torch.ones(found.shape[1]))
+    expected = sum(part.T @ part for part in alone) / 4
+    torch.testing.assert_close(found.T @ found, expected)
+
+
+def test_colours_of_a_cell_are_those_of_its_quarters() -> None:
+    image = torch.rand(1, 3, 13, 17, generator=torch.Generator().manual_seed(0))
+    found = cell_colours(image)
+    assert found.shape == (1, 12, 2, 3)
+    for cell_y, cell_x, quarter in ((0, 1, 2), (0, 0, 1), (1, 2, 3)):
+        row, column = 8 * cell_y + 4 * (quarter // 2), 8 * cell_x + 4 * (quarter % 2)
+        for colour in range(3):
+            pixels = [
+                image[0, colour, min(row + y, 12), min(column + x, 16)]
+                for y in range(4)
+                for x in range(4)
+            ]
+            expected = 2 * torch.stack(pixels).mean() - 1
+            value = found[0, 4 * colour + quarter, cell_y, cell_x]
+            torch.testing.assert_close(value, expected)
+
+
+def test_without_a_head_the_walk_compares_what_labels_are_carried_by() -> None:
+    encoder = Encoder((4, 8, 16), width=None, readout=(0, 2, 3)).eval()
+    assert not any(name.startswith("head") for name in encoder.state_dict())
+    frame = noise(3, 24, 40)
+    nodes = encoder(frame[None] / 255, pool=False)[0]
+    with torch.no_grad():
+        expected = encoder.features(frame).flatten(1).T
+    assert nodes.shape == (15, 12 + 8 + 16) and nodes.requires_grad
+    torch.testing.assert_close(nodes, expected, atol=0.02, rtol=0)  # features may be bfloat16
 
 
 def test_raw_features_are_the_colours_of_each_patch() -> None:

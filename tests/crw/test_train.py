@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import json
 import subprocess
 import sys
@@ -118,6 +119,21 @@ class _Listening:
     def __getitem__(self, index: int) -> dict[str, Any]:
         self.indices.append(index)
         return {}
+
+
+def test_synthetic_clips_keep_the_frame_rate() -> None:
+    def frames(fps: float | None, num_frames: int) -> torch.Tensor:
+        config = ClipConfig(num_frames=num_frames, fps=fps, size=48, crop=40, synthetic=1.0)
+        clip = train.open_clips(config, [], seed=0)[3]["frames"]
+        assert clip.shape == (num_frames, 3, 40, 40)
+        return clip.float()
+
+    def motion(clip: torch.Tensor) -> float:
+        return float((clip[1:] - clip[:-1]).abs().mean())
+
+    assert motion(frames(math.inf, 3)) == 0
+    assert motion(frames(6.0, 3)) > 1.2 * motion(frames(24.0, 3))
+    assert torch.equal(frames(24.0, 3), frames(None, 3))
 
 
 def test_clips_of_both_kinds_stack(clips: Path) -> None:

@@ -31,8 +31,11 @@ CONFIG = "config.json"
 ARGUMENTS = ("widths", "width", "readout", "padding_mode")
 """Of :class:`Encoder`, as ``config.json`` names them."""
 
-READOUT = 3
-"""Stage that label propagation reads: res3."""
+READOUT = (3,)
+"""Stages that label propagation reads: res3."""
+
+STAGES = 3
+"""Of an encoder at least."""
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "crw"
 
@@ -43,10 +46,15 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     Training reads :meth:`forward`; label propagation reads :meth:`features`, by default the third
     stage's output (res3) without head. Weights carry torchvision's names under ``resnet.``.
 
+    With several stages in ``readout`` the features of a cell are the unit vectors of each, side by
+    side, so that a similarity is the mean of theirs: of colours and edges as well as of what is
+    deeper. Stage 0 is the image itself, the colours of the four quarters of a cell. An encoder of
+    ``width`` None has no head, and walks on these features in training too.
+
     Args:
         widths: channels of each stage, (64, 128, 256, 512) for ResNet-18.
-        width: dimension d of the embedding.
-        readout: stage that :meth:`features` reads.
+        width: dimension d of the embedding; None for no head.
+        readout: stages that :meth:`features` reads; a number stands for one stage.
         padding_mode: padding of the convolutions, "reflect" as in the authors' code or "zeros".
 
     Source: Thesis 3.2.3, 3.7.8 and Table 3.4.
@@ -58,25 +66,27 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     def __init__(
         self,
         widths: Sequence[int] = (64, 128, 256, 512),
-        width: int = 128,
-        readout: int = READOUT,
+        width: int | None = 128,
+        readout: int | Sequence[int] = READOUT,
         padding_mode: PaddingMode = "zeros",
     ) -> None:
         super().__init__()
         widths = tuple(widths)
-        assert 1 <= readout <= len(widths)
+        readout = (readout,) if isinstance(readout, int) else tuple(readout)
+        assert readout and min(readout) >= 0 and 1 <= max(readout) <= len(widths)
         self.widths = widths
+        self.width = width
         self.readout = readout
         self.padding_mode = padding_mode
         self.resnet = ResNet(widths, STRIDES[: len(widths)], padding_mode=padding_mode)
-        self.head = nn.Linear(self.resnet.width, width)
+        self.head = None if width is None else nn.Linear(self.resnet.width, width)
         self.register_buffer("mean", torch.tensor(CHANNEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(CHANNEL_STD).view(3, 1, 1), persistent=False)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.head.weight.device
+        return self.resnet.conv1.weight.device
 
     def forward(
         self, images: Float[Tensor, "b 3 h w"], pool: bool = True
@@ -86,24 +96,49 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         With ``pool`` an image is a node (a patch), averaged over space before the head; without it
         every cell of the feature map is one, row by row.
         """
-        maps = self.resnet(self._normalise(images))
+        head = self.head
+        maps = self._read(images) if head is None else self.resnet(self._normalise(images))
         if pool:
             maps = maps.mean(dim=(2, 3), keepdim=True)
-        nodes = self.head(rearrange(maps, "b c h w -> b (h w) c"))
+        nodes = rearrange(maps, "b c h w -> b (h w) c")
+        if head is not None:
+            nodes = head(nodes)
         return functional.normalize(nodes.float(), dim=-1)
 
     @torch.no_grad()
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
-        """Unit vectors at 1/8 of a frame's size (rounded up), from the stage ``readout``."""
+        """Unit vectors at 1/8 of a frame's size (rounded up), from the stages ``readout``."""
         colours = frame.to(self.device).unsqueeze(0).float() / 255
-        image = self._normalise(colours).contiguous(memory_format=torch.channels_last)
         fast = has_fast_bfloat16(self.device.type)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=fast):
-            maps = self.resnet(image, stages=self.readout)
-        return functional.normalize(maps[0].float(), dim=0)
+            return self._read(colours)[0]
+
+    def _read(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d h8 w8"]:
+        """The unit vectors of the stages of ``readout``, side by side and again of length one."""
+        image = self._normalise(images).contiguous(memory_format=torch.channels_last)
+        pyramid = self.resnet.pyramid(image, stages=max(self.readout))
+        parts = []
+        for stage in self.readout:
+            maps = pyramid[stage - 1] if stage else cell_colours(images)
+            if stage == 1:
+                maps = functional.avg_pool2d(maps, 2, ceil_mode=True)
+            parts.append(functional.normalize(maps.float(), dim=1))
+        return torch.cat(parts, dim=1) / len(parts) ** 0.5
 
     def _normalise(self, colours: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         return (colours - self.mean) / self.std
+
+
+def cell_colours(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 12 h8 w8"]:
+    """The mean colours, in [-1, 1], of each cell's four quarters; the border is repeated."""
+    padded = functional.pad(2 * images - 1, _to_whole_cells(images), mode="replicate")
+    return functional.pixel_unshuffle(functional.avg_pool2d(padded, STRIDE // 2), 2)
+
+
+def _to_whole_cells(images: Float[Tensor, "b 3 h w"]) -> tuple[int, int, int, int]:
+    """The padding on the right and below that makes both sides multiples of a cell's."""
+    height, width = images.shape[-2:]
+    return (0, -width % STRIDE, 0, -height % STRIDE)
 
 
 class RawPatches(nn.Module):
@@ -112,10 +147,8 @@ class RawPatches(nn.Module):
     @torch.no_grad()
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
         """Unit vectors of patches, colours in [-1, 1]; the border is repeated to full patches."""
-        _, height, width = frame.shape
-        padding = (0, -width % STRIDE, 0, -height % STRIDE)
         colours = frame.float().unsqueeze(0) / 127.5 - 1
-        padded = functional.pad(colours, padding, mode="replicate")
+        padded = functional.pad(colours, _to_whole_cells(colours), mode="replicate")
         return functional.normalize(functional.pixel_unshuffle(padded, STRIDE)[0], dim=0)
 
 
@@ -155,8 +188,8 @@ def arguments(encoder: Encoder) -> dict[str, Any]:
     """What :class:`Encoder` was built with, in plain values for a ``config.json``."""
     values = (
         list(encoder.widths),
-        encoder.head.out_features,
-        encoder.readout,
+        encoder.width,
+        list(encoder.readout),
         encoder.padding_mode,
     )
     return dict(zip(ARGUMENTS, values, strict=True))
@@ -196,7 +229,7 @@ def _from_foreign(found: Mapping[str, Tensor], path: Path) -> Encoder:
     tensors = _our_names(found)
     stages = [tensors.get(f"resnet.layer{stage}.0.conv1.weight") for stage in range(1, 5)]
     widths = tuple(len(kernel) for kernel in stages if kernel is not None and kernel.ndim == 4)
-    if len(widths) < READOUT:
+    if len(widths) < STAGES:
         raise UserError(
             f"{path} is of another architecture",
             expected="a ResNet of basic blocks with torchvision's names",
@@ -204,6 +237,7 @@ def _from_foreign(found: Mapping[str, Tensor], path: Path) -> Encoder:
         )
     if "head.weight" not in tensors:
         head = draw(0, widths=widths[-1:], readout=1).head
+        assert head is not None
         tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     padding: PaddingMode = "reflect" if any("selfsim_fc." in name for name in found) else "zeros"
     head_shape = tensors["head.weight"].shape

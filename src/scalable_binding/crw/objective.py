@@ -39,8 +39,7 @@ def loss(
     total = cycles.losses.mean()
     metrics = {}
     if config.direct_weight > 0 and home is not None and targets is not None:
-        edges = similarity(nodes[:, 0], home)
-        step = transition(edges, config.temperature, config.edge_dropout, generator)
+        step = transition(similarity(nodes[:, 0], home), config.temperature)
         direct = walk_loss(step, targets)
         total = total + config.direct_weight * direct.loss
         metrics = {"loss_direct": direct.loss, "accuracy_direct": direct.accuracy}

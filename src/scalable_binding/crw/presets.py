@@ -18,19 +18,25 @@ class EncoderConfig:
 
     Args:
         widths: channels of each stage; leaving the last out makes the head read res3.
-        width: dimension of the embedding.
+        width: dimension of the embedding; None walks on what labels are carried by, without a head.
+        readout: stages that labels are carried by, side by side; 0 is the image's own colours.
         padding: of the convolutions, "zeros" or, as in the authors' code, "reflect".
     """
 
     widths: tuple[int, ...] = (64, 128, 256, 512)
-    width: int = 128
+    width: int | None = 128
+    readout: tuple[int, ...] = (3,)
     padding: Literal["zeros", "reflect"] = "reflect"
 
     def __post_init__(self) -> None:
         if not 3 <= len(self.widths) <= 4 or min(self.widths) < 1:
             raise UserError("encoder.widths", expected="3 or 4 stages", got=str(self.widths))
-        if self.width < 1:
-            raise UserError("encoder.width", expected="at least 1", got=str(self.width))
+        if self.width is not None and self.width < 1:
+            raise UserError("encoder.width", expected="at least 1, or none", got=str(self.width))
+        stages = range(len(self.widths) + 1)
+        if not set(self.readout) <= set(stages) or not any(self.readout):
+            expected = f"stages from 0 to {stages[-1]}, not 0 alone"
+            raise UserError("encoder.readout", expected=expected, got=str(self.readout))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,18 +277,27 @@ def kinetics() -> CRWConfig:
 
 
 def small() -> CRWConfig:
-    """A run for two CPU cores: no res4, and the cells of moved 128-pixel views as nodes."""
+    """A run for two CPU cores: no res4 and no head, the cells of moved 128-pixel views as nodes.
+
+    The walk itself compares what labels are carried by, colours and three stages side by side.
+    """
     return CRWConfig(
-        encoder=EncoderConfig(widths=(64, 128, 256), padding="zeros"),
-        clips=ClipConfig(num_frames=3, fps=8.0, size=480, crop=192),
+        encoder=EncoderConfig(
+            widths=(64, 128, 256), width=None, readout=(0, 1, 2, 3), padding="zeros"
+        ),
+        clips=ClipConfig(num_frames=4, fps=6.0, size=480, crop=192, synthetic=0.25),
         walk=WalkConfig(
-            nodes="cells", views=ViewConfig(shift=24.0, scale=0.2, colour=0.0), direct_weight=2.0
+            nodes="cells",
+            views=ViewConfig(shift=24.0, scale=0.2, colour=0.0),
+            temperature=0.05,
+            direct_weight=0.3,
         ),
         fit=FitConfig(
-            steps=6000,
-            batch_size=8,
+            steps=3000,
+            batch_size=6,
             optimiser=OptimiserConfig(name="adamw", lr=1e-3, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=100, curve="cosine"),
+            ema=EmaConfig(decay=0.995),
             bfloat16=True,
             channels_last=True,
             save_every=250,

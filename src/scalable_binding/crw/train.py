@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -25,6 +26,9 @@ from scalable_binding.engine.fit import Hook, fit
 from scalable_binding.errors import UserError
 from scalable_binding.plots import walks
 from scalable_binding.walk.affinity import similarity, transition
+
+WORLD_FPS = 24.0
+"""Frames a second that the rates of the synthetic world are meant for."""
 
 
 def train(config: CRWConfig, data: Sequence[Path], run: Path) -> Encoder:
@@ -67,6 +71,7 @@ def build(config: CRWConfig) -> Encoder:
         config.fit.seed,
         widths=settings.widths,
         width=settings.width,
+        readout=settings.readout,
         padding_mode=settings.padding,
     )
 
@@ -104,13 +109,27 @@ class MixedClips(Dataset[dict[str, Tensor]]):
         side = config.crop or config.size or 256
         self.real = real
         self.share = config.synthetic
-        world = WorldConfig(num_frames=config.num_frames, height=side, width=side)
+        self.repeats = 1
+        time_step = 1.0
+        if config.fps is not None and math.isinf(config.fps):
+            self.repeats = config.num_frames
+        elif config.fps is not None:
+            time_step = WORLD_FPS / config.fps
+        world = WorldConfig(
+            num_frames=config.num_frames // self.repeats,
+            height=side,
+            width=side,
+            time_step=time_step,
+        )
         self.synthetic = SyntheticClips(world, seed)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         before, after = int(index * self.share), int((index + 1) * self.share)
         if self.real is None or after > before:
-            return {**self.synthetic[before], "index": torch.tensor(index)}
+            item = {**self.synthetic[before], "index": torch.tensor(index)}
+            if self.repeats > 1:
+                item["frames"] = item["frames"].repeat(self.repeats, 1, 1, 1)
+            return item
         return {**self.real[index - before], "index": torch.tensor(index)}
 
 

@@ -74,10 +74,14 @@ class ResNet(nn.Module):
         self, x: Float[Tensor, "b 3 h w"], stages: int | None = None
     ) -> Float[Tensor, "b d h2 w2"]:
         """The feature map after ``stages`` stages (all of them by default)."""
-        x = self.maxpool(torch.relu_(self.bn1(self.conv1(x))))
-        for stage in range(1, (stages or self.num_stages) + 1):
-            x = self.get_submodule(f"layer{stage}")(x)
-        return x
+        return self.pyramid(x, stages or self.num_stages)[-1]
+
+    def pyramid(self, x: Float[Tensor, "b 3 h w"], stages: int) -> list[Float[Tensor, "b _ _ _"]]:
+        """The feature maps after each of the first ``stages`` stages, the finest first."""
+        maps = [self.maxpool(torch.relu_(self.bn1(self.conv1(x))))]
+        for stage in range(1, stages + 1):
+            maps.append(self.get_submodule(f"layer{stage}")(maps[-1]))
+        return maps[1:]
 
 
 def _convolution(
