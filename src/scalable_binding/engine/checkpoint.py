@@ -161,8 +161,12 @@ def _read_torch_file(path: Path, max_bytes: int) -> dict[str, Tensor]:
                 raise UserError(
                     f"checkpoint {path}", expected=f"at most {max_bytes} bytes", got=got
                 )
-        # Research code likes to save its parsed arguments too; a Namespace is plain data.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        # Research code likes to save its parsed arguments too; a Namespace is plain data. Torch
+        # warns of protocol numbers in what it then refuses or reads all the same.
+        with (
+            torch.serialization.safe_globals([argparse.Namespace]),
+            warnings.catch_warnings(action="ignore"),
+        ):
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
