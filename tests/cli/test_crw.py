@@ -64,12 +64,12 @@ def propagation(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         corrections: Any,
     ) -> Iterator[Any]:
         calls.append(SimpleNamespace(config=config, adaptation=adaptation, corrections=corrections))
-        for frame in frames:
+        for number, frame in enumerate(frames):
             points = () if torch.is_tensor(labels) else tuple(labels)
             # The red level tells which frame it is, so that a test sees where the mask went.
             ids = torch.full((16, 24), int(frame[0, 0, 0]) + 1, dtype=torch.uint8)
             empty = torch.zeros(1, 16, 24)
-            yield inference.Prediction(0, (), ids, empty, empty[0], points)
+            yield inference.Prediction(number, (), ids, empty, empty[0], points)
 
     monkeypatch.setattr(inference, "propagate", propagate)
     monkeypatch.setattr(model, "load", lambda weights: model.RawPatches())

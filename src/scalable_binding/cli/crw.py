@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from scalable_binding.cli.outputs import JsonOption, keeping, prepare_folder, write_json
+from scalable_binding.cli.outputs import (
+    JsonOption,
+    keeping,
+    prepare_folder,
+    prepare_target,
+    refuse_input,
+    write_json,
+)
 from scalable_binding.cli.settings import (
     ConfigOption,
     PresetOption,
@@ -75,6 +83,8 @@ def train(
         from scalable_binding.crw import train as training
 
         training.train(chosen, data, run)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"encoder: {run}")
 
 
 def propagate(
@@ -114,10 +124,14 @@ def propagate(
     backward
         Go from the last frame to the first.
     overwrite
-        Write into a folder that has something in it.
+        Replace what is in the folder, and an overlay of before.
     """
     adapting = _adaptation(adapt, adaptation)
+    refuse_input(out, video)
     prepare_folder(out, overwrite=overwrite)
+    if overlay is not None:
+        refuse_input(overlay, video)
+        prepare_target(overlay, overwrite=overwrite)
     with keeping(f"the frames done so far are in {out}"):
         from scalable_binding.cli import labelling
 

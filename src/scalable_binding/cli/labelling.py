@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from scalable_binding import plots
 from scalable_binding.cli.scale import Prompt, scale_of
 from scalable_binding.crw import inference, model
+from scalable_binding.crw.labels import space_of
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.data import keypoints, masks, videos
 from scalable_binding.errors import UserError
@@ -55,32 +57,46 @@ def label_video(
     count = count_frames(video)
     given = read_prompts(labels, corrections, count, backward=backward)
     prompts = {number: scale.shrink(prompt) for number, prompt in given.items()}
-    of_points = isinstance(prompts[0], list)
-    for stale in (*out.glob(f"{'[0-9]' * 5}.png"), out / _POINTS):
-        stale.unlink(missing_ok=True)
     side = min(scale.carried)
     frames = reversed_frames(video, count, side) if backward else videos.stream(video, size=side)
     predictions = inference.propagate(
         frames, prompts.pop(0), encoder, config, adaptation=adaptation, corrections=prompts
     )
+    first = next(predictions)  # refuses what cannot be used, before older results are removed
+    _remove_stale(out, kept={path.resolve() for path in (labels, *corrections.values())})
+    found = (
+        _with_given(scale.grow(prediction), given.get(prediction.frame))
+        for prediction in chain([first], predictions)
+    )
+    order = range(count - 1, -1, -1) if backward else range(count)
+    return _write(out, order, found)
+
+
+def _write(out: Path, order: Sequence[int], found: Iterable[Prompt]) -> str:
+    """Write the labels of the frames in the order in which they come; what was written."""
     points: list[keypoints.Keypoint] = []
     try:
         # A context: an interruption stops the progress line before anything else is printed.
         with Progress(console=Console(stderr=True)) as progress:
-            labelled = progress.track(predictions, count, description="labelling")
-            for number, prediction in enumerate(labelled):
-                frame = count - 1 - number if backward else number
-                found = _with_given(scale.grow(prediction), given.get(number))
-                if isinstance(found, list):
-                    points += [replace(point, frame=frame) for point in found]
+            labelled = progress.track(found, len(order), description="labelling")
+            for frame, labels in zip(order, labelled, strict=True):
+                if isinstance(labels, list):
+                    points += [replace(point, frame=frame) for point in labels]
                 else:
-                    masks.write(out / f"{frame:05}.png", found)
+                    masks.write(out / f"{frame:05}.png", labels)
     finally:
         if points:
             keypoints.write(out / _POINTS, sorted(points, key=lambda point: point.frame))
-    return (
-        f"key points of {count} frames: {out / _POINTS}" if of_points else f"{count} masks: {out}"
-    )
+    if points:
+        return f"key points of {len(order)} frames: {out / _POINTS}"
+    return f"{len(order)} masks: {out}"
+
+
+def _remove_stale(out: Path, kept: Collection[Path]) -> None:
+    """Remove what an earlier call has left, but for labels that this one reads."""
+    for stale in (*out.glob(f"{'[0-9]' * 5}.png"), out / _POINTS):
+        if stale.resolve() not in kept:
+            stale.unlink(missing_ok=True)
 
 
 def _with_given(found: Prompt, given: Prompt | None) -> Prompt:
@@ -99,7 +115,8 @@ def read_prompts(
     A table of keypoints may hold corrections itself: points of frames other than the start.
 
     Raises:
-        UserError: a file cannot be read, or labels are for a frame that the video does not have.
+        UserError: a file cannot be read or holds no label, labels are for a frame that the video
+            does not have, or some are masks and some key points.
     """
     start = count - 1 if backward else 0
     by_frame: dict[int, Prompt] = {}
@@ -118,6 +135,11 @@ def read_prompts(
         )
     if start not in by_frame:
         raise UserError(f"labels {labels}", expected=f"labels of frame {start}", got="none")
+    for prompt in by_frame.values():
+        space_of(prompt)
+    if len({isinstance(prompt, list) for prompt in by_frame.values()}) > 1:
+        expected = "masks for all labelled frames, or key points for all"
+        raise UserError("corrections", expected=expected, got="both")
     return {abs(start - frame): prompt for frame, prompt in by_frame.items()}
 
 

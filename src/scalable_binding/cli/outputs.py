@@ -50,6 +50,34 @@ def prepare_folder(out: Path, *, overwrite: bool) -> None:
         raise UserError(f"cannot write to {out}: {error.strerror}") from error
 
 
+def prepare_target(path: Path, *, overwrite: bool) -> None:
+    """Check, before the work is done, that a file or folder can be written at its end.
+
+    Raises:
+        UserError: something is there and may not be overwritten, or nothing can be written there.
+    """
+    try:
+        is_taken = any(path.iterdir()) if path.is_dir() else path.exists()
+        if is_taken and not overwrite:
+            raise UserError(f"{path} exists", fix="choose another name, or give --overwrite")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.parent / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}") from error
+
+
+def refuse_input(target: Path, given: Path) -> None:
+    """Nothing, unless results would take the place of what they are made from.
+
+    Raises:
+        UserError: both paths lead to the same file or folder.
+    """
+    if target.resolve() == given.resolve():
+        raise UserError(f"{target} is the input itself", fix="choose another name for the output")
+
+
 @contextmanager
 def keeping(what: str) -> Iterator[None]:
     """A block that, interrupted with Ctrl-C, tells the user what is kept of its work."""
