@@ -1,5 +1,6 @@
 """Which feature network is chosen, and what is refused."""
 
+import hashlib
 import json
 import shutil
 
@@ -84,14 +85,18 @@ def test_a_folder_without_a_card_is_told(folder):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_files_of_inception_are_read_but_never_run(tmp_path):
+def test_files_of_inception_are_read_but_never_run(tmp_path, monkeypatch):
     network = InceptionV3()
     tensors = {
         n: t for n, t in network.state_dict().items() if not n.endswith("num_batches_tracked")
     }
     torch.save(tensors, tmp_path / "inception.pth")
     found = features.choose(tmp_path / "inception.pth", (8, 8), 1)
-    assert found.is_standard and found.width == 2048 and not found.network.training
+    assert found.width == 2048 and not found.network.training
+    assert not found.is_standard and "another checksum" in found.note
+    checksum = hashlib.sha256((tmp_path / "inception.pth").read_bytes()).hexdigest()
+    monkeypatch.setattr(features, "STANDARD_SHA256", checksum)
+    assert features.load(tmp_path / "inception.pth").is_standard
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
     with pytest.raises(UserError):
         features.choose(tmp_path / "script.pt", (8, 8), 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,11 @@ NAMES = {"digits": "features-digits", "moving-digits": "features-moving-digits"}
 """The feature networks that ship, and their folders among the package's weights."""
 
 MAX_CARD_BYTES = 1 << 20
-_STANDARD = (
-    "Inception-v3 of the FID port: the standard network, if its weights are the standard ones"
-)
+STANDARD_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of the file of the FID port's weights, ``pt_inception-2015-12-05-6726825d.pth``."""
+
+_STANDARD = "the standard Inception-v3 of the FID port"
+_UNKNOWN = "Inception-v3 with weights of another checksum than the standard ones"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ class Features:
         network: in evaluation mode.
         name: of the weights.
         note: whether scores can be compared with published ones, and why not.
-        is_standard: whether the network is the field's standard one.
+        is_standard: whether it is the field's standard one, down to the weights.
     """
 
     network: ImageClassifier | MotionClassifier | InceptionV3
@@ -118,7 +121,10 @@ def load(name: str | Path) -> Features:
         return _load_own(path)
     network = InceptionV3()
     load_tensors(network, InceptionV3.translate(read_tensors(path)), path)
-    return Features(network=network.eval(), name=path.name, note=_STANDARD, is_standard=True)
+    with path.open("rb") as file:
+        is_standard = hashlib.file_digest(file, "sha256").hexdigest() == STANDARD_SHA256
+    note = _STANDARD if is_standard else _UNKNOWN
+    return Features(network=network.eval(), name=path.name, note=note, is_standard=is_standard)
 
 
 def _load_own(folder: Path) -> Features:
