@@ -1,0 +1,116 @@
+"""Train and score the small networks that ship, one seed or several.
+
+    python -m benchmarks.rin.train digits --out DIR [--seeds 0 1 2] [--ship]
+    python -m benchmarks.rin.train moving-digits --out DIR [--seeds 0] [--ship]
+
+Not run by ``make bench``. Each seed is the run of ``sbind rin train --preset NAME``, in NAME-SEED;
+one that was stopped goes on, and one that is scored is not scored again. With --ship the seed with
+the least Frechet distance goes into the package's weights, with a card. A run of digits takes some
+five to eight minutes on one CPU core, one of moving digits some half an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import timing
+from scalable_binding.cli.settings import configure
+from scalable_binding.engine.atomic import write_text
+from scalable_binding.engine.checkpoint import WEIGHTS
+from scalable_binding.engine.config import override
+from scalable_binding.plots import curves
+from scalable_binding.rin import evaluate, train
+from scalable_binding.rin.evaluation_config import EvaluationConfig
+from scalable_binding.rin.pretrained import CONFIG, SHIPPED
+from scalable_binding.rin.sampling_config import SamplingConfig
+
+LICENCE = "digits: UCI optical recognition of handwritten digits, CC BY 4.0; weights: Apache-2.0"
+DATA = {
+    "digits": "scikit-learn's 8 x 8 digits, the 1,400 of the split 'train'",
+    "moving-digits": "moving digits of scikit-learn's 8 x 8 digits, the split 'train'",
+}
+SAMPLING = SamplingConfig(steps=100)
+
+
+def run_seed(name: str, seed: int, run: Path, num: int) -> dict[str, Any]:
+    """Return the scores of a run, and the seconds of this process that it took."""
+    path = run / "scores.json"
+    if path.is_file():
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    config = override(configure("rin", name), {"fit.seed": seed, "fit.progress": False})
+    resumed, began = (run / "state").is_dir(), time.process_time()
+    train.train(config, [], run)
+    seconds = None if resumed else round(time.process_time() - began)
+    result = evaluate.evaluate(run, (), EvaluationConfig(num=num), SAMPLING)
+    kept = ("loss", "scores", "yardstick", "forecasts")
+    scores = {"seed": seed, "cpu_seconds": seconds, **timing.conditions()}
+    scores |= {part: result[part] for part in kept if part in result}
+    write_text(path, json.dumps(scores, indent=2) + "\n")
+    return scores
+
+
+def row_of(scores: dict[str, Any]) -> dict[str, Any]:
+    row = {"seed": scores["seed"], "CPU seconds": scores["cpu_seconds"]}
+    row["held-out loss"] = scores["loss"]["mean"]
+    if "scores" in scores:
+        row["Frechet distance"] = scores["scores"]["frechet"]
+        row["class accuracy"] = scores["scores"]["class_accuracy"]
+        row["train against held-out"] = scores["yardstick"]["frechet"]
+    for kind, figures in scores.get("forecasts", {}).items():
+        row[f"mse, {kind}"] = figures["mse"]
+        row[f"Frechet video distance, {kind}"] = figures.get("frechet_video")
+    return row
+
+
+def distance_of(scores: dict[str, Any]) -> float:
+    if "scores" in scores:
+        return float(scores["scores"]["frechet"])
+    return float(scores["forecasts"]["predicted"]["frechet_video"])
+
+
+def ship(name: str, scores: dict[str, Any], run: Path) -> None:
+    """Copy a run's weights and settings into the package, and write their card."""
+    folder = SHIPPED / f"rin-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (WEIGHTS, CONFIG):
+        shutil.copy(run / file, folder / file)
+    commit = ["git", "-C", str(timing.ROOT), "rev-parse", "--short", "HEAD"]
+    card = {
+        "name": folder.name,
+        "data": DATA[name],
+        "licence": LICENCE,
+        "command": f"sbind rin train --preset {name} --run RUN --fit.seed {scores['seed']}",
+        "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
+        "cpu_seconds": scores["cpu_seconds"],
+        "sampling": "DDPM, 100 steps, cosine schedule",
+        "score": row_of(scores),
+    }
+    write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("name", choices=tuple(DATA))
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--num", type=int, default=1000, help="samples to score")
+    options.add_argument("--ship", action="store_true")
+    arguments = options.parse_args()
+    runs = {seed: arguments.out / f"{arguments.name}-{seed}" for seed in arguments.seeds}
+    scores = {
+        seed: run_seed(arguments.name, seed, run, arguments.num) for seed, run in runs.items()
+    }
+    print(curves.table([row_of(found) for found in scores.values()]))
+    if arguments.ship:
+        best = min(scores, key=lambda seed: distance_of(scores[seed]))
+        ship(arguments.name, scores[best], runs[best])
+
+
+if __name__ == "__main__":
+    main()
