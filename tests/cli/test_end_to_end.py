@@ -61,6 +61,18 @@ def test_labels_carried_at_a_smaller_size_come_back_at_the_videos(
         assert abs(point.x - (54.5 + 16 * point.frame)) < 18 and abs(point.y - 54.5) < 18
 
 
+def test_a_mask_of_many_shades_is_doubted(
+    folder: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    shades = torch.arange(HEIGHT, dtype=torch.uint8)[:, None].expand(HEIGHT, WIDTH)
+    masks.write(folder / "shades.png", shades.contiguous())
+    assert main(tokens(folder, tmp_path / "out", video="frames", labels="shades.png")) == 0
+    said = [str(warning.message) for warning in recwarn]
+    assert said == [
+        "the mask of frame 0 has 53 objects; if you painted fewer, paint them without smoothing"
+    ]
+
+
 def test_backward_from_the_last_frame_with_a_correction(folder: Path, tmp_path: Path) -> None:
     out, correction = tmp_path / "out", f"4={folder / 'corrected.png'}"
     _, ids = scene()

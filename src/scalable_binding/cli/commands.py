@@ -56,7 +56,7 @@ def build() -> cyclopts.App:
     app.command(crw)
     app.command(rin)
     app.command(config)
-    app.command(f"{_HERE}.demo:demo", help="Run the main job on a small scene and write a report.")
+    app.command(f"{_HERE}.demo:demo", help="Run the main jobs on small scenes; write one report.")
     app.command(_print_version, name="version", help="Print the version.")
     return app
 

@@ -1,4 +1,4 @@
-"""``sbind demo``: the main job on what ships with the package."""
+"""``sbind demo``: the main jobs on what ships with the package."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def demo(
         bool, Parameter(negative="", help="Write into a folder that has something in it.")
     ] = False,
 ) -> None:
-    """Run the main job on a small scene and write one HTML report; its path is printed last.
+    """Run the main jobs on small scenes and write one HTML report; its path is printed last.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,9 @@ Draw = Callable[[int, Frame], Frame]
 _POINTS = "keypoints.csv"
 _KEYPOINT_FORMATS = (".csv", ".json")
 _CHUNK = 32
+
+_MANY = 40
+"""Objects in a mask above which they are likely to be the shades of a soft brush."""
 
 
 def label_video(
@@ -135,8 +139,11 @@ def read_prompts(
         )
     if start not in by_frame:
         raise UserError(f"labels {labels}", expected=f"labels of frame {start}", got="none")
-    for prompt in by_frame.values():
-        space_of(prompt)
+    for frame, prompt in by_frame.items():
+        num_labels = len(space_of(prompt).ids)
+        if not isinstance(prompt, list) and num_labels > _MANY:
+            text = f"the mask of frame {frame} has {num_labels} objects; if you painted fewer, "
+            warnings.warn(text + "paint them without smoothing", stacklevel=2)
     if len({isinstance(prompt, list) for prompt in by_frame.values()}) > 1:
         expected = "masks for all labelled frames, or key points for all"
         raise UserError("corrections", expected=expected, got="both")

@@ -25,7 +25,7 @@ SettingsOption = Annotated[
         name="--set",
         negative="",
         show_default=False,
-        help="One setting, over preset and file: --set optimiser.lr=3e-4, or --optimiser.lr 3e-4. "
+        help="One setting, over preset and file: --set fit.steps=9, or --fit.steps 9. "
         "'sbind config show' lists them all.",
     ),
 ]
