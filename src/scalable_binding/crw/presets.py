@@ -293,7 +293,7 @@ def small() -> CRWConfig:
             direct_weight=0.3,
         ),
         fit=FitConfig(
-            steps=3000,
+            steps=2000,
             batch_size=6,
             optimiser=OptimiserConfig(name="adamw", lr=1e-3, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=100, curve="cosine"),

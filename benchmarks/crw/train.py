@@ -1,0 +1,83 @@
+"""Train the encoder that ships, without labels, and put it into the package.
+
+    python -m benchmarks.crw.train CLIPS DAVIS/JPEGImages/480p --run RUN [--ship]
+
+CLIPS is a folder of videos, DAVIS that of frames; the synthetic world gives a quarter of the clips.
+Videos are first written as folders of JPEGs, 24 frames a second and 480 pixels high, into RUN-data,
+since a clip is read from these many times faster. Then this is ``sbind crw train`` with the preset
+"small". Not run by ``make bench``: 2,000 steps take some 35 minutes on one CPU core, and a second
+one helps to read. A run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from benchmarks import timing
+from scalable_binding.cli.settings import configure
+from scalable_binding.crw.model import CONFIG, SHIPPED, Encoder, arguments, load
+from scalable_binding.crw.train import train
+from scalable_binding.data import videos
+from scalable_binding.engine.atomic import write_text
+from scalable_binding.engine.checkpoint import WEIGHTS
+from scalable_binding.engine.config import override
+
+FPS = 24
+HEIGHT = 480
+COMMAND = "python -m benchmarks.crw.train CLIPS DAVIS/JPEGImages/480p --run RUN --ship"
+CARD = {
+    "name": "crw",
+    "data": "six demo videos (1,344 frames); the frames, not the masks, of eight sequences of "
+    "DAVIS 2016 (523 frames); the synthetic world, its textures from scikit-image's photographs",
+    "licence": "videos: Apache-2.0; DAVIS: BSD; photographs: as scikit-image lists; "
+    "weights: Apache-2.0",
+    "command": COMMAND,
+}
+
+
+def to_frames(clips: Path, out: Path) -> Path:
+    """Write every video of a folder as a folder of frames, unless that is there."""
+    for video in sorted(clips.glob("*.mp4")):
+        folder = out / video.stem
+        if not folder.is_dir():
+            videos.write(folder, videos.stream(video, fps=FPS, size=HEIGHT), fps=FPS, still=".jpg")
+    return out
+
+
+def ship(run: Path) -> None:
+    """Put a run's averaged weights into the package, in float16, with settings and card."""
+    encoder = load(run)
+    assert isinstance(encoder, Encoder)
+    SHIPPED.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in encoder.state_dict().items()
+    }
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, SHIPPED / WEIGHTS)
+    settings = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    kept = {**arguments(encoder), "system": "crw", "trained": settings}
+    write_text(SHIPPED / CONFIG, json.dumps(kept, indent=2) + "\n")
+    card = {**CARD, **timing.conditions(), "steps": settings["fit"]["steps"]}
+    write_text(SHIPPED / "card.json", json.dumps(card, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("davis", type=Path)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--ship", action="store_true")
+    chosen = parser.parse_args()
+    frames = to_frames(chosen.clips, chosen.run.with_name(f"{chosen.run.name}-data"))
+    config = override(configure("crw", "small"), {"fit.num_workers": 1})
+    train(config, [frames, chosen.davis], chosen.run)
+    if chosen.ship:
+        ship(chosen.run)
+
+
+if __name__ == "__main__":
+    main()
