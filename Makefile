@@ -15,7 +15,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test check check-format check-lint check-types check-floors format bench clean
 
 help:
-	@echo 'make demo    run the main job on a small scene; the path of the report is printed last'
+	@echo 'make demo    run the main jobs on small scenes; the path of the report is printed last;'
+	@echo '             VIDEO=walk.mp4 LABELS=first.png shows a video of yours as well'
 	@echo 'make test    run every test, and report the coverage of the package'
 	@echo 'make check   formatting, lint, types, and which floor may import which'
 	@echo 'make format  rewrite the files as make check wants them'
@@ -29,7 +30,8 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/sbind demo --out demo --overwrite
+	@$(BIN)/sbind demo --out demo --overwrite \
+	$(if $(VIDEO),--video '$(VIDEO)') $(if $(LABELS),--labels '$(LABELS)')
 
 test: export OMP_NUM_THREADS := 1
 test: $(READY)
