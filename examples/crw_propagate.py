@@ -18,11 +18,11 @@ def main(video: str, first: str, out: str = "labels", weights: str = "shipped") 
     """Write OUT/00000.png, OUT/00001.png, ... and the video with the masks over it, OUT.mp4."""
     encoder = model.load(weights)  # or "random", "raw", a run's folder, ImageNet's ResNet-18
     predictions = inference.propagate(
-        videos.stream(Path(video)), masks.read(first), encoder, inference.PropagationConfig()
+        videos.stream(video), masks.read(first), encoder, inference.PropagationConfig()
     )
 
     def overlays() -> Iterator[Tensor]:
-        for frame, found in zip(videos.stream(Path(video)), predictions, strict=True):
+        for frame, found in zip(videos.stream(video), predictions, strict=True):
             masks.write(Path(out) / f"{found.frame:05}.png", found.labels)
             doubtful = float((found.confidence < 0.9).float().mean())
             print(f"frame {found.frame}: objects {found.ids}, {doubtful:.1%} of it in doubt")

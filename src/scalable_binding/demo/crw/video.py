@@ -35,14 +35,12 @@ sbind demo --video video.mp4 --labels first.png --out demo
 """
 
 _PYTHON = """
-from pathlib import Path
-
 from scalable_binding.crw import inference, model
 from scalable_binding.data import masks, videos
 
-frames, labels = videos.stream(Path("video.mp4")), masks.read(Path("first.png"))
+frames, labels = videos.stream("video.mp4"), masks.read("first.png")
 for found in inference.propagate(frames, labels, model.load("shipped")):
-    masks.write(Path(f"labels/{found.frame:05}.png"), found.labels)
+    masks.write(f"labels/{found.frame:05}.png", found.labels)
 """
 
 
