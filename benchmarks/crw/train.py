@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 from safetensors.torch import save_file
 
 from benchmarks import timing
 from scalable_binding.cli.settings import configure
-from scalable_binding.crw.model import CONFIG, SHIPPED, Encoder, arguments, load
+from scalable_binding.crw.model import CONFIG, SHIPPED, Encoder, load
 from scalable_binding.crw.train import train
 from scalable_binding.data import videos
 from scalable_binding.engine.atomic import write_text
@@ -54,14 +55,13 @@ def ship(run: Path) -> None:
     assert isinstance(encoder, Encoder)
     SHIPPED.mkdir(parents=True, exist_ok=True)
     tensors = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in encoder.state_dict().items()
     }
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, SHIPPED / WEIGHTS)
-    settings = json.loads((run / CONFIG).read_text(encoding="utf-8"))
-    kept = {**arguments(encoder), "system": "crw", "trained": settings}
-    write_text(SHIPPED / CONFIG, json.dumps(kept, indent=2) + "\n")
-    card = {**CARD, **timing.conditions(), "steps": settings["fit"]["steps"]}
+    save_file(tensors, SHIPPED / WEIGHTS)
+    shutil.copyfile(run / CONFIG, SHIPPED / CONFIG)
+    steps = json.loads((run / CONFIG).read_text(encoding="utf-8"))["fit"]["steps"]
+    card = {**CARD, **timing.conditions(), "steps": steps}
     write_text(SHIPPED / "card.json", json.dumps(card, indent=2) + "\n")
 
 
