@@ -135,7 +135,6 @@ def test_videos_of_a_folder_are_learned_from(tmp_path: Path) -> None:
         (moving_digits, {"model__size": "12,32,36"}, "square"),
         (shapes64, {"data__kind": "images"}, "training data"),
     ],
-    ids=str,
 )
 def test_data_that_do_not_fit_the_network_are_refused(
     preset: Any, changes: dict[str, Any], named: str, tmp_path: Path
