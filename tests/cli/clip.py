@@ -41,6 +41,7 @@ def write(made: Path) -> None:
     videos.write(made / "video.mkv", scene(CUT)[0], fps=8)
     videos.write(made / "frames", frames, fps=8)
     videos.write(made / "one", frames[:1, :, 1:, 1:], fps=8)
+    videos.write(made / "three", frames[:3, :, 1:, 1:], fps=8)
     for name, share in (("video.mp4", 0.5), ("video.mkv", 0.8)):
         content = (made / name).read_bytes()
         (made / f"cut-{name}").write_bytes(content[: int(len(content) * share)])

@@ -97,13 +97,19 @@ def test_points_come_back_as_a_table(folder: Path, tmp_path: Path) -> None:
         assert abs(point.x - (27 + 8 * point.frame)) < 9 and abs(point.y - 27) < 9
 
 
-@pytest.mark.parametrize("weights", ["random", "raw"])
-def test_a_video_of_one_frame_of_odd_size(folder: Path, tmp_path: Path, weights: str) -> None:
-    given = tokens(folder, tmp_path / "out", video="one", labels="odd.png", weights=weights)
-    assert main(given) == 0
-    found = masks.read(tmp_path / "out" / "00000.png")
-    assert found.shape == (HEIGHT - 1, WIDTH - 1)
-    assert torch.equal(found, masks.read(folder / "odd.png"))
+@pytest.mark.parametrize(("weights", "least"), [("random", 0.15), ("raw", 0.4)])
+@pytest.mark.parametrize(("video", "count"), [("one", 1), ("three", 3)])
+def test_videos_of_odd_size_and_of_one_frame(
+    folder: Path, tmp_path: Path, weights: str, least: float, video: str, count: int
+) -> None:
+    out, overlay = tmp_path / "out", tmp_path / "overlay.mp4"
+    more = ("--overlay", str(overlay))
+    assert main(tokens(folder, out, *more, video=video, labels="odd.png", weights=weights)) == 0
+    assert torch.equal(masks.read(out / "00000.png"), masks.read(folder / "odd.png"))
+    last = masks.read(out / f"{count - 1:05}.png")
+    assert last.shape == (HEIGHT - 1, WIDTH - 1)
+    assert overlap(last, scene()[1][count - 1, 1:, 1:]) > least
+    assert videos.read(overlay).shape == (count, 3, HEIGHT, WIDTH), "H.264 wants even sides"
 
 
 def test_a_cut_video_is_labelled_as_far_as_it_goes(folder: Path, tmp_path: Path) -> None:
