@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,14 @@ def test_ctrl_c_keeps_the_frames_that_are_done(folder: Path, tmp_path: Path) -> 
     given = tokens(folder, out)
     given[2] = str(long)
     command = [sys.executable, "-m", "scalable_binding", *given]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
+    running = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+        # Programs that a shell runs in the background are started with Ctrl-C ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 200
     while len(list(out.glob("0*.png"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
