@@ -36,6 +36,7 @@ DATA = {
     "moving-digits": "moving digits of scikit-learn's 8 x 8 digits, the split 'train'",
 }
 SAMPLING = SamplingConfig(steps=100)
+GUIDED = SamplingConfig(steps=100, guidance=2.0)
 
 
 def run_seed(name: str, seed: int, run: Path, num: int) -> dict[str, Any]:
@@ -51,6 +52,9 @@ def run_seed(name: str, seed: int, run: Path, num: int) -> dict[str, Any]:
     kept = ("loss", "scores", "yardstick", "forecasts")
     scores = {"seed": seed, "cpu_seconds": seconds, **timing.conditions()}
     scores |= {part: result[part] for part in kept if part in result}
+    if config.diffusion.label_dropout > 0:
+        guided = evaluate.evaluate(run, (), EvaluationConfig(num=num), GUIDED)
+        scores["guided"] = guided["scores"]
     write_text(path, json.dumps(scores, indent=2) + "\n")
     return scores
 
@@ -61,6 +65,8 @@ def row_of(scores: dict[str, Any]) -> dict[str, Any]:
     if "scores" in scores:
         row["Frechet distance"] = scores["scores"]["frechet"]
         row["class accuracy"] = scores["scores"]["class_accuracy"]
+        row["Frechet distance, guidance 2"] = scores["guided"]["frechet"]
+        row["class accuracy, guidance 2"] = scores["guided"]["class_accuracy"]
         row["train against held-out"] = scores["yardstick"]["frechet"]
     for kind, figures in scores.get("forecasts", {}).items():
         row[f"mse, {kind}"] = figures["mse"]
