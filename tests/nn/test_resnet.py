@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reference.resnet import torchvision_resnet18
-from scalable_binding.nn.resnet import BasicBlock, ResNet
+from scalable_binding.nn.resnet import BasicBlock, ReflectedConv2d, ResNet
 
 
 def test_names_and_shapes_are_torchvisions() -> None:
@@ -57,6 +57,27 @@ def test_reflection_pads_every_convolution_but_the_shortcuts() -> None:
     ]
     assert len(padded) == 1 + 2 * 2 * 2
     assert all(module.padding_mode == "reflect" for module in padded)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (7, 2)])
+def test_reflection_equals_torchs_own_also_under_autocast(
+    size: int, stride: int, dtype: torch.dtype
+) -> None:
+    arguments = (3, 5, size, stride, size // 2)
+    ours = ReflectedConv2d(*arguments, bias=False, padding_mode="reflect")
+    torchs = torch.nn.Conv2d(*arguments, bias=False, padding_mode="reflect")
+    torchs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 3, 9, 12, generator=torch.Generator().manual_seed(0)).to(dtype)
+    images = [x.clone().requires_grad_() for _ in range(2)]
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        found, expected = ours(images[0]), torchs(images[1])
+    assert found.dtype == dtype and torch.equal(found, expected)
+    for result in (found, expected):
+        result.float().square().sum().backward()
+    assert torch.equal(ours.weight.grad, torchs.weight.grad)
+    tolerance = 0.02 if dtype == torch.bfloat16 else 1e-6
+    torch.testing.assert_close(images[0].grad, images[1].grad, rtol=tolerance, atol=tolerance)
 
 
 def test_fewer_blocks_and_stages_make_a_smaller_network() -> None:

@@ -8,8 +8,23 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 PaddingMode = Literal["zeros", "reflect"]
+
+
+class ReflectedConv2d(nn.Conv2d):
+    """A convolution that reflects the border, in whatever number format its input has.
+
+    Autocast would reflect in float32, and convert there and back in both passes.
+    """
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """The convolution of the input with its border reflected."""
+        rows, columns = self.kernel_size[0] // 2, self.kernel_size[1] // 2
+        with torch.autocast(x.device.type, enabled=False):
+            padded = functional.pad(x, (columns, columns, rows, rows), mode="reflect")
+        return functional.conv2d(padded, self.weight, self.bias, self.stride)
 
 
 class BasicBlock(nn.Module):
@@ -87,9 +102,8 @@ class ResNet(nn.Module):
 def _convolution(
     width_in: int, width: int, size: int, stride: int, padding_mode: PaddingMode
 ) -> nn.Conv2d:
-    return nn.Conv2d(
-        width_in, width, size, stride, size // 2, bias=False, padding_mode=padding_mode
-    )
+    kind = ReflectedConv2d if padding_mode == "reflect" else nn.Conv2d
+    return kind(width_in, width, size, stride, size // 2, bias=False, padding_mode=padding_mode)
 
 
 def _initialise(network: nn.Module) -> None:
