@@ -31,16 +31,9 @@ CASES = {
 }
 
 
-class Contiguous(nn.Module):
-    """A model that is given its images in the order in which plain tensors lie in memory."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor, pool: bool = True) -> Tensor:
-        vectors: Tensor = self.model(images.contiguous(), pool=pool)
-        return vectors
+def as_plain(conv: nn.Module, images: tuple[Tensor]) -> tuple[Tensor]:
+    """Return images in the order in which plain tensors lie, in which all that follow then are."""
+    return (images[0].contiguous(),)
 
 
 def step_of(config: CRWConfig, *, channels_last: bool, bfloat16: bool) -> Callable[[], None]:
@@ -48,9 +41,10 @@ def step_of(config: CRWConfig, *, channels_last: bool, bfloat16: bool) -> Callab
     fit = {"channels_last": channels_last, "bfloat16": bfloat16, "device": "cpu"}
     config = override(config, {f"fit.{name}": value for name, value in fit.items()})
     encoder = train.build(config)
-    model = encoder if channels_last else Contiguous(encoder)
+    if not channels_last:
+        encoder.resnet.conv1.register_forward_pre_hook(as_plain)
     with joined("cpu") as ranks:
-        learner = Learner(model, partial(objective.loss, config=config.walk), config.fit, ranks)
+        learner = Learner(encoder, partial(objective.loss, config=config.walk), config.fit, ranks)
     batch = [MicroBatch(0, {"frames": draw_frames(config)})]
     step = 0
 
