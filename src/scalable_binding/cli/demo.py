@@ -24,7 +24,7 @@ def demo(
             "random features (the report says so) where this installation holds none."
         ),
     ] = None,
-    seed: int = 2,
+    seed: int = 12,
     json: JsonOption = None,
     overwrite: Annotated[
         bool, Parameter(negative="", help="Write into a folder that has something in it.")
