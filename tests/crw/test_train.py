@@ -121,6 +121,11 @@ class _Listening:
         return {}
 
 
+def test_training_never_shows_the_textures_of_held_out_scenes() -> None:
+    config = ClipConfig(num_frames=2, size=48, crop=40, synthetic=0.5)
+    assert train.MixedClips(None, config, seed=0).synthetic.config.split == "train"
+
+
 def test_synthetic_clips_keep_the_frame_rate() -> None:
     def frames(fps: float | None, num_frames: int) -> torch.Tensor:
         config = ClipConfig(num_frames=num_frames, fps=fps, size=48, crop=40, synthetic=1.0)

@@ -120,6 +120,7 @@ class MixedClips(Dataset[dict[str, Tensor]]):
             height=side,
             width=side,
             time_step=time_step,
+            split="train",
         )
         self.synthetic = SyntheticClips(world, seed)
 
