@@ -119,6 +119,7 @@ def test_without_a_head_the_walk_compares_what_labels_are_carried_by() -> None:
         expected = encoder.features(frame).flatten(1).T
     assert nodes.shape == (15, 12 + 8 + 16) and nodes.requires_grad
     torch.testing.assert_close(nodes, expected, atol=0.02, rtol=0)  # features may be bfloat16
+    torch.testing.assert_close(nodes.norm(dim=-1), torch.ones(15))
 
 
 def test_raw_features_are_the_colours_of_each_patch() -> None:

@@ -101,6 +101,8 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         if pool:
             maps = maps.mean(dim=(2, 3), keepdim=True)
         nodes = rearrange(maps, "b c h w -> b (h w) c")
+        if head is None and not pool:
+            return nodes  # of length one already
         if head is not None:
             nodes = head(nodes)
         return functional.normalize(nodes.float(), dim=-1)
