@@ -25,6 +25,7 @@ from scalable_binding.engine.loading import EndlessDataset
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
 from scalable_binding.rin import inference, model, objective
+from scalable_binding.rin.labels import CheckedLabels
 from scalable_binding.rin.model import RIN
 from scalable_binding.rin.objective import Encode
 from scalable_binding.rin.presets import RINConfig
@@ -72,7 +73,7 @@ def train_on(
 
     Args:
         dataset: its items are what ``encode`` reads, by default "image" or "video", uint8, and
-            "label" if the network knows classes.
+            "label" if the network knows classes, -1 for an example that has none.
         config: its "data" is of no concern here.
         run: the folder for everything that the run writes.
         encode: from a batch to the signals that are generated: codes of an autoencoder
@@ -80,10 +81,12 @@ def train_on(
         hooks: what else to do on the way.
 
     Raises:
-        UserError: a folder that cannot be written.
+        UserError: a folder that cannot be written, or a label that the network does not know.
         Interrupted: the run was stopped; it is saved.
     """
     network = build(config)
+    if network.num_classes:
+        dataset = CheckedLabels(dataset, network.num_classes)
     settings = to_mapping(config)
     record = {"system": "rin", **model.arguments(network)}
     record |= {name: settings[name] for name in ("diffusion", "data")}
