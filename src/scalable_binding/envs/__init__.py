@@ -1,0 +1,1 @@
+"""Worlds to act in: maze, room, ViZDoom, Sawyer, and any environment of a user's own."""

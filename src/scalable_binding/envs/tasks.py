@@ -1,0 +1,263 @@
+"""Test tasks: what is asked of an agent that has learned without any.
+
+A task rewards being near something: a point of the plane, or one of the objects in the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor
+
+from scalable_binding.envs.batch import Truth
+from scalable_binding.errors import UserError
+
+Split = Literal["train", "validation", "test"]
+Shape = Literal["inverse", "negative"]
+
+SIDE = 500.0
+MIN_DISTANCE = 100.0
+_MARGIN = 30.0
+_CELLS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Bring something near to a goal.
+
+    The reward is, with the distance d between both,
+
+        r / max(d, r)   ("inverse", 1 once the goal is reached)
+        -d / unit       ("negative").
+
+    Args:
+        goal: x, y of the goal, or None if it is an object.
+        target: which of the "objects" in the truth is the goal, or None if it is a point.
+        of: the entry of the truth that must come near, `(e 2)`.
+        shape: of the reward.
+        radius: r, at which the goal counts as reached; in the environment's units.
+        unit: length that the negative distance is measured in.
+
+    Raises:
+        UserError: neither or both of goal and target are given; a length is not above 0.
+
+    Source: Thesis 4.7.2 (inverse distance in ViZDoom, negative distance for Sawyer); it gives no
+    threshold for success and leaves the inverse unbounded.
+    """
+
+    goal: tuple[float, float] | None = None
+    target: int | None = None
+    of: str = "position"
+    shape: Shape = "inverse"
+    radius: float = 50.0
+    unit: float = SIDE / 2
+
+    def __post_init__(self) -> None:
+        if (self.goal is None) == (self.target is None):
+            raise UserError("a task", expected="a goal or a target", got=str(self))
+        if self.target is not None and self.target < 0:
+            raise UserError("a task's target", expected="at least 0", got=str(self.target))
+        if self.shape not in get_args(Shape):
+            raise UserError("a task's shape", expected="inverse or negative", got=str(self.shape))
+        if min(self.radius, self.unit) <= 0:
+            got = f"{self.radius} and {self.unit}"
+            raise UserError("a task's radius and unit", expected="above 0", got=got)
+
+    @property
+    def name(self) -> str:
+        """What a table or a picture calls the task."""
+        if self.goal is None:
+            return f"object {self.target}"
+        return "goal ({:.4g}, {:.4g})".format(*self.goal)
+
+    def reward(self, truth: Truth) -> Float32[Tensor, "e *s"]:
+        """The reward of every environment in a state; ``s`` are further steps, if any."""
+        return TaskBatch((self,)).reward(truth)
+
+    def success(self, truth: Truth) -> Bool[Tensor, "e *s"]:
+        """Whether the goal is reached in a state."""
+        return TaskBatch((self,)).success(truth)
+
+
+@dataclass(frozen=True)
+class TaskBatch:
+    """A task for each environment; all with the same shape, radius and unit.
+
+    A batch of one serves any number of environments.
+
+    Raises:
+        UserError: no task, or tasks that cannot be rewarded together.
+    """
+
+    tasks: tuple[Task, ...]
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise UserError("a batch of tasks", expected="at least 1 task", got="none")
+        if len({(t.of, t.shape, t.radius, t.unit) for t in self.tasks}) > 1:
+            raise UserError(
+                "a batch of tasks", expected="one shape, radius and unit", got="several"
+            )
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __getitem__(self, number: int) -> Task:
+        return self.tasks[number]
+
+    def select(self, numbers: Sequence[int]) -> TaskBatch:
+        """The tasks of these numbers, in this order."""
+        return TaskBatch(tuple(self.tasks[number] for number in numbers))
+
+    @cached_property
+    def _points(self) -> Float32[Tensor, "n 2"]:
+        return torch.tensor([task.goal or (torch.nan, torch.nan) for task in self.tasks])
+
+    @cached_property
+    def _targets(self) -> Int64[Tensor, " n"]:
+        """Which object is the goal; -1 where it is a point."""
+        return torch.tensor([-1 if task.target is None else task.target for task in self.tasks])
+
+    def goals(self, truth: Truth) -> Float[Tensor, "e *s 2"]:
+        """Where the goals are now."""
+        position = truth[self.tasks[0].of]
+        shape = (len(position), *[1] * (position.ndim - 2))
+        points = self._points.to(position).expand(len(position), 2).reshape(*shape, 2)
+        if bool((self._targets < 0).all()):
+            return points.expand(position.shape)
+        targets = self._targets.expand(len(position)).reshape(*shape, 1, 1)
+        objects = _objects(truth, int(self._targets.amax()))
+        index = targets.clamp(min=0).expand(*position.shape[:-1], 1, 2)
+        chosen = objects.gather(-2, index).squeeze(-2)
+        return torch.where(targets[..., 0] < 0, points, chosen)
+
+    def distance(self, truth: Truth) -> Float32[Tensor, "e *s"]:
+        """How far every environment is from its goal, in the environment's units.
+
+        Raises:
+            UserError: the truth lacks what the tasks speak of, or is of another number of
+                environments.
+        """
+        of = self.tasks[0].of
+        if of not in truth:
+            got = ", ".join(truth) or "nothing"
+            raise UserError("true state that a task needs", expected=of, got=got)
+        if len(self) not in (1, len(truth[of])):
+            got = f"{len(truth[of])} environments"
+            raise UserError("a batch of tasks", expected=f"{len(self)} environments", got=got)
+        return torch.linalg.vector_norm(truth[of] - self.goals(truth), dim=-1).float()
+
+    def reward(self, truth: Truth) -> Float32[Tensor, "e *s"]:
+        """The reward of every environment in a state; ``s`` are further steps, if any."""
+        first, distance = self.tasks[0], self.distance(truth)
+        if first.shape == "inverse":
+            return first.radius / distance.clamp(min=first.radius)
+        return -distance / first.unit
+
+    def success(self, truth: Truth) -> Bool[Tensor, "e *s"]:
+        """Whether each goal is reached in a state."""
+        return self.distance(truth) <= self.tasks[0].radius
+
+
+def _objects(truth: Truth, target: int) -> Float[Tensor, "e *s j 2"]:
+    objects = truth.get("objects")
+    count = 0 if objects is None else objects.shape[-2]
+    if objects is None or target >= count:
+        raise UserError("a task's target", expected=f"one of {count} objects", got=str(target))
+    return objects
+
+
+def draw(name: str, num: int, generator: torch.Generator, split: Split = "test") -> TaskBatch:
+    """Tasks of an environment, each drawn anew.
+
+    "maze": points at least 100 units from the start. "room", "vizdoom-fixed" and
+    "vizdoom-random": one of the five objects; for validation, which must not meet the test's
+    tasks, points. "sawyer": places for the puck.
+    No point of one split lies where another split has any: the plane is divided into cells, and
+    every split has cells of its own, evenly spread.
+
+    Args:
+        name: of the environment, as in the catalogue.
+        num: how many, one for each environment.
+        generator: what draws them.
+        split: "train" is what a supervised oracle may learn from.
+
+    Raises:
+        UserError: an environment without test tasks, or an unknown split.
+    """
+    if split not in get_args(Split):
+        raise UserError("split of tasks", expected=" or ".join(get_args(Split)), got=str(split))
+    if num < 1:
+        raise UserError("number of tasks", expected="at least 1", got=str(num))
+    if name == "maze":
+        start = torch.tensor((0.5, 0.04)) * SIDE
+        points = draw_points(num, generator, split, (_MARGIN, SIDE - _MARGIN), start)
+        return _reach(points)
+    if name in ("room", "vizdoom-fixed", "vizdoom-random"):
+        if split == "validation":
+            start = torch.tensor((0.5, 0.06)) * SIDE
+            points = draw_points(num, generator, split, (2 * _MARGIN, SIDE - 2 * _MARGIN), start)
+            return _reach(points)
+        targets = torch.randint(NUM_OBJECTS, (num,), generator=generator)
+        return TaskBatch(tuple(Task(target=int(target)) for target in targets))
+    if name == "sawyer":
+        return _push(num, generator, split)
+    raise UserError(
+        "test tasks", expected="maze, room, vizdoom-fixed, vizdoom-random or sawyer", got=name
+    )
+
+
+NUM_OBJECTS = 5
+"""Objects in a room (Thesis 4.5.2)."""
+
+
+def draw_points(
+    num: int,
+    generator: torch.Generator,
+    split: Split,
+    limits: tuple[float, float],
+    start: Float[Tensor, 2],
+    min_distance: float = MIN_DISTANCE,
+) -> Float[Tensor, "n 2"]:
+    """Uniform points of a square that are in the split's cells and not too near to the start."""
+    low, high = limits
+    found = torch.empty(0, 2)
+    while len(found) < num:
+        shares = torch.rand(4 * num + 16, 2, generator=generator)
+        points = low + (high - low) * shares
+        far = torch.linalg.vector_norm(points - start, dim=-1) >= min_distance
+        found = torch.cat([found, points[far & _in_split(shares, split)]])
+    return found[:num]
+
+
+def _in_split(shares: Float[Tensor, "n 2"], split: Split) -> Bool[Tensor, " n"]:
+    """Whether a point of the unit square is the split's.
+
+    Test and validation have a fifth of the cells each, a knight's move apart.
+    """
+    column, row = (shares * _CELLS).long().clamp(max=_CELLS - 1).unbind(-1)
+    kind: Int64[Tensor, " n"] = (column + 2 * row) % 5
+    if split == "train":
+        return kind >= 2
+    return kind == (0 if split == "validation" else 1)
+
+
+def _reach(points: Float[Tensor, "n 2"]) -> TaskBatch:
+    return TaskBatch(tuple(Task(goal=(float(x), float(y))) for x, y in points))
+
+
+def _push(num: int, generator: torch.Generator, split: Split) -> TaskBatch:
+    """Places of the puck on Sawyer's table, in metres; success as in the environment's original."""
+    start = torch.tensor((0.0, 0.6))
+    points = draw_points(num, generator, split, (-0.1, 0.1), torch.zeros(2), 0.06) + start
+    return TaskBatch(
+        tuple(
+            Task(goal=(float(x), float(y)), of="puck", shape="negative", radius=0.06, unit=0.1)
+            for x, y in points
+        )
+    )
