@@ -86,11 +86,11 @@ def fit(
             for step, batch in enumerate(batches(dataset, config, ranks, start=start), start + 1):
                 recorder.add(learner.update(batch, step))
                 stop = ranks.largest(request.signal)
-                save = stop > 0 or _is_due(step, config.save_every, config)
-                if save or _is_due(step, config.log_every, config):
+                save = stop > 0 or is_due(step, config.save_every, config)
+                if save or is_due(step, config.log_every, config):
                     recorder.report(step, lr=learner.learning_rate(step))
                 for hook in hooks:
-                    if _is_due(step, hook.every, config):
+                    if is_due(step, hook.every, config):
                         recorder.note(step, _call(hook, learner, step, run))
                 if save:
                     learner.save(run, step)
@@ -99,7 +99,8 @@ def fit(
         return learner.refresh_inference()
 
 
-def _is_due(step: int, every: int, config: FitConfig) -> bool:
+def is_due(step: int, every: int, config: FitConfig) -> bool:
+    """Whether what is done every so many steps, and after the last, is due after this step."""
     return step % every == 0 or step == config.steps
 
 
@@ -119,17 +120,22 @@ def _prepare(learner: Learner, run: Path, resume: bool, record: Mapping[str, Any
     if step is not None:
         learner.load(run, step)
     if learner.ranks.is_first:
-        _write_config(learner, run, record, resumed=step is not None)
+        write_config(run, learner.config, record, resumed=step is not None)
     if step is None:
         step = 0
         learner.save(run, step)
     return step
 
 
-def _write_config(
-    learner: Learner, run: Path, record: Mapping[str, Any] | None, *, resumed: bool
+def write_config(
+    run: Path, config: FitConfig, record: Mapping[str, Any] | None, *, resumed: bool
 ) -> None:
-    fit = to_mapping(learner.config)
+    """Make the run folder and write its ``config.json``; warn if a resumed run's settings changed.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    fit = to_mapping(config)
     path = run / CONFIG
     with writing(run):
         run.mkdir(parents=True, exist_ok=True)

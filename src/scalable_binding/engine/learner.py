@@ -106,7 +106,7 @@ class Learner:
         tensors = self.average.whole()
         if self.ranks.is_first:
             checkpoint.save_tensors(tensors, run / checkpoint.WEIGHTS, step=step)
-        checkpoint.save_state(self._state(), run, step, self.ranks)
+        checkpoint.save_state(self.state(), run, step, self.ranks)
 
     def load(self, run: Path, step: int) -> None:
         """Take up the state that was saved at ``step`` (every rank must call).
@@ -114,7 +114,16 @@ class Learner:
         Raises:
             UserError: the state is corrupt or of another architecture.
         """
-        checkpoint.load_state(self._state(), run, step, self.ranks)
+        checkpoint.load_state(self.state(), run, step, self.ranks)
+
+    def state(self) -> dict[str, Tensor]:
+        """The live tensors that a checkpoint holds, by name: filling them is loading one."""
+        groups = {
+            "model": named_tensors(self.model),
+            "ema": self.average.tensors,
+            "optimiser": optimisers.state_tensors(self.optimiser, self.model),
+        }
+        return {f"{group}.{name}": t for group, ts in groups.items() for name, t in ts.items()}
 
     def _accumulate(self, micro_batches: list[MicroBatch], step: int) -> dict[str, Tensor]:
         """Add up the gradients of a batch; return its mean metrics."""
@@ -141,12 +150,3 @@ class Learner:
                 micro_batch.tensors, generator(*place, device=device)
             )
         return result
-
-    def _state(self) -> dict[str, Tensor]:
-        """The live tensors that a checkpoint holds, by name."""
-        groups = {
-            "model": named_tensors(self.model),
-            "ema": self.average.tensors,
-            "optimiser": optimisers.state_tensors(self.optimiser, self.model),
-        }
-        return {f"{group}.{name}": t for group, ts in groups.items() for name, t in ts.items()}
