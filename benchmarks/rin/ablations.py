@@ -26,8 +26,8 @@ from scalable_binding.engine.atomic import write_text
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.plots import curves
 from scalable_binding.rin import counting, evaluate, train
+from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.evaluation_config import EvaluationConfig
-from scalable_binding.rin.presets import RINConfig
 from scalable_binding.rin.sampling_config import SamplingConfig
 
 Changes = dict[str, Any]

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from benchmarks import timing
 from scalable_binding.rin import model, objective
-from scalable_binding.rin.presets import DiffusionConfig
+from scalable_binding.rin.config import DiffusionConfig
 
 PEER = "rin-pytorch"
 OURS = "here, float32"

@@ -16,6 +16,7 @@ import json
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,7 @@ DATA = {
     "digits": "scikit-learn's 8 x 8 digits, the 1,400 of the split 'train'",
     "moving-digits": "moving digits of scikit-learn's 8 x 8 digits, the split 'train'",
 }
-SAMPLING = SamplingConfig(steps=100)
-GUIDED = SamplingConfig(steps=100, guidance=2.0)
+GUIDANCE = 2.0
 
 
 def run_seed(name: str, seed: int, run: Path, num: int) -> dict[str, Any]:
@@ -48,12 +48,14 @@ def run_seed(name: str, seed: int, run: Path, num: int) -> dict[str, Any]:
     resumed, began = (run / "state").is_dir(), time.process_time()
     train.train(config, [], run)
     seconds = None if resumed else round(time.process_time() - began)
-    result = evaluate.evaluate(run, (), EvaluationConfig(num=num), SAMPLING)
+    sampling = SamplingConfig(steps=config.sample_steps)
+    result = evaluate.evaluate(run, (), EvaluationConfig(num=num), sampling)
     kept = ("loss", "scores", "yardstick", "forecasts")
     scores = {"seed": seed, "cpu_seconds": seconds, **timing.conditions()}
     scores |= {part: result[part] for part in kept if part in result}
     if config.diffusion.label_dropout > 0:
-        guided = evaluate.evaluate(run, (), EvaluationConfig(num=num), GUIDED)
+        led = replace(sampling, guidance=GUIDANCE)
+        guided = evaluate.evaluate(run, (), EvaluationConfig(num=num), led)
         scores["guided"] = guided["scores"]
     write_text(path, json.dumps(scores, indent=2) + "\n")
     return scores

@@ -10,8 +10,8 @@ import pytest
 
 from scalable_binding.cli import main
 from scalable_binding.rin import counting, presets, train
+from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.counting import Count, Row
-from scalable_binding.rin.presets import RINConfig
 
 
 def run(*tokens: object) -> int:

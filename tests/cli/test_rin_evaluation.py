@@ -6,7 +6,7 @@ import pytest
 
 from rin import untrained
 from scalable_binding.cli import main
-from scalable_binding.rin.presets import DiffusionConfig
+from scalable_binding.rin.config import DiffusionConfig
 
 
 @pytest.fixture(scope="module")

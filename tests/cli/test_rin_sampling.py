@@ -15,7 +15,7 @@ from scalable_binding.cli import main
 from scalable_binding.cli.rin_sampling import parse_classes
 from scalable_binding.data import images, videos
 from scalable_binding.errors import UserError
-from scalable_binding.rin.presets import DiffusionConfig
+from scalable_binding.rin.config import DiffusionConfig
 
 
 @pytest.fixture(scope="module")

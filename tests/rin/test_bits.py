@@ -12,7 +12,7 @@ from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserCo
 from scalable_binding.errors import UserError
 from scalable_binding.rin import inference, train
 from scalable_binding.rin.bits import from_bits, to_bits
-from scalable_binding.rin.presets import DiffusionConfig, ModelConfig, RINConfig
+from scalable_binding.rin.config import DiffusionConfig, ModelConfig, RINConfig
 from scalable_binding.rin.sampling_config import SamplingConfig
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from scalable_binding.rin import counting, presets
+from scalable_binding.rin.config import ModelConfig
 from scalable_binding.rin.counting import Count, Row
 from scalable_binding.rin.model import RIN
-from scalable_binding.rin.presets import ModelConfig
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "rin.json").read_text())
 

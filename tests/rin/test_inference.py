@@ -17,8 +17,8 @@ from scalable_binding.diffusion.samplers import last
 from scalable_binding.diffusion.schedules import Cosine, Sigmoid
 from scalable_binding.errors import UserError
 from scalable_binding.rin import inference
+from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.inference import Pretrained, SamplingConfig, generate, load, sample
-from scalable_binding.rin.presets import DiffusionConfig
 
 FEW = SamplingConfig(steps=4)
 

@@ -6,8 +6,8 @@ import torch
 from rin import untrained
 from scalable_binding.errors import UserError
 from scalable_binding.rin import objective
+from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.levels import losses_by_level
-from scalable_binding.rin.presets import DiffusionConfig
 
 
 def images(count, seed=0):

@@ -10,8 +10,8 @@ from torch import Generator, Tensor
 
 from scalable_binding.diffusion import schedules, targets
 from scalable_binding.rin import objective
+from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.model import RIN, Output
-from scalable_binding.rin.presets import DiffusionConfig
 
 SMALL: dict[str, Any] = {
     "size": (4, 4),

@@ -12,9 +12,9 @@ from torch import Tensor
 from rin import untrained
 from scalable_binding.errors import UserError
 from scalable_binding.rin import prediction
+from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.inference import Pretrained, SamplingConfig
 from scalable_binding.rin.prediction import predict
-from scalable_binding.rin.presets import DiffusionConfig
 
 FEW = SamplingConfig(steps=3)
 

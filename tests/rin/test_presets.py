@@ -13,7 +13,8 @@ from scalable_binding.cli.settings import presets as presets_of
 from scalable_binding.engine.config import from_mapping, override, to_mapping
 from scalable_binding.errors import UserError
 from scalable_binding.rin import presets
-from scalable_binding.rin.presets import RINConfig, digits
+from scalable_binding.rin.config import RINConfig
+from scalable_binding.rin.presets import digits
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "rin.json").read_text())
 

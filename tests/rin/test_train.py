@@ -14,8 +14,9 @@ from scalable_binding.data import videos
 from scalable_binding.engine.config import from_mapping, override
 from scalable_binding.errors import UserError
 from scalable_binding.rin import inference, objective, train
+from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.model import RIN
-from scalable_binding.rin.presets import RINConfig, debug, digits, moving_digits, shapes64
+from scalable_binding.rin.presets import debug, digits, moving_digits, shapes64
 
 TINY = {
     "model.num_latents": "4",

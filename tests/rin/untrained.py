@@ -12,7 +12,7 @@ from torch import nn
 from scalable_binding.engine.checkpoint import save_tensors
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.rin import model as networks
-from scalable_binding.rin.presets import DiffusionConfig
+from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.pretrained import Pretrained
 
 SMALL: dict[str, Any] = {

@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.rin import presets
+from scalable_binding.rin.config import ModelConfig
 from scalable_binding.rin.model import RIN
-from scalable_binding.rin.presets import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)

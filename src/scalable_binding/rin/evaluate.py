@@ -25,12 +25,12 @@ from scalable_binding.metrics.features import FeatureStatistics
 from scalable_binding.metrics.frechet import frechet_distance
 from scalable_binding.metrics.networks import fingerprint
 from scalable_binding.rin import inference, train
+from scalable_binding.rin.config import DataConfig, RINConfig
 from scalable_binding.rin.evaluation_config import EvaluationConfig
 from scalable_binding.rin.features import Features, choose
 from scalable_binding.rin.forecasts import ForecastScores
 from scalable_binding.rin.inference import Batch, Pretrained, SamplingConfig
 from scalable_binding.rin.levels import NUM_LEVELS, losses_by_level
-from scalable_binding.rin.presets import DataConfig, RINConfig
 from scalable_binding.rin.pretrained import CONFIG, NAMES, SHIPPED
 from scalable_binding.rin.sample_store import SampleStore
 from scalable_binding.rin.scoring import SampleScores, describe

@@ -22,7 +22,7 @@ from scalable_binding.nn.patches import PatchEmbedding
 from scalable_binding.nn.precision import without_autocast
 from scalable_binding.rin.blocks import Block, Interface, Latents
 from scalable_binding.rin.conditioning import ClassEmbedding, GammaEmbedding, SelfConditioning
-from scalable_binding.rin.presets import ModelConfig
+from scalable_binding.rin.config import ModelConfig
 
 DROPPED = -1
 """The label of an example whose class is not told."""
@@ -55,7 +55,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
     Cost grows with the number of tokens n only in proportion: no token meets another one directly.
 
-    Args: as :class:`~scalable_binding.rin.presets.ModelConfig`.
+    Args: as :class:`~scalable_binding.rin.config.ModelConfig`.
 
     Raises:
         UserError: arguments that do not go together.

@@ -12,8 +12,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from scalable_binding.diffusion import schedules, targets
+from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.model import DROPPED, RIN
-from scalable_binding.rin.presets import DiffusionConfig
 
 Batch = Mapping[str, Tensor]
 Encode = Callable[[Batch], Tensor]

@@ -15,8 +15,8 @@ from scalable_binding.engine import config
 from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
 from scalable_binding.errors import UserError
 from scalable_binding.rin import model as networks
+from scalable_binding.rin.config import DiffusionConfig, ModelConfig
 from scalable_binding.rin.model import RIN
-from scalable_binding.rin.presets import DiffusionConfig, ModelConfig
 
 CONFIG = "config.json"
 

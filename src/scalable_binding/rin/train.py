@@ -25,10 +25,10 @@ from scalable_binding.engine.loading import EndlessDataset
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
 from scalable_binding.rin import inference, model, objective
+from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.labels import CheckedLabels
 from scalable_binding.rin.model import RIN
 from scalable_binding.rin.objective import Encode
-from scalable_binding.rin.presets import RINConfig
 from scalable_binding.rin.pretrained import Pretrained
 from scalable_binding.rin.sampling_config import SamplingConfig
 

@@ -1,0 +1,217 @@
+"""Settings of recurrent interface networks. Torch is not imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scalable_binding.engine.fit_config import FitConfig
+from scalable_binding.errors import UserError
+
+DataKind = Literal["images", "videos", "digits", "shapes", "moving_digits"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network (Table 2.4).
+
+    Args:
+        size: of what is generated: length, or height and width, or frames, height and width.
+        channels: of what is generated.
+        patch: sides of a patch, one for each of ``size``.
+        num_classes: what a sample can be conditioned on; 0 for none.
+        num_latents: with the one of the time and the one of the class, if there are classes.
+        latent_width, interface_width: of a latent and of a token of the interface.
+        num_blocks: read-compute-write blocks.
+        num_layers: of computation on the latents in each block (K).
+        num_heads: of attention among latents.
+        cross_heads: of reading and writing.
+        latent_expansion, interface_expansion: hidden channels of feed-forward networks by channel.
+        dropout: of hidden channels in the layers on latents.
+        drop_path: rate at which an example skips a branch of the layers on latents.
+        context: frames at the beginning of a video that are given, and not generated.
+        normalise_input: divide what the network sees by its standard deviation, each example by
+            its own; meant for input scales below 1.
+        interface_conditioning: take up the interface of the previous step too, like the latents.
+        checkpointing: compute each block again on the way back instead of keeping what is in it.
+    """
+
+    size: tuple[int, ...] = (64, 64)
+    channels: int = 3
+    patch: tuple[int, ...] = (4, 4)
+    num_classes: int = 0
+    num_latents: int = 128
+    latent_width: int = 1024
+    interface_width: int = 256
+    num_blocks: int = 4
+    num_layers: int = 4
+    num_heads: int = 16
+    cross_heads: int = 16
+    latent_expansion: int = 4
+    interface_expansion: int = 4
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    context: int = 0
+    normalise_input: bool = False
+    interface_conditioning: bool = False
+    checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(self.size))
+        object.__setattr__(self, "patch", tuple(self.patch))
+        for name in ("channels", "latent_width", "interface_width", "num_blocks", "num_heads"):
+            _check_least(f"model.{name}", getattr(self, name), 1)
+        for name in ("cross_heads", "latent_expansion", "interface_expansion"):
+            _check_least(f"model.{name}", getattr(self, name), 1)
+        for name in ("num_classes", "num_layers", "context"):
+            _check_least(f"model.{name}", getattr(self, name), 0)
+        for name in ("dropout", "drop_path"):
+            _check_rate(f"model.{name}", getattr(self, name))
+        _check_least("model.num_latents", self.num_latents, 1 + self.num_conditions)
+        self._check_widths()
+        self._check_size()
+
+    @property
+    def num_conditions(self) -> int:
+        """How many of the latents tell the time and the class."""
+        return 2 if self.num_classes else 1
+
+    def _check_widths(self) -> None:
+        narrow = min(self.latent_width, self.interface_width)
+        _check_multiple("model.latent_width", self.latent_width, self.num_heads, "num_heads")
+        _check_multiple("the narrower width", narrow, self.cross_heads, "cross_heads")
+        _check_multiple("model.latent_width", self.latent_width, 8, "the embedding of the time")
+
+    def _check_size(self) -> None:
+        size = " x ".join(map(str, self.size))
+        patch = " x ".join(map(str, self.patch))
+        if not 1 <= len(self.size) <= 3 or min(self.size) < 1:
+            raise UserError("model.size", expected="one to three sides of at least 1", got=size)
+        if len(self.patch) != len(self.size) or min(self.patch) < 1:
+            expected = f"as many sides as model.size {size} has, each at least 1"
+            raise UserError("model.patch", expected=expected, got=patch)
+        if any(side % cut for side, cut in zip(self.size, self.patch, strict=True)):
+            raise UserError("model.size", expected=f"multiples of the patch {patch}", got=size)
+        if self.context and (len(self.size) != 3 or self.context >= self.size[0]):
+            expected = "fewer frames than a video of model.size has, and 0 for anything else"
+            raise UserError("model.context", expected=expected, got=f"{self.context} of {size}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """What is learned (Alg. 1).
+
+    Args:
+        schedule: of the noise in training.
+        temperature: of the sigmoid schedule; None for its usual one, and for the others.
+        target: what the network predicts.
+        scale: signals are pictures scaled to +-scale (the input scale b).
+        self_conditioning: share of examples that get latents from a first pass; 0 turns latent
+            self-conditioning off, in sampling too.
+        label_dropout: share of examples whose class is hidden, which guidance needs.
+        min_snr: limit of the signal-to-noise ratio in the weight of an example; None weighs all
+            alike.
+    """
+
+    schedule: Literal["cosine", "sigmoid", "linear"] = "sigmoid"
+    temperature: float | None = None
+    target: Literal["eps", "x", "v"] = "eps"
+    scale: float = 1.0
+    self_conditioning: float = 0.9
+    label_dropout: float = 0.0
+    min_snr: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("schedule", ("cosine", "sigmoid", "linear")),
+            ("target", ("eps", "x", "v")),
+        ):
+            value = getattr(self, name)
+            if value not in choices:
+                expected = f"one of {', '.join(choices)}"
+                raise UserError(f"diffusion.{name}", expected=expected, got=repr(value))
+        for name in ("scale", "temperature", "min_snr"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"diffusion.{name}", expected="a number above 0", got=str(value))
+        if self.temperature is not None and self.schedule != "sigmoid":
+            raise UserError(
+                f"diffusion.temperature {self.temperature} is of the sigmoid schedule",
+                got=f"the {self.schedule} schedule",
+                fix="leave one of them out",
+            )
+        for name in ("self_conditioning", "label_dropout"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                expected = "a share in [0, 1]"
+                raise UserError(f"diffusion.{name}", expected=expected, got=str(value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What to train on; sizes come from the model.
+
+    Args:
+        kind: "images" or "videos" read files under the folders that a run is given; "digits",
+            "shapes" and "moving_digits" need none.
+        flip: mirror images and videos at random.
+        fps: frames a second of videos; None takes every frame.
+    """
+
+    kind: DataKind = "images"
+    flip: bool = True
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not self.fps > 0:
+            raise UserError("data.fps", expected="a number above 0", got=str(self.fps))
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether a run has to be told where its data are."""
+        return self.kind in ("images", "videos")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RINConfig:
+    """All settings of a training run.
+
+    Args:
+        sample_every: steps between grids of samples, in the run's folder ``samples``; 0 draws
+            none.
+        sample_steps: of the sampler that draws them.
+        validate_every: steps between figures on held-out data, where there are some; 0 never.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    sample_every: int = 10_000
+    sample_steps: int = 100
+    validate_every: int = 0
+
+    def __post_init__(self) -> None:
+        _check_least("sample_every", self.sample_every, 0)
+        _check_least("sample_steps", self.sample_steps, 1)
+        _check_least("validate_every", self.validate_every, 0)
+        dropped = self.diffusion.label_dropout
+        if dropped > 0 and not self.model.num_classes:
+            raise UserError(
+                f"diffusion.label_dropout {dropped} needs classes", fix="set model.num_classes"
+            )
+
+
+def _check_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UserError(name, expected=f"a whole number of at least {least}", got=str(value))
+
+
+def _check_rate(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise UserError(name, expected="a rate in [0, 1)", got=str(value))
+
+
+def _check_multiple(name: str, value: int, divisor: int, of: str) -> None:
+    if value % divisor:
+        raise UserError(name, expected=f"a multiple of {divisor} ({of})", got=str(value))
