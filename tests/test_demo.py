@@ -15,7 +15,7 @@ from scalable_binding import demo
 from scalable_binding.cli import main
 from scalable_binding.crw import model
 from scalable_binding.data import images, masks, videos
-from scalable_binding.demo import CRWSettings, DemoConfig, report, story
+from scalable_binding.demo import CRWSettings, DemoConfig, RINSettings, report, story
 from scalable_binding.demo.crw import contest, video
 from scalable_binding.demo.crw.scene import FPS, draw_scene
 from scalable_binding.demo.montage import tiled
@@ -23,10 +23,11 @@ from scalable_binding.demo.stage import Stage, Story
 from scalable_binding.errors import UserError
 
 SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_frames": 6, "weights": "random"}
+BRIEF = RINSettings(steps=2, num_rows=1, num_futures=1)
 
 
 def small(**changed: Any) -> DemoConfig:
-    return DemoConfig(crw=CRWSettings(**SMALL | changed))
+    return DemoConfig(crw=CRWSettings(**SMALL | changed), rin=BRIEF)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,9 @@ def test_report_needs_nothing_but_itself(made: tuple[Path, dict[str, Any]]) -> N
     assert all(address.startswith(("#", "data:")) for address in parser.found)
     assert "url(" not in page
     assert "@import" not in page
-    assert len([a for a in parser.found if a.startswith("data:video/mp4;base64,")]) == 4
+    clips = [*made[0].rglob("*.mp4")]
+    assert len([a for a in parser.found if a.startswith("data:video/mp4;base64,")]) == len(clips)
+    assert {clip.parent.name for clip in clips} >= {"crw", "rin"}
     assert "$" not in re.sub(r"base64,[^\"]*", "", page)
 
 
@@ -99,7 +102,8 @@ def test_scores_are_those_in_the_file_and_repeat(
     assert json.loads((out / story.SCORES).read_text()) == results
     again = demo.run(tmp_path, small())
     scores = {name: part for name, part in results["scores"]["crw"].items() if name != "video"}
-    assert again["scores"] == {"crw": scores}
+    assert again["scores"] == results["scores"] | {"crw": scores}
+    assert set(again["scores"]) == {one.name for one in story.STORIES}
     for part in ("masks", "points", "walks"):
         assert set(scores[part]) == {"random encoder", "raw pixels"}
     assert len(scores["masks"]["raw pixels"]["objects"]) == 3
