@@ -9,7 +9,7 @@ def creep(
     segments: list[tuple[float, float, float, float]],
     side: float,
     radius: float,
-    steps: int = 20_000,
+    steps: int = 4_000,
 ) -> tuple[float, float]:
     """Where a square body of half-side ``radius`` ends: all of x first, then all of y."""
     place = list(position)

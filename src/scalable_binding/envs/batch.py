@@ -53,6 +53,13 @@ class BatchEnv(Protocol):
     observation_space: spaces.Box
     action_space: spaces.Discrete | spaces.Box
 
+    def renew(self) -> None:
+        """Draw another world for every environment, where there is more than one.
+
+        The episodes of a trial share a world: ``renew`` comes before the first ``reset`` of each.
+        """
+        ...
+
     def reset(self) -> Observations:
         """The first observations of a new episode in every environment."""
         ...

@@ -33,6 +33,12 @@ def _make_maze(num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
     return Maze(_configure("maze", MazeConfig, options), num_envs, seed)
 
 
+def _make_room(num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
+    from scalable_binding.envs.room import Room, RoomConfig
+
+    return Room(_configure("room", RoomConfig, options), num_envs, seed)
+
+
 def _configure(name: str, config: Callable[..., Any], options: dict[str, Any]) -> Any:
     """The configuration with these options."""
     known = [field.name for field in fields(config)]  # type: ignore[arg-type]
@@ -42,7 +48,10 @@ def _configure(name: str, config: Callable[..., Any], options: dict[str, Any]) -
     return config(**options)
 
 
-_MAKERS: dict[str, Callable[[int, int, dict[str, Any]], BatchEnv]] = {"maze": _make_maze}
+_MAKERS: dict[str, Callable[[int, int, dict[str, Any]], BatchEnv]] = {
+    "maze": _make_maze,
+    "room": _make_room,
+}
 
 NAMES = tuple(_MAKERS)
 """What :func:`make` knows by name."""

@@ -13,10 +13,10 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from scalable_binding.envs.batch import Actions, Observations, Step, Truth
+from scalable_binding.envs.layouts import SIDE
 from scalable_binding.envs.walls import LAYOUTS, Layout, Segment, Walls
 from scalable_binding.errors import UserError
 
-SIDE = 500.0
 _NUM_DIRECTIONS = 8
 
 
@@ -94,6 +94,9 @@ class Maze:
         self._generator = torch.Generator().manual_seed(seed)
         self._time = 0
         self._position = self._starts()
+
+    def renew(self) -> None:
+        """Nothing: there is one maze."""
 
     def reset(self) -> Observations:
         """The start, once for every environment."""

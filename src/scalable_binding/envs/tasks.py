@@ -15,12 +15,13 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from scalable_binding.envs.batch import Truth
+from scalable_binding.envs.layouts import NUM_OBJECTS, SIDE, START
+from scalable_binding.envs.maze import MazeConfig
 from scalable_binding.errors import UserError
 
 Split = Literal["train", "validation", "test"]
 Shape = Literal["inverse", "negative"]
 
-SIDE = 500.0
 MIN_DISTANCE = 100.0
 _MARGIN = 30.0
 _CELLS = 10
@@ -195,13 +196,13 @@ def draw(name: str, num: int, generator: torch.Generator, split: Split = "test")
     if num < 1:
         raise UserError("number of tasks", expected="at least 1", got=str(num))
     if name == "maze":
-        start = torch.tensor((0.5, 0.04)) * SIDE
+        start = SIDE * torch.tensor(MazeConfig().start)
         points = draw_points(num, generator, split, (_MARGIN, SIDE - _MARGIN), start)
         return _reach(points)
     if name in ("room", "vizdoom-fixed", "vizdoom-random"):
         if split == "validation":
-            start = torch.tensor((0.5, 0.06)) * SIDE
-            points = draw_points(num, generator, split, (2 * _MARGIN, SIDE - 2 * _MARGIN), start)
+            limits = (2 * _MARGIN, SIDE - 2 * _MARGIN)
+            points = draw_points(num, generator, split, limits, torch.tensor(START[:2]))
             return _reach(points)
         targets = torch.randint(NUM_OBJECTS, (num,), generator=generator)
         return TaskBatch(tuple(Task(target=int(target)) for target in targets))
@@ -210,10 +211,6 @@ def draw(name: str, num: int, generator: torch.Generator, split: Split = "test")
     raise UserError(
         "test tasks", expected="maze, room, vizdoom-fixed, vizdoom-random or sawyer", got=name
     )
-
-
-NUM_OBJECTS = 5
-"""Objects in a room (Thesis 4.5.2)."""
 
 
 def draw_points(

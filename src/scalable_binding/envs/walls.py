@@ -48,15 +48,13 @@ class Walls:
     def __init__(self, segments: tuple[Segment, ...], side: float) -> None:
         self.side = side
         self.segments = segments
-        upright = [wall for wall in segments if wall[0] == wall[2]]
-        level = [wall for wall in segments if wall[1] == wall[3]]
         for wall in segments:
-            if wall not in upright and wall not in level:
+            if wall[0] != wall[2] and wall[1] != wall[3]:
                 raise UserError("a wall", expected="x0 = x1 or y0 = y1", got=str(wall))
             if min(wall) < 0 or max(wall) > 1:
                 raise UserError("a wall", expected="numbers from 0 to 1", got=str(wall))
-        self._upright = _as_tensor([(x, y0, y1) for x, y0, _, y1 in upright], side)
-        self._level = _as_tensor([(y, x0, x1) for x0, y, x1, _ in level], side)
+        ends = side * torch.tensor(segments).reshape(-1, 2, 2)
+        self._low, self._high = ends.amin(1), ends.amax(1)
 
     def slide(
         self, position: Float[Tensor, "e 2"], move: Float[Tensor, "e 2"], radius: float
@@ -66,36 +64,25 @@ class Walls:
         Args:
             position: before the move, inside the room.
             move: the wanted displacement.
-            radius: of the body; its centre comes no closer to a wall than this.
+            radius: half the side of the body, a square that touches walls with its edges.
         """
-        x, y = position.unbind(-1)
-        x = self._advance(x, y, move[:, 0], self._upright, radius)
-        y = self._advance(y, x, move[:, 1], self._level, radius)
-        return torch.stack((x, y), dim=-1)
+        position = position.clone()
+        for axis in (0, 1):
+            position[:, axis] = self._advance(position, move[:, axis], axis, radius)
+        return position
 
     def _advance(
-        self,
-        along: Float[Tensor, " e"],
-        across: Float[Tensor, " e"],
-        move: Float[Tensor, " e"],
-        walls: Float[Tensor, "n 3"],
-        radius: float,
+        self, position: Float[Tensor, "e 2"], move: Float[Tensor, " e"], axis: int, radius: float
     ) -> Float[Tensor, " e"]:
-        """The coordinate after a move along one axis, which only walls across it can stop."""
+        """The coordinate after a move along one axis."""
+        along, across = position[:, axis], position[:, 1 - axis, None]
         goal = (along + move).clamp(radius, self.side - radius)
-        if len(walls) == 0:
+        if not self.segments:
             return goal
-        place, low, high = walls.unbind(-1)
-        across = across[:, None]
-        meets = (across > low - radius) & (across < high + radius)
-        ahead = along[:, None] < place
-        limit = torch.where(ahead, place - radius - _GAP, place + radius + _GAP)
-        upper = torch.where(meets & ahead, limit, torch.inf).amin(-1)
-        lower = torch.where(meets & ~ahead, limit, -torch.inf).amax(-1)
-        # A body that touches a corner from the side is already past the limit: it stays there.
+        low, high = self._low - radius, self._high + radius
+        meets = (across > low[:, 1 - axis]) & (across < high[:, 1 - axis])
+        ahead = 2 * along[:, None] < low[:, axis] + high[:, axis]
+        upper = torch.where(meets & ahead, low[:, axis] - _GAP, torch.inf).amin(-1)
+        lower = torch.where(meets & ~ahead, high[:, axis] + _GAP, -torch.inf).amax(-1)
+        # Rounding may leave a body a little past a limit: it stays there.
         return goal.minimum(upper.maximum(along)).maximum(lower.minimum(along))
-
-
-def _as_tensor(rows: list[tuple[float, float, float]], side: float) -> Float[Tensor, "n 3"]:
-    ordered = [(place, min(ends), max(ends)) for place, *ends in rows]
-    return side * torch.tensor(ordered).reshape(-1, 3)
