@@ -50,11 +50,17 @@ def build() -> cyclopts.App:
     rin.command(
         f"{_HERE}.rin_evaluation:evaluate", help="Score a network and its samples against data."
     )
+    carml = cyclopts.App(
+        name="carml",
+        help="Unsupervised meta-reinforcement learning: an agent that makes its own tasks.",
+    )
+    carml.command(f"{_HERE}.carml:train", help="Train an agent without rewards.")
     config = cyclopts.App(name="config", help="Show presets and their settings.")
     config.command(f"{_HERE}.config:presets", help="List the presets of a system.")
     config.command(f"{_HERE}.config:show", help="Print a preset, overrides applied, as YAML.")
     app.command(crw)
     app.command(rin)
+    app.command(carml)
     app.command(config)
     app.command(f"{_HERE}.demo:demo", help="Run the main jobs on small scenes; write one report.")
     app.command(_print_version, name="version", help="Print the version.")

@@ -1,0 +1,198 @@
+"""Settings of CARML. Torch is not imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import yaml
+
+from scalable_binding.carml.scaffold_config import RewardConfig, ScaffoldConfig
+from scalable_binding.engine.fit_config import FitConfig
+from scalable_binding.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOConfig:
+    """Proximal policy optimisation over whole trials (4.7.2).
+
+    Args:
+        epochs: passes over the trials of an update.
+        minibatches: gradient steps in each pass; trials are never cut.
+        clip: how far a probability ratio counts (eps).
+        value_weight: of half the squared error of values.
+        value_clip: how far a value may move in an update; None: as far as it likes.
+        entropy_weight: of the bonus for undecided policies.
+        discount: of later rewards (gamma).
+        smoothing: lambda of the advantage estimates.
+        reward_scale: of the rewards behind advantages and values; the agent sees them unscaled.
+        normalise: whiten the advantages of an update.
+    """
+
+    epochs: int = 10
+    minibatches: int = 1
+    clip: float = 0.2
+    value_weight: float = 0.1
+    value_clip: float | None = None
+    entropy_weight: float = 0.01
+    discount: float = 0.99
+    smoothing: float = 0.95
+    reward_scale: float = 1.0
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "minibatches"):
+            _check_least(f"ppo.{name}", getattr(self, name), 1)
+        for name in ("clip", "reward_scale"):
+            value = getattr(self, name)
+            _check(f"ppo.{name}", value, "a number above 0", value > 0)
+        for name in ("value_weight", "entropy_weight"):
+            value = getattr(self, name)
+            _check(f"ppo.{name}", value, "a number of at least 0", value >= 0)
+        for name in ("discount", "smoothing"):
+            value = getattr(self, name)
+            _check(f"ppo.{name}", value, "a number in [0, 1]", 0 <= value <= 1)
+        limit = self.value_clip
+        _check("ppo.value_clip", limit, "above 0, or none", limit is None or limit > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentConfig:
+    """Where the agent lives.
+
+    Args:
+        name: of the catalogue (maze, room, vizdoom-fixed, ...), or the id of a Gymnasium
+            environment.
+        options: NAME=VALUE each, such as "layout=rooms"; values are read as YAML.
+    """
+
+    name: str = "maze"
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(self.options))
+        self.arguments()
+
+    def arguments(self) -> dict[str, Any]:
+        """The options by name.
+
+        Raises:
+            UserError: an option is no NAME=VALUE.
+        """
+        found = {}
+        for option in self.options:
+            name, equals, value = option.partition("=")
+            try:
+                found[name.strip()] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                equals = ""
+            if not equals:
+                raise UserError("environment.options", expected="NAME=VALUE", got=repr(option))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The agent's network (4.7.2).
+
+    Args:
+        channels, kernels, strides: of the convolutions on pixels.
+        widths: of the layers between convolutions, or states, and the recurrent network.
+        recurrence: "gru" or "lstm".
+        hidden: width of the recurrent network.
+        head: hidden units of the heads of policy and value.
+    """
+
+    channels: tuple[int, ...] = (16, 16)
+    kernels: tuple[int, ...] = (5, 5)
+    strides: tuple[int, ...] = (1, 2)
+    widths: tuple[int, ...] = (256,)
+    recurrence: Literal["gru", "lstm"] = "gru"
+    hidden: int = 512
+    head: int = 256
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "kernels", "strides", "widths"):
+            values = tuple(getattr(self, name))
+            object.__setattr__(self, name, values)
+            _check(f"model.{name}", values, "numbers of at least 1", min(values, default=1) >= 1)
+        count = len(self.channels)
+        same = count >= 1 and len(self.kernels) == len(self.strides) == count
+        _check("model.channels", self.channels, "as many as kernels and strides", same)
+        for name in ("hidden", "head"):
+            _check_least(f"model.{name}", getattr(self, name), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurriculumConfig:
+    """How tasks and agent take turns (4.7.2).
+
+    Args:
+        period: updates of the agent between two E-steps.
+        episodes: in a trial.
+        reservoir: trajectories that the tasks are made of.
+        kept_episodes: how many of a trial's last episodes go into the reservoir: those of an
+            agent that has adapted.
+        first_trials: of the fresh policy, before the first E-step.
+    """
+
+    period: int = 500
+    episodes: int = 4
+    reservoir: int = 1000
+    kept_episodes: int = 1
+    first_trials: int = 250
+
+    def __post_init__(self) -> None:
+        for name in ("period", "episodes", "reservoir", "kept_episodes", "first_trials"):
+            _check_least(f"curriculum.{name}", getattr(self, name), 1)
+        kept = self.kept_episodes
+        expected = f"at most the {self.episodes} episodes of a trial"
+        _check("curriculum.kept_episodes", kept, expected, kept <= self.episodes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """What selects the iterate that is kept (4.7.2).
+
+    Args:
+        every: updates between validations; 0 keeps the last iterate.
+        num_tasks: of the environment's validation split.
+    """
+
+    every: int = 25
+    num_tasks: int = 10
+
+    def __post_init__(self) -> None:
+        _check_least("validation.every", self.every, 0)
+        _check_least("validation.num_tasks", self.num_tasks, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CARMLConfig:
+    """Everything that defines a training run.
+
+    ``fit.steps`` counts updates, each on the trials of ``fit.batch_size`` tasks.
+    """
+
+    method: Literal["carml", "oracle"] = "carml"
+    environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    scaffold: ScaffoldConfig = field(default_factory=ScaffoldConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+
+    def __post_init__(self) -> None:
+        if self.fit.fsdp:
+            raise UserError("fit.fsdp", expected="false: agents act on each rank", got="true")
+
+
+def _check(name: str, value: object, expected: str, holds: bool) -> None:
+    if not holds:
+        raise UserError(name, expected=expected, got=str(value))
+
+
+def _check_least(name: str, value: int, least: int) -> None:
+    _check(name, value, f"a whole number of at least {least}", value >= least)

@@ -1,0 +1,261 @@
+"""Training without rewards: rounds of making tasks and of meta-learning them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scalable_binding.carml import model, objective
+from scalable_binding.carml.config import CARMLConfig
+from scalable_binding.carml.given import NoReward
+from scalable_binding.carml.model import Policy
+from scalable_binding.carml.rollout import Trials, collect
+from scalable_binding.carml.sources import TaskSource, build_source
+from scalable_binding.carml.validation import Validation
+from scalable_binding.engine import checkpoint
+from scalable_binding.engine.config import to_mapping
+from scalable_binding.engine.distributed import Ranks, joined
+from scalable_binding.engine.fit import CONFIG, is_due, write_config
+from scalable_binding.engine.interruption import Interrupted, StopRequest, deferred_signals
+from scalable_binding.engine.learner import Learner
+from scalable_binding.engine.loading import MicroBatch, micro_batch_size
+from scalable_binding.engine.randomness import derive, generator
+from scalable_binding.engine.recorder import Recorder
+from scalable_binding.envs import catalogue
+from scalable_binding.envs.batch import BatchEnv
+from scalable_binding.errors import UserError
+
+PLACES = {"first": 0, "scaffold": 1, "tasks": 2, "actions": 3, "absorb": 4, "order": 5}
+"""What randomness is for: each has generators of its own, a function of seed, update and rank."""
+
+
+def train(config: CARMLConfig, run: Path) -> Policy:
+    """The agent that ``config`` describes, in evaluation mode; the iterate that validation chose.
+
+    Writes config.json, log.jsonl, model.safetensors and state/ into the run folder, as
+    :func:`scalable_binding.engine.fit.fit` does; a run that was stopped goes on, on the CPU to the
+    same bits, with the same number of processes. A step is one update: trials of
+    ``fit.batch_size`` tasks, then ``ppo.epochs`` passes over them.
+
+    Args:
+        config: a preset, changed at will.
+        run: the folder for everything that the run writes.
+
+    Raises:
+        UserError: an environment or a folder that cannot be used, or the run of another one.
+        Interrupted: the run was stopped; it is saved.
+
+    Source: Thesis Alg. 8.
+    """
+    _check_run(config, run)
+    with (
+        joined(config.fit.device) as ranks,
+        deferred_signals() as request,
+        closing(open_environment(config, ranks)) as env,
+        closing(Validation(config, ranks)) as validation,
+    ):
+        policy = build(config, env)
+        loss = partial(objective.loss, config=config.ppo)
+        with Learner(policy, loss, config.fit, ranks) as learner:
+            source = build_source(config, env, ranks)
+            return _Training(config, learner, env, source, validation, run).go(request)
+
+
+def build(config: CARMLConfig, env: BatchEnv) -> Policy:
+    """A fresh policy for an environment, its weights drawn from the run's seed."""
+    decided = model.spaces_to_arguments(env.observation_space, env.action_space)
+    return model.draw(config.fit.seed, **decided, **to_mapping(config.model))
+
+
+def open_environment(config: CARMLConfig, ranks: Ranks) -> BatchEnv:
+    """This rank's share of the environments that are learned in.
+
+    Raises:
+        UserError: no such environment, or tasks that cannot be shared out evenly.
+    """
+    micro_batch_size(config.fit, ranks)  # refuses what cannot be shared out
+    share = config.fit.batch_size // ranks.size
+    if share % config.ppo.minibatches:
+        expected = f"a divisor of the {share} tasks of a process"
+        raise UserError("ppo.minibatches", expected=expected, got=str(config.ppo.minibatches))
+    micro, size = config.fit.micro_batch_size, share // config.ppo.minibatches
+    if micro is not None and size % micro:
+        expected = f"a divisor of the {size} trials of a minibatch"
+        raise UserError("fit.micro_batch_size", expected=expected, got=str(micro))
+    seed = derive(config.fit.seed, ranks.rank)
+    settings = config.environment
+    return catalogue.make(settings.name, share, seed, **settings.arguments())
+
+
+class _Training:
+    """A run: what changes from update to update, and how."""
+
+    def __init__(
+        self,
+        config: CARMLConfig,
+        learner: Learner,
+        env: BatchEnv,
+        source: TaskSource,
+        validation: Validation,
+        run: Path,
+    ) -> None:
+        self.config, self.learner, self.env = config, learner, env
+        self.source, self.validation, self.run = source, validation, run
+        self.ranks = learner.ranks
+        policy = learner.model
+        assert isinstance(policy, Policy)
+        self.policy = policy
+
+    def go(self, request: StopRequest) -> Policy:
+        """Train to the end, or until asked to stop; return the selected policy."""
+        fit, start = self.config.fit, self._prepare()
+        with Recorder(self.run, fit, self.ranks, start=start) as recorder:
+            for step in range(start + 1, fit.steps + 1):
+                if (step - 1) % self.config.curriculum.period == 0:
+                    recorder.note(
+                        step - 1, self.source.reorganise(self._generator("scaffold", step))
+                    )
+                recorder.add(self._update(step))
+                stop = self.ranks.largest(request.signal)
+                save = stop > 0 or is_due(step, fit.save_every, fit)
+                if save or is_due(step, fit.log_every, fit):
+                    recorder.report(step, lr=self.learner.learning_rate(step))
+                recorder.note(step, self.validation.select(self.learner, step))
+                if save:
+                    self._save(step)
+                if stop and step < fit.steps:
+                    raise Interrupted(self.run, step, stop)
+        return self._selected()
+
+    def _update(self, step: int) -> dict[str, Tensor]:
+        """One update: new tasks, trials of them, passes of PPO, and what the tasks learn of it."""
+        reward = self.source.draw(self.env.num_envs, self._generator("tasks", step))
+        actions = self._generator("actions", step, self.ranks.device)
+        episodes = self.config.curriculum.episodes
+        trials = collect(self.env, self.policy, reward, episodes, actions)
+        figures = self._learn(trials, step)
+        self.source.absorb(trials, reward, self._generator("absorb", step))
+        means = trials.rewards.mean(dim=(0, 2))
+        return figures | {f"reward_{n}": mean for n, mean in enumerate(means, start=1)}
+
+    def _learn(self, trials: Trials, step: int) -> dict[str, Tensor]:
+        """The passes over an update's trials; returns the mean metrics of their gradient steps."""
+        config, totals = self.config.ppo, dict[str, Tensor]()
+        batch = objective.batch_of(trials, config, self.ranks)
+        batch = {name: tensor.to(self.ranks.device) for name, tensor in batch.items()}
+        size = micro_batch_size(self.config.fit, self.ranks)
+        order, place = self._generator("order", step), 0
+        count = config.epochs * config.minibatches
+        for _ in range(config.epochs):
+            permutation = torch.randperm(self.env.num_envs, generator=order)
+            for chosen in permutation.chunk(config.minibatches):
+                parts = []
+                for part in chosen.split(size):
+                    parts.append(MicroBatch(place, {n: t[part] for n, t in batch.items()}))
+                    place += self.ranks.size
+                for name, figure in self.learner.update(parts, step).items():
+                    totals[name] = totals.get(name, torch.zeros(())) + figure / count
+        return totals
+
+    def _prepare(self) -> int:
+        """Make the run folder or take up the run in it; return the updates that are done."""
+        step = checkpoint.latest_step(self.run)
+        if step is not None:
+            self._load(step)
+        if self.ranks.is_first:
+            record = {"system": "carml", "processes": self.ranks.size}
+            record |= model.arguments(self.policy)
+            settings = to_mapping(self.config)
+            record |= {n: v for n, v in settings.items() if n not in ("fit", "model")}
+            write_config(self.run, self.config.fit, record, resumed=step is not None)
+        if step is None:
+            step = 0
+            self._fill()
+            self._save(step)
+        return step
+
+    def _fill(self) -> None:
+        """Give the source trials of the fresh policy, which nothing rewards (Alg. 8, line 3)."""
+        count = -(-self.config.curriculum.first_trials // self.config.fit.batch_size)
+        for number in range(count):
+            actions = self._generator("first", number, self.ranks.device)
+            reward, episodes = NoReward(), self.config.curriculum.episodes
+            trials = collect(self.env, self.policy, reward, episodes, actions)
+            self.source.absorb(trials, reward, self._generator("absorb", 0, key=number))
+
+    def _generator(
+        self, purpose: str, step: int, device: torch.device | str = "cpu", *, key: int = 0
+    ) -> torch.Generator:
+        place = (PLACES[purpose], step, self.ranks.rank, key)
+        return generator(self.config.fit.seed, *place, device=device)
+
+    def _save(self, step: int) -> None:
+        """Write the selected weights, then all that resuming needs."""
+        tensors = self.validation.weights or self.learner.average.whole()
+        if self.ranks.is_first:
+            checkpoint.save_tensors(tensors, self.run / checkpoint.WEIGHTS, step=step)
+        checkpoint.save_state(self._state(), self.run, step, self.ranks)
+
+    def _load(self, step: int) -> None:
+        state = self._state()
+        checkpoint.load_state(state, self.run, step, self.ranks)
+        self.env.load_state_dict(_part(state, f"{self._own}.env."))
+        self.source.load_state_dict(_part(state, f"{self._own}.source."))
+        self.validation.load_state_dict(_part(state, "validation."))
+
+    @property
+    def _own(self) -> str:
+        return f"rank{self.ranks.rank}"
+
+    def _state(self) -> dict[str, Tensor]:
+        """Everything that changes, by name: the learner's, and what each rank has for itself."""
+        groups = {
+            f"{self._own}.env": self.env.state_dict(),
+            f"{self._own}.source": self.source.state_dict(),
+            "validation": self.validation.state_dict(self.learner),
+        }
+        own = {f"{group}.{name}": t for group, ts in groups.items() for name, t in ts.items()}
+        return self.learner.state() | own
+
+    def _selected(self) -> Policy:
+        policy = self.learner.refresh_inference()
+        assert isinstance(policy, Policy)
+        if self.validation.weights is not None:
+            checkpoint.load_tensors(policy, self.validation.weights, "selected weights")
+        return policy
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+
+
+def _check_run(config: CARMLConfig, run: Path) -> None:
+    """Compare a folder's run with the configuration that is to go on with it.
+
+    Raises:
+        UserError: it is the run of another environment or number of processes.
+    """
+    if checkpoint.latest_step(run) is None:
+        return
+    try:
+        record = dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return  # write_config warns of it
+    wanted = to_mapping(config.environment)
+    found = record.get("environment")
+    if found != wanted:
+        fix = "choose another folder, or go on with the settings in its config.json"
+        got, expected = f"a run in {found}", f"a run in {wanted}"
+        raise UserError(f"{run}", expected=expected, got=got, fix=fix)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if record.get("processes") != processes:
+        fix = "resume with as many, since each has environments and a reservoir of its own"
+        got = f"one of {record.get('processes')}"
+        raise UserError(f"{run}", expected=f"a run of {processes} processes", got=got, fix=fix)
