@@ -93,6 +93,30 @@ def test_stages_side_by_side_compare_by_their_mean_similarity(size: tuple[int, i
     torch.testing.assert_close(found.T @ found, expected)
 
 
+def test_a_window_tells_the_mean_of_the_cells_around_each() -> None:
+    encoder = Encoder((4, 8, 16), width=None, readout=(0, 3), windows=(1, 3)).eval()
+    frame = noise(3, 40, 48)
+    with torch.no_grad():
+        deep = encoder.resnet((frame[None] / 255 - encoder.mean) / encoder.std)[0]
+    colours = cell_colours(frame[None] / 255)[0]
+    found = encoder.features(frame)
+    for y, x, rows, columns in ((2, 3, (1, 4), (2, 5)), (0, 5, (0, 2), (4, 6))):
+        parts = []
+        for maps in (colours, deep):
+            around = maps[:, slice(*rows), slice(*columns)].mean(dim=(1, 2))
+            parts += [
+                functional.normalize(maps[:, y, x], dim=0),
+                functional.normalize(around, dim=0),
+            ]
+        expected = torch.cat(parts) / 2
+        torch.testing.assert_close(found[:, y, x], expected, atol=0.02, rtol=0)  # may be bfloat16
+
+
+def test_training_does_not_look_through_windows() -> None:
+    encoder = Encoder((4, 8, 16), width=None, readout=(0, 3), windows=(1, 3)).eval()
+    assert encoder(noise(1, 3, 24, 40) / 255, pool=False).shape == (1, 15, 12 + 16)
+
+
 def test_colours_of_a_cell_are_those_of_its_quarters() -> None:
     image = torch.rand(1, 3, 13, 17, generator=torch.Generator().manual_seed(0))
     found = cell_colours(image)

@@ -214,6 +214,7 @@ def test_presets_survive_a_file(preset: Any) -> None:
     [
         ("encoder.widths", "4,8"),
         ("encoder.width", "0"),
+        ("encoder.windows", "2"),
         ("clips.num_frames", "1"),
         ("clips.synthetic", "1.1"),
         ("walk.patches.size", "300"),

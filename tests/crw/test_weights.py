@@ -113,11 +113,12 @@ def test_a_run_folder_loads_in_both_ways(tmp_path: Path) -> None:
 
 def test_a_run_without_a_head_loads_with_the_stages_it_reads(tmp_path: Path) -> None:
     with torch.random.fork_rng():
-        encoder = Encoder((4, 8, 8), width=None, readout=(0, 2, 3))
+        encoder = Encoder((4, 8, 8), width=None, readout=(0, 2, 3), windows=(1, 5))
     save_file(dict(encoder.state_dict()), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(arguments(encoder)))
     for found in (loaded(tmp_path), Encoder.from_pretrained(str(tmp_path))):
         assert same(found, encoder) and found.readout == (0, 2, 3) and found.head is None
+        assert found.windows == (1, 5)
 
 
 def test_somebody_elses_folder_is_read_by_its_tensors(tmp_path: Path) -> None:

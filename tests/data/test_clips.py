@@ -3,7 +3,8 @@
 import os
 import tarfile
 import warnings
-from itertools import islice
+from collections import Counter
+from itertools import islice, pairwise, product
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,11 @@ def test_items_are_pure_in_seed_and_index(folder):
     assert any(not torch.equal(other[index]["frames"], expected[index]) for index in range(9))
 
 
+def flipped(frames, mirrored, turned):
+    frames = frames.flip(-1) if mirrored else frames
+    return frames.flip(0) if turned else frames
+
+
 def test_every_epoch_visits_every_video_in_another_order(folder):
     dataset = VideoClips(folder, num_frames=2)
     heights = [dataset[index]["frames"].shape[2] for index in range(30)]
@@ -73,6 +79,37 @@ def test_frames_are_consecutive_at_the_rate_asked_for(folder, fps, step):
         assert numbers == [numbers[0] + step * k for k in range(4)]
         starts.add(numbers[0])
     assert len(starts) > 4
+
+
+def test_a_range_of_rates_gives_each_clip_its_own_evenly_in_the_logarithm(folder):
+    dataset = VideoClips(folder, num_frames=4, fps=(3.0, 30.0))
+    steps = []
+    for index in range(90):
+        numbers = clip_numbers(dataset, index)
+        gaps = [later - earlier for earlier, later in pairwise(numbers)]
+        assert max(gaps) - min(gaps) <= 1
+        steps.append((numbers[-1] - numbers[0]) / 3)
+    assert min(steps) < 2 and max(steps) > 8
+    assert 30 <= sum(step < 10**0.5 for step in steps) <= 60
+
+
+def test_clips_are_mirrored_and_reversed_half_of_the_time(folder):
+    plain, other = (
+        VideoClips(folder, num_frames=3, fps=10.0, crop=40, mirror=asked, reverse=asked)
+        for asked in (False, True)
+    )
+    seen = Counter()
+    for index in range(60):
+        expected, found = plain[index]["frames"], other[index]["frames"]
+        kinds = {
+            (mirrored, turned)
+            for mirrored in (False, True)
+            for turned in (False, True)
+            if torch.equal(found, flipped(expected, mirrored, turned))
+        }
+        assert kinds
+        seen.update(kinds)
+    assert all(seen[kind] >= 5 for kind in product((False, True), repeat=2))
 
 
 def test_rates_that_do_not_divide_hold_the_frame_on_show(folder):
@@ -187,7 +224,13 @@ def test_no_usable_video_is_told(tmp_path):
 
 
 def test_arguments_are_checked(folder):
-    for bad in ({"num_frames": 0}, {"fps": 0.0}, {"size": -1}, {"size": 32, "crop": 33}):
+    for bad in (
+        {"num_frames": 0},
+        {"fps": 0.0},
+        {"size": -1},
+        {"size": 32, "crop": 33},
+        {"fps": (8.0, 4.0)},
+    ):
         with pytest.raises(UserError, match="expected"):
             VideoClips(folder, **{"num_frames": 2, **bad})
     with pytest.raises(IndexError):

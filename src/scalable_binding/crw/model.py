@@ -28,7 +28,7 @@ STRIDES = (1, 2, 1, 1)
 
 CONFIG = "config.json"
 
-ARGUMENTS = ("widths", "width", "readout", "padding_mode")
+ARGUMENTS = ("widths", "width", "readout", "windows", "padding_mode")
 """Of :class:`Encoder`, as ``config.json`` names them."""
 
 READOUT = (3,)
@@ -49,12 +49,18 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     With several stages in ``readout`` the features of a cell are the unit vectors of each, side by
     side, so that a similarity is the mean of theirs: of colours and edges as well as of what is
     deeper. Stage 0 is the image itself, the colours of the four quarters of a cell. An encoder of
-    ``width`` None has no head, and walks on these features in training too.
+    ``width`` None has no head, and walks on these vectors in training too.
+
+    Label propagation may moreover read each stage at several ``windows``, as means over a cell's
+    neighbourhood, which tell what surrounds it. Training does not: near the border of a small view
+    they would tell of the border.
 
     Args:
         widths: channels of each stage, (64, 128, 256, 512) for ResNet-18.
         width: dimension d of the embedding; None for no head.
         readout: stages that :meth:`features` reads; a number stands for one stage.
+        windows: odd sides, in cells, of the squares around a cell over which each of these stages
+            is averaged; 1 is the cell by itself.
         padding_mode: padding of the convolutions, "reflect" as in the authors' code or "zeros".
 
     Source: Thesis 3.2.3, 3.7.8 and Table 3.4.
@@ -68,15 +74,19 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         widths: Sequence[int] = (64, 128, 256, 512),
         width: int | None = 128,
         readout: int | Sequence[int] = READOUT,
+        windows: Sequence[int] = (1,),
         padding_mode: PaddingMode = "zeros",
     ) -> None:
         super().__init__()
         widths = tuple(widths)
         readout = (readout,) if isinstance(readout, int) else tuple(readout)
+        windows = tuple(windows)
         assert readout and min(readout) >= 0 and 1 <= max(readout) <= len(widths)
+        assert windows and all(window > 0 and window % 2 for window in windows)
         self.widths = widths
         self.width = width
         self.readout = readout
+        self.windows = windows
         self.padding_mode = padding_mode
         self.resnet = ResNet(widths, STRIDES[: len(widths)], padding_mode=padding_mode)
         self.head = None if width is None else nn.Linear(self.resnet.width, width)
@@ -109,14 +119,16 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
     @torch.no_grad()
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
-        """Unit vectors at 1/8 of a frame's size (rounded up), from the stages ``readout``."""
+        """Unit vectors at 1/8 of a frame's size (rounded up), of ``readout`` at ``windows``."""
         colours = frame.to(self.device).unsqueeze(0).float() / 255
         fast = has_fast_bfloat16(self.device.type)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=fast):
-            return self._read(colours)[0]
+            return self._read(colours, self.windows)[0]
 
-    def _read(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d h8 w8"]:
-        """The unit vectors of the stages of ``readout``, side by side and again of length one."""
+    def _read(
+        self, images: Float[Tensor, "b 3 h w"], windows: Sequence[int] = (1,)
+    ) -> Float[Tensor, "b d h8 w8"]:
+        """The unit vectors of ``readout`` at each window, side by side and again of length one."""
         image = self._normalise(images).contiguous(memory_format=torch.channels_last)
         pyramid = self.resnet.pyramid(image, stages=max(self.readout))
         parts = []
@@ -124,7 +136,8 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
             maps = pyramid[stage - 1] if stage else cell_colours(images)
             if stage == 1:
                 maps = functional.avg_pool2d(maps, 2, ceil_mode=True)
-            parts.append(functional.normalize(maps.float(), dim=1))
+            for window in windows:
+                parts.append(functional.normalize(surroundings(maps.float(), window), dim=1))
         return torch.cat(parts, dim=1) / len(parts) ** 0.5
 
     def _normalise(self, colours: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
@@ -135,6 +148,13 @@ def cell_colours(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 12 h8 w8"
     """The mean colours, in [-1, 1], of each cell's four quarters; the border is repeated."""
     padded = functional.pad(2 * images - 1, _to_whole_cells(images), mode="replicate")
     return functional.pixel_unshuffle(functional.avg_pool2d(padded, STRIDE // 2), 2)
+
+
+def surroundings(maps: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c h w"]:
+    """The mean over the ``window`` x ``window`` cells around each, of those inside the map."""
+    if window == 1:
+        return maps
+    return functional.avg_pool2d(maps, window, 1, window // 2, count_include_pad=False)
 
 
 def _to_whole_cells(images: Float[Tensor, "b 3 h w"]) -> tuple[int, int, int, int]:
@@ -192,6 +212,7 @@ def arguments(encoder: Encoder) -> dict[str, Any]:
         list(encoder.widths),
         encoder.width,
         list(encoder.readout),
+        list(encoder.windows),
         encoder.padding_mode,
     )
     return dict(zip(ARGUMENTS, values, strict=True))

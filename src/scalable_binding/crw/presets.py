@@ -20,12 +20,15 @@ class EncoderConfig:
         widths: channels of each stage; leaving the last out makes the head read res3.
         width: dimension of the embedding; None walks on what labels are carried by, without a head.
         readout: stages that labels are carried by, side by side; 0 is the image's own colours.
+        windows: odd sides, in cells, of the neighbourhoods over which each of them is averaged; 1
+            is a cell by itself. Several are side by side.
         padding: of the convolutions, "zeros" or, as in the authors' code, "reflect".
     """
 
     widths: tuple[int, ...] = (64, 128, 256, 512)
     width: int | None = 128
     readout: tuple[int, ...] = (3,)
+    windows: tuple[int, ...] = (1,)
     padding: Literal["zeros", "reflect"] = "reflect"
 
     def __post_init__(self) -> None:
@@ -37,6 +40,8 @@ class EncoderConfig:
         if not set(self.readout) <= set(stages) or not any(self.readout):
             expected = f"stages from 0 to {stages[-1]}, not 0 alone"
             raise UserError("encoder.readout", expected=expected, got=str(self.readout))
+        if not self.windows or any(window < 1 or window % 2 == 0 for window in self.windows):
+            raise UserError("encoder.windows", expected="odd numbers", got=str(self.windows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +50,24 @@ class ClipConfig:
 
     Args:
         num_frames: frames in a clip (T); walks go T - 1 steps out and back.
-        fps: frames a second; None takes every frame, infinity one frame over and over.
+        fps: frames a second; None takes every frame, infinity one frame over and over, and two
+            numbers are the lowest and the highest rate, one between them drawn for each clip.
         size: pixels to which the short side is resized; None keeps each video's own scale.
         crop: side of a random square cut out, so that clips of all shapes stack; None keeps whole
             frames, which must then be of one size.
         synthetic: share of clips that come from the synthetic world, for whose objects and
             motion no data is needed.
+        mirror: flip half of the videos' clips left to right.
+        reverse: play half of the videos' clips backward.
     """
 
     num_frames: int = 10
-    fps: float | None = 8.0
+    fps: float | tuple[float, float] | None = 8.0
     size: int | None = 256
     crop: int | None = 256
     synthetic: float = 0.0
+    mirror: bool = False
+    reverse: bool = False
 
     def __post_init__(self) -> None:
         if self.num_frames < 2:

@@ -31,7 +31,9 @@ WORLD_FPS = 24.0
 """Frames a second that the rates of the synthetic world are meant for."""
 
 
-def train(config: CRWConfig, data: Sequence[Path], run: Path) -> Encoder:
+def train(
+    config: CRWConfig, data: Sequence[Path], run: Path, hooks: Sequence[Hook] = ()
+) -> Encoder:
     """The encoder trained on the videos under ``data``, averaged over the run (EMA).
 
     Writes the run folder of :func:`scalable_binding.engine.fit.fit`, and pictures of walks on one
@@ -42,6 +44,7 @@ def train(config: CRWConfig, data: Sequence[Path], run: Path) -> Encoder:
         data: folders of videos, of folders of frames, or of tar shards. May be empty when all clips
             are synthetic.
         run: the folder for everything that the run writes.
+        hooks: what else to do on the way.
 
     Raises:
         UserError: no videos, or a folder that cannot be written.
@@ -51,7 +54,7 @@ def train(config: CRWConfig, data: Sequence[Path], run: Path) -> Encoder:
     """
     encoder = build(config)
     clips = open_clips(config.clips, data, config.fit.seed)
-    hooks = []
+    hooks = list(hooks)
     if config.picture_every:
         clip = clips[0]["frames"]
         hooks.append(Hook(config.picture_every, partial(draw_walks, clip=clip, walk=config.walk)))
@@ -72,6 +75,7 @@ def build(config: CRWConfig) -> Encoder:
         widths=settings.widths,
         width=settings.width,
         readout=settings.readout,
+        windows=settings.windows,
         padding_mode=settings.padding,
     )
 
@@ -95,6 +99,8 @@ def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[d
             fps=config.fps,
             size=config.size,
             crop=config.crop,
+            mirror=config.mirror,
+            reverse=config.reverse,
             seed=seed,
         )
     if real is not None and config.synthetic == 0:
@@ -111,10 +117,11 @@ class MixedClips(Dataset[dict[str, Tensor]]):
         self.share = config.synthetic
         self.repeats = 1
         time_step = 1.0
-        if config.fps is not None and math.isinf(config.fps):
+        fps = math.sqrt(math.prod(config.fps)) if isinstance(config.fps, tuple) else config.fps
+        if fps is not None and math.isinf(fps):
             self.repeats = config.num_frames
-        elif config.fps is not None:
-            time_step = WORLD_FPS / config.fps
+        elif fps is not None:
+            time_step = WORLD_FPS / fps
         world = WorldConfig(
             num_frames=config.num_frames // self.repeats,
             height=side,

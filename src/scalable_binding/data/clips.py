@@ -21,6 +21,9 @@ from scalable_binding.errors import UserError
 
 __all__ = ["UnusableVideoWarning", "VideoClips"]
 
+Rate = float | int | tuple[float, float] | None
+"""Frames per second, or the lowest and the highest."""
+
 
 class VideoClips(Dataset[dict[str, Tensor]]):
     """Endless clips from the videos under a folder: ``dataset[index]`` for every index >= 0.
@@ -38,9 +41,12 @@ class VideoClips(Dataset[dict[str, Tensor]]):
             ``sources.find_videos``.
         num_frames: frames in a clip.
         fps: frames per second in a clip; None takes every frame, infinity one frame over and over.
+            Two numbers: drawn between them for each clip, evenly in the logarithm.
         size: pixels to which the short side is resized; None keeps each video's own scale.
         crop: side in pixels of a random square cut out, the same one in all frames of a clip, so
             that clips of different videos stack; None keeps whole frames.
+        mirror: flip every other clip, at random, left to right.
+        reverse: play every other clip, at random, backward in time.
         folder_fps: frames per second that folders of frames are taken to have.
         seed: of the order, the beginnings and the crops.
 
@@ -54,13 +60,19 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         root: str | Path | Sequence[str | Path],
         *,
         num_frames: int,
-        fps: float | int | None = None,
+        fps: Rate = None,
         size: int | None = None,
         crop: int | None = None,
+        mirror: bool = False,
+        reverse: bool = False,
         folder_fps: float | int = videos.FOLDER_FPS,
         seed: int = 0,
     ) -> None:
-        _check_positive(num_frames=num_frames, fps=fps, size=size, crop=crop, folder_fps=folder_fps)
+        slowest, fastest = fps if isinstance(fps, tuple) else (fps, fps)
+        _check_positive(num_frames=num_frames, fps=slowest, size=size, crop=crop)
+        _check_positive(folder_fps=folder_fps)
+        if slowest is not None and fastest is not None and fastest < slowest:
+            raise UserError("fps", expected="the lower rate first", got=f"{slowest}, {fastest}")
         if size is not None and crop is not None and crop > size:
             raise UserError("crop", expected=f"at most the size, {size}", got=str(crop))
         roots = [root] if isinstance(root, str | Path) else root
@@ -69,6 +81,8 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         self.fps = fps
         self.size = size
         self.crop = crop
+        self.mirror = mirror
+        self.reverse = reverse
         self.folder_fps = folder_fps
         self.seed = seed
         self._failures = torch.zeros(len(self.videos), dtype=torch.int64).share_memory_()
@@ -112,25 +126,28 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         self._failures[number] += 1
 
     def _clip(self, video: Video, rng: np.random.Generator) -> UInt8[Tensor, "t 3 h w"]:
-        begin, top, left = rng.random(3)
-        numbers = self._choose_frames(video, begin)
+        begin, top, left, pace, mirrored, reversed_ = rng.random(6)
+        numbers = self._choose_frames(video, begin, _between(self.fps, pace))
+        if self.reverse and reversed_ < 0.5:
+            numbers.reverse()
         distinct = sorted(set(numbers))
         frames = {}
         for number, frame in zip(distinct, self._read(video, distinct), strict=True):
             frames[number] = (
                 frame if self.crop is None else _cut(video, frame, self.crop, top, left)
             )
-        return torch.stack([frames[number] for number in numbers])
+        clip = torch.stack([frames[number] for number in numbers])
+        return clip.flip(-1) if self.mirror and mirrored < 0.5 else clip
 
-    def _choose_frames(self, video: Video, begin: float) -> list[int]:
+    def _choose_frames(self, video: Video, begin: float, fps: float | None) -> list[int]:
         times = self._timeline(video)
-        if self.fps is None or math.isinf(self.fps):
-            span = self.num_frames if self.fps is None else 1
+        if fps is None or math.isinf(fps):
+            span = self.num_frames if fps is None else 1
             first = math.floor(begin * (len(times) - span + 1))
             numbers = [first + step % span for step in range(self.num_frames)]
             fits = len(times) >= span
         else:
-            period = 1 / Fraction(self.fps).limit_denominator(100_000)
+            period = 1 / Fraction(fps).limit_denominator(100_000)
             latest = times.seconds(-1) + times.slack - (self.num_frames - 1) * period
             fits = latest >= 0
             first = math.floor(begin * (times.at(latest) + 1))
@@ -139,7 +156,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         if not fits:
             raise UserError(
                 f"{video}: too short for a clip",
-                expected=f"{self.num_frames} frames at {self.fps or 'every frame'}",
+                expected=f"{self.num_frames} frames at {fps or 'every frame'}",
                 got=f"{len(times)} frames, {float(times.seconds(-1) + times.period):.2f} s",
             )
         return numbers
@@ -171,6 +188,14 @@ def _cut(
     row = math.floor(top * (height - side + 1))
     column = math.floor(left * (width - side + 1))
     return frame[:, row : row + side, column : column + side]
+
+
+def _between(rate: Rate, share: float) -> float | None:
+    """The rate itself, or that at a ``share`` of the way between two, in the logarithm."""
+    if not isinstance(rate, tuple):
+        return rate
+    slowest, fastest = rate
+    return slowest * (fastest / slowest) ** share
 
 
 def _check_positive(**numbers: float | int | None) -> None:
