@@ -1,0 +1,66 @@
+"""k-means of whole trajectories, against loops and scikit-learn."""
+
+import pytest
+import torch
+
+from scalable_binding.carml.clustering import assign, cluster, refine
+from scalable_binding.errors import UserError
+from tests.reference import mixture as reference
+
+
+def blobs(num=40, length=5, width=3, seed=0):
+    """Trajectories of wandering means: states of one lie near each other, not too near."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = 3 * torch.randn(num, 1, width, generator=generator, dtype=torch.float64)
+    noise = torch.randn(num, length, width, generator=generator, dtype=torch.float64)
+    return centres + noise
+
+
+def test_trajectory_goes_to_the_centre_that_all_of_its_states_are_nearest_to():
+    trajectories, centres = blobs(), torch.randn(6, 3, dtype=torch.float64)
+    labels, _ = assign(trajectories.mean(1), centres)
+    assert labels.tolist() == reference.squared_distances(trajectories, centres).argmin(1).tolist()
+
+
+def test_distortion_is_the_mean_squared_distance_of_states():
+    trajectories = blobs()
+    found = cluster(trajectories, 4, torch.Generator().manual_seed(1))
+    distances = reference.squared_distances(trajectories, found.centres)
+    assert found.distortion == pytest.approx(float(distances.min(1).values.mean()) / 5)
+
+
+def test_lloyd_gives_scikit_learns_centres_from_the_same_start():
+    sklearn = pytest.importorskip("sklearn.cluster")
+    points = blobs(200, 1)[:, 0]
+    ours = refine(points, points[:6], 50)
+    theirs = sklearn.KMeans(6, init=points[:6].numpy(), n_init=1, tol=0.0, algorithm="lloyd")
+    theirs.fit(points.numpy())
+    assert ours.labels.tolist() == theirs.labels_.tolist()
+    assert torch.allclose(ours.centres, torch.from_numpy(theirs.cluster_centers_))
+    assert ours.distortion * len(points) == pytest.approx(theirs.inertia_)
+
+
+def test_more_starts_are_no_worse():
+    trajectories = blobs(60, 2, 2)
+    one = cluster(trajectories, 12, torch.Generator().manual_seed(0), starts=1)
+    ten = cluster(trajectories, 12, torch.Generator().manual_seed(0), starts=10)
+    assert ten.distortion <= one.distortion
+
+
+def test_empty_cluster_starts_again_where_points_are_far_from_their_centres():
+    points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [9.0, 9.0]], dtype=torch.float64)
+    far = torch.tensor([[0.0, 0.5], [-500.0, -500.0]], dtype=torch.float64)
+    found = refine(points, far, 10)
+    assert found.labels.tolist() == [0, 0, 1]
+    assert found.centres[1].tolist() == [9.0, 9.0]
+
+
+def test_same_points_everywhere_are_no_trouble():
+    found = cluster(torch.ones(5, 2, 3), 4, torch.Generator().manual_seed(0))
+    assert found.distortion == 0
+    assert bool(torch.isfinite(found.centres).all())
+
+
+def test_fewer_trajectories_than_clusters_are_refused():
+    with pytest.raises(UserError, match=r"at least as many as components.*enlarge the reservoir"):
+        cluster(torch.zeros(3, 2, 1), 4, torch.Generator())

@@ -1,0 +1,188 @@
+"""Mixtures of trajectories against loops, scikit-learn and what must hold of any of them."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from scalable_binding.carml import mixture
+from scalable_binding.carml.mixture import Mixture
+from scalable_binding.carml.scaffold_config import MixtureConfig
+from tests.carml.test_clustering import blobs
+from tests.reference import mixture as reference
+
+KINDS = ("full", "diagonal", "spherical")
+
+
+def as_matrices(covariances, width):
+    """Any form of covariance as (k d d)."""
+    if covariances.ndim == 3:
+        return covariances
+    return torch.diag_embed(covariances.expand(-1, width))
+
+
+def fit(trajectories, seed=0, **settings):
+    config = MixtureConfig(**{"components": 4, **settings})
+    return mixture.fit(trajectories, config, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_responsibilities_are_those_of_whole_trajectories(kind):
+    trajectories = blobs(12)
+    found = fit(trajectories, covariance=kind).mixture
+    covariances = as_matrices(found.covariances, 3)
+    expected, _ = reference.responsibilities(
+        trajectories, found.log_weights.exp(), found.means, covariances
+    )
+    assert torch.allclose(found.responsibilities(trajectories), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sums_alone_give_the_likelihood_of_a_trajectory(kind):
+    trajectories = blobs(12)
+    found = fit(trajectories, covariance=kind).mixture
+    summed = mixture.trajectory_log_likelihood(mixture.summarise(trajectories, kind), found)
+    assert torch.allclose(summed, found.log_likelihood(trajectories).sum(1))
+
+
+def test_m_step_is_equations_4_17_to_4_19():
+    trajectories = blobs(10)
+    shares = torch.rand(10, 3, dtype=torch.float64).softmax(-1)
+    config = MixtureConfig(components=3, covariance="full", regularisation=1e-12)
+    found = mixture.estimate(mixture.summarise(trajectories, "full"), shares, config)
+    weights, means, covariances = reference.estimate(trajectories, shares)
+    assert torch.allclose(found.log_weights.exp(), weights.double(), atol=1e-6)
+    assert torch.allclose(found.means, means)
+    assert torch.allclose(found.covariances, covariances, atol=1e-12)
+    diagonal = mixture.estimate(
+        mixture.summarise(trajectories, "diagonal"), shares, MixtureConfig(components=3)
+    )
+    expected = covariances.diagonal(dim1=-2, dim2=-1) + 1e-4
+    assert torch.allclose(diagonal.covariances, expected)
+    spherical = mixture.estimate(
+        mixture.summarise(trajectories, "spherical"),
+        shares,
+        MixtureConfig(components=3, covariance="spherical"),
+    )
+    assert torch.allclose(spherical.covariances, expected.mean(-1, keepdim=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_iteration_raises_the_likelihood_of_trajectories(kind):
+    trajectories = blobs(60)
+    members = functional.one_hot(torch.arange(60) % 4, 4).double()
+    likelihoods = []
+    for iterations in (1, 2, 3, 5, 10, 40):
+        config = MixtureConfig(
+            components=4, covariance=kind, iterations=iterations, tolerance=0.0, regularisation=1e-9
+        )
+        likelihoods.append(mixture.maximise(trajectories, members, config).log_likelihood)
+    assert likelihoods == sorted(likelihoods)
+    assert likelihoods[-1] > likelihoods[0] + 1
+
+
+def test_reported_likelihood_is_that_of_trajectories_with_z_bound_to_each():
+    trajectories = blobs(12)
+    fitted = fit(trajectories, covariance="full")
+    found = fitted.mixture
+    _, total = reference.responsibilities(
+        trajectories, found.log_weights.exp(), found.means, found.covariances
+    )
+    assert fitted.log_likelihood == pytest.approx(total / 12)
+
+
+def test_with_z_unbound_all_components_would_be_equal():
+    """Eq. 4.3 as printed: z drawn apart from the trajectory fits every component to all states."""
+    trajectories = blobs(30)
+    unbound = torch.full((30, 3), 1 / 3, dtype=torch.float64)
+    statistics = mixture.summarise(trajectories, "diagonal")
+    found = mixture.estimate(statistics, unbound, MixtureConfig(components=3))
+    everything = trajectories.reshape(-1, 3)
+    for mean, variance in zip(found.means, found.covariances, strict=True):
+        assert torch.allclose(mean, everything.mean(0))
+        assert torch.allclose(variance, everything.var(0, correction=0) + 1e-4)
+    assert fit(trajectories, components=3).mixture.means.std(0).min() > 0.5
+
+
+def test_label_of_a_trajectory_is_not_the_vote_of_its_states():
+    """Alg. 9 line 6 per state differs from one label for the trajectory in a share of them."""
+    trajectories = blobs(200, 4, 2)
+    found = fit(trajectories, components=8).mixture
+    joint = found.log_weights + found.log_likelihood(trajectories)
+    whole = found.responsibilities(trajectories).argmax(-1)
+    assert torch.equal(
+        whole, (found.log_weights + found.log_likelihood(trajectories).sum(1)).argmax(-1)
+    )
+    agree = (joint.argmax(-1) == whole[:, None]).double().mean()
+    assert 0.2 < agree < 0.95
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plain_states_are_fit_as_scikit_learn_fits_them(kind):
+    sklearn = pytest.importorskip("sklearn.mixture")
+    states = blobs(300, 1)
+    config = MixtureConfig(
+        components=4, covariance=kind, starts=1, tolerance=1e-12, iterations=2000
+    )
+    members = functional.one_hot(torch.arange(300) % 4, 4).double()
+    ours = mixture.maximise(states, members, config)
+    first = mixture.estimate(mixture.summarise(states, kind), members, config)
+    precisions = {
+        "full": lambda c: torch.linalg.inv(c),
+        "diagonal": lambda c: 1 / c,
+        "spherical": lambda c: 1 / c[:, 0],
+    }[kind](first.covariances)
+    theirs = sklearn.GaussianMixture(
+        4,
+        covariance_type={"diagonal": "diag"}.get(kind, kind),
+        reg_covar=1e-4,
+        tol=1e-12,
+        max_iter=2000,
+        weights_init=(first.log_weights.exp() / first.log_weights.exp().sum()).numpy(),
+        means_init=first.means.numpy(),
+        precisions_init=precisions.numpy(),
+    ).fit(states[:, 0].numpy())
+    assert ours.log_likelihood == pytest.approx(theirs.score(states[:, 0].numpy()), abs=1e-6)
+    assert torch.allclose(ours.mixture.means, torch.from_numpy(theirs.means_), atol=1e-3)
+    scores = torch.from_numpy(theirs.score_samples(states[:, 0].numpy()))
+    assert torch.allclose(ours.mixture.marginal(states[:, 0]), scores, atol=1e-3)
+
+
+def test_lengths_count_as_much_as_that_many_states():
+    """Equal responsibilities along a trajectory are those of its states taken together."""
+    states = blobs(30, 1)
+    doubled = states.repeat(1, 2, 1)
+    found = Mixture(
+        torch.log(torch.tensor([0.3, 0.7], dtype=torch.float64)),
+        torch.zeros(2, 3, dtype=torch.float64) + torch.tensor([[0.0], [1.0]]),
+        torch.ones(2, 1, dtype=torch.float64),
+    )
+    once, twice = (x.log() for x in map(found.responsibilities, (states, doubled)))
+    odds = [each[:, 1] - each[:, 0] - math.log(7 / 3) for each in (once, twice)]
+    assert torch.allclose(2 * odds[0], odds[1])
+
+
+def test_empty_component_is_given_what_is_explained_worst():
+    trajectories = torch.cat([blobs(20, 3, 2) * 0.1, torch.full((1, 3, 2), 50.0)]).double()
+    members = torch.zeros(21, 2, dtype=torch.float64)
+    members[:, 0] = 1  # the second component has nothing
+    fitted = mixture.maximise(trajectories, members, MixtureConfig(components=2))
+    assert fitted.reseeded >= 1
+    assert fitted.mixture.log_weights.exp().min() == pytest.approx(1 / 21, rel=1e-3)
+    assert torch.allclose(fitted.mixture.means[1], torch.tensor([50.0, 50.0], dtype=torch.float64))
+
+
+def test_far_from_the_origin_nothing_is_lost():
+    trajectories = blobs(40)
+    near, far = fit(trajectories), fit(trajectories + 1e6)
+    assert near.log_likelihood == pytest.approx(far.log_likelihood, abs=1e-3)
+
+
+def test_placeholder_has_the_shapes_of_a_fit():
+    for kind in KINDS:
+        config = MixtureConfig(components=4, covariance=kind)
+        first, fitted = mixture.placeholder(config, 3), fit(blobs(), covariance=kind).mixture
+        assert first.covariances.shape == fitted.covariances.shape
+        assert first.means.shape == fitted.means.shape
+        assert bool(torch.isfinite(first.marginal(torch.zeros(2, 3))).all())
