@@ -1,0 +1,152 @@
+"""One Gymnasium environment, made to fit: spaces, shapes and numbers checked at every step.
+
+Worker processes import this module, so it keeps away from torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from PIL import Image
+
+from scalable_binding.errors import UserError
+
+Factory = Callable[[], gymnasium.Env[Any, Any]]
+
+_Convert = Callable[[Any], np.ndarray]
+
+
+class Adapter:
+    """An environment whose observations and actions are those of a batch.
+
+    Pixels (``Box`` of uint8, grey or RGB, channels first or last) become uint8 `(3 h w)`; any other
+    ``Box`` becomes float32 `(d)`, a ``Discrete`` observation one-hot. Continuous actions between
+    finite bounds are scaled to [-1, 1].
+
+    Args:
+        factory: makes the environment.
+        name: what errors call it.
+        size: shrink frames to this many pixels a side, None as they come.
+
+    Raises:
+        UserError: spaces that are neither ``Box`` nor ``Discrete``; later, an observation of
+            another shape, or a reward or an observation that is no finite number.
+    """
+
+    def __init__(self, factory: Factory, name: str, size: int | None = None) -> None:
+        self.name = name
+        self.env = factory()
+        self.observation_space, self._see = _adapt_observations(
+            self.env.observation_space, name, size
+        )
+        self.action_space, self._act = _adapt_actions(self.env.action_space, name)
+        self._shape = self.env.observation_space.shape or ()
+
+    @property
+    def max_steps(self) -> int | None:
+        """The steps after which the environment itself ends an episode, if it says so."""
+        spec = self.env.spec
+        return None if spec is None else spec.max_episode_steps
+
+    def reset(self, seed: int) -> np.ndarray:
+        """The first observation of an episode."""
+        observation, _ = self.env.reset(seed=seed)
+        return self._look(observation)
+
+    def step(self, action: np.ndarray | np.integer[Any]) -> tuple[np.ndarray, float, bool]:
+        """Observation, reward, and whether the episode is over."""
+        observation, reward, terminated, truncated, _ = self.env.step(self._act(action))
+        number = float(reward)
+        if not math.isfinite(number):
+            raise UserError(f"reward of {self.name}", expected="a finite number", got=str(number))
+        return self._look(observation), number, bool(terminated or truncated)
+
+    def truth(self) -> dict[str, np.ndarray]:
+        """The true state, if the environment has a method of that name."""
+        tell = getattr(self.env.unwrapped, "truth", None)
+        return {} if tell is None else tell()
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+    def _look(self, observation: Any) -> np.ndarray:
+        if np.shape(observation) != self._shape:
+            got = str(np.shape(observation))
+            what = f"observation of {self.name}"
+            raise UserError(what, expected=f"shape {self._shape} as at first", got=got)
+        seen = self._see(observation)
+        if seen.dtype != np.uint8 and not np.isfinite(seen).all():
+            got = str(seen[~np.isfinite(seen)][0])
+            raise UserError(f"observation of {self.name}", expected="finite numbers", got=got)
+        return seen
+
+
+def _adapt_observations(
+    space: spaces.Space[Any], name: str, size: int | None
+) -> tuple[spaces.Box, _Convert]:
+    if isinstance(space, spaces.Discrete):
+        one_hot = np.eye(int(space.n), dtype=np.float32)
+        start = int(space.start)
+        box = spaces.Box(0.0, 1.0, (int(space.n),), np.float32)
+        return box, lambda number: one_hot[int(number) - start]
+    if not isinstance(space, spaces.Box):
+        raise UserError(
+            f"observation space of {name}",
+            expected="Box or Discrete",
+            got=type(space).__name__,
+            fix="wrap it, for example with gymnasium.wrappers.FlattenObservation",
+        )
+    if space.dtype == np.uint8 and len(space.shape) in (2, 3):
+        return _adapt_pixels(space, name, size)
+    low, high = (np.ravel(bound).astype(np.float32) for bound in (space.low, space.high))
+    return spaces.Box(low, high, dtype=np.float32), lambda state: np.ravel(state).astype(np.float32)
+
+
+def _adapt_pixels(space: spaces.Box, name: str, size: int | None) -> tuple[spaces.Box, _Convert]:
+    shape = space.shape
+    first = len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3)
+    if len(shape) == 3 and not first and shape[2] not in (1, 3):
+        raise UserError(f"frames of {name}", expected="1 or 3 channels", got=str(shape))
+
+    def convert(frame: np.ndarray) -> np.ndarray:
+        frame = np.asarray(frame)
+        frame = frame.transpose(1, 2, 0) if first else frame
+        frame = np.broadcast_to(np.atleast_3d(frame), (*frame.shape[:2], 3))
+        if size is not None:
+            picture = Image.fromarray(np.ascontiguousarray(frame))
+            frame = np.asarray(picture.resize((size, size), Image.Resampling.BOX))
+        return frame.transpose(2, 0, 1)
+
+    return spaces.Box(0, 255, convert(np.zeros(shape, np.uint8)).shape, np.uint8), convert
+
+
+def _adapt_actions(
+    space: spaces.Space[Any], name: str
+) -> tuple[spaces.Discrete | spaces.Box, Callable[[Any], Any]]:
+    if isinstance(space, spaces.Discrete):
+        start = int(space.start)
+        return spaces.Discrete(int(space.n)), lambda action: int(action) + start
+    if not isinstance(space, spaces.Box):
+        raise UserError(
+            f"action space of {name}",
+            expected="Box or Discrete",
+            got=type(space).__name__,
+            fix="wrap it, for example with gymnasium.wrappers.FlattenAction",
+        )
+    shape, dtype = space.shape, space.dtype
+    low, high = (np.ravel(bound).astype(np.float32) for bound in (space.low, space.high))
+    bounded = np.isfinite(low) & np.isfinite(high)
+    middle = np.where(bounded, (low / 2 + high / 2), 0)
+    reach = np.where(bounded, (high / 2 - low / 2), 1)
+
+    def act(action: np.ndarray) -> np.ndarray:
+        return np.clip(middle + reach * action, low, high).reshape(shape).astype(dtype)
+
+    limit = np.where(bounded, 1.0, np.inf).astype(np.float32)
+    return spaces.Box(-limit, limit, dtype=np.float32), act

@@ -1,0 +1,276 @@
+"""Who steps the environments of a batch: this process, or worker processes beside it.
+
+An environment that raises, or a worker that dies or does not answer in time, is made anew and its
+episode counts as over; that is said in a warning. After a number of times it is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import time
+import warnings
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import numpy as np
+
+from scalable_binding.envs.adapter import Adapter, Factory
+from scalable_binding.envs.worker import READY, Failed, describe, name_of, serve
+from scalable_binding.errors import UserError
+
+_START_SECONDS = 120.0
+
+Answers = tuple[np.ndarray, np.ndarray]
+"""Rewards and dones, one an environment."""
+
+
+class EnvironmentWarning(UserWarning):
+    """An environment failed and was made anew."""
+
+
+@dataclass
+class Patience:
+    """How often things may still go wrong before it is an error."""
+
+    name: str
+    left: int
+
+    def lose(self, who: str, why: str) -> None:
+        """Warn of a failure.
+
+        Raises:
+            UserError: it was one too many.
+        """
+        if self.left == 0:
+            raise UserError(
+                f"{who} failed again: {why}",
+                fix="mend the environment, or allow more with restarts=N",
+            )
+        self.left -= 1
+        warnings.warn(f"{who} is started anew: {why}", EnvironmentWarning, stacklevel=3)
+
+
+class Sync:
+    """All environments in this process, one after the other."""
+
+    def __init__(
+        self,
+        factory: Factory,
+        name: str,
+        size: int | None,
+        first: Adapter,
+        patience: Patience,
+        num: int,
+    ) -> None:
+        self._factory, self._name, self._size = factory, name, size
+        self._patience = patience
+        rest = [Adapter(factory, name_of(name, number), size) for number in range(1, num)]
+        self._adapters = [first, *rest]
+        space = first.observation_space
+        self.observations = np.zeros((num, *space.shape), space.dtype)
+
+    def reset(self, seeds: list[int]) -> None:
+        """Begin an episode everywhere; an environment that cannot is made anew and tries again."""
+        for number, seed in enumerate(seeds):
+            while True:
+                try:
+                    self.observations[number] = self._adapters[number].reset(seed)
+                    break
+                except UserError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever a user's environment raises
+                    self._renew(number, error)
+
+    def step(self, actions: np.ndarray, alive: np.ndarray) -> Answers:
+        """Step the environments that are alive; one that fails is done."""
+        rewards, dones = np.zeros(len(alive), np.float32), np.zeros(len(alive), bool)
+        for number in np.flatnonzero(alive).tolist():
+            try:
+                seen, rewards[number], dones[number] = self._adapters[number].step(actions[number])
+                self.observations[number] = seen
+            except UserError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a user's environment raises
+                self._renew(number, error)
+                dones[number] = True
+        return rewards, dones
+
+    def truths(self) -> list[dict[str, np.ndarray]]:
+        """The true states."""
+        return [adapter.truth() for adapter in self._adapters]
+
+    def close(self) -> None:
+        """Close every environment."""
+        for adapter in self._adapters:
+            adapter.close()
+
+    def _renew(self, number: int, error: Exception) -> None:
+        who = name_of(self._name, number)
+        self._patience.lose(who, describe(error))
+        self._adapters[number] = Adapter(self._factory, who, self._size)
+
+
+@dataclass
+class _Worker:
+    number: int
+    numbers: tuple[int, ...]
+    process: BaseProcess
+    connection: Connection
+    ready: bool = False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+@dataclass
+class Workers:
+    """Environments shared out among processes, which are watched and started anew.
+
+    Args:
+        factory: makes an environment; it is pickled, so it must be a function of a module, a
+            class, or ``functools.partial`` of one.
+        name: what errors call the environment.
+        size: of a frame, None as it comes.
+        first: an environment that tells the spaces; it is closed.
+        patience: how often workers may fail.
+        num: how many environments there are.
+        num_workers: processes.
+        timeout: seconds that a worker may take to answer.
+    """
+
+    factory: Factory
+    name: str
+    size: int | None
+    first: Adapter
+    patience: Patience
+    num: int
+    num_workers: int
+    timeout: float
+    observations: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        space = self.first.observation_space
+        self.first.close()
+        self._shape, self._dtype = space.shape, np.dtype(space.dtype)
+        self._context = multiprocessing.get_context("spawn")
+        num_bytes = self.num * int(np.prod(self._shape)) * self._dtype.itemsize
+        self._memory: Any = self._context.RawArray("B", num_bytes)
+        rows = np.frombuffer(self._memory, self._dtype)
+        self.observations = rows.reshape(self.num, *self._shape)
+        shares = np.array_split(np.arange(self.num), self.num_workers)
+        self._workers = [
+            self._start(number, tuple(share.tolist())) for number, share in enumerate(shares)
+        ]
+
+    def reset(self, seeds: list[int]) -> None:
+        """Begin an episode everywhere; a worker that fails to is started anew and tries again."""
+        waiting = list(range(self.num_workers))
+        while waiting:
+            commands = {
+                number: ("reset", [seeds[n] for n in self._workers[number].numbers])
+                for number in waiting
+            }
+            answers = self._ask(commands)
+            waiting = [number for number in waiting if answers[number] is None]
+
+    def step(self, actions: np.ndarray, alive: np.ndarray) -> Answers:
+        """Step the environments that are alive; those of a worker that fails are done."""
+        commands = {}
+        for number, worker in enumerate(self._workers):
+            share = list(worker.numbers)
+            commands[number] = ("step", (actions[share], alive[share]))
+        rewards, dones = np.zeros(self.num, np.float32), np.ones(self.num, bool)
+        for number, answer in self._ask(commands).items():
+            if answer is not None:
+                share = list(self._workers[number].numbers)
+                rewards[share], dones[share] = answer
+        return rewards, dones
+
+    def truths(self) -> list[dict[str, np.ndarray]]:
+        """The true states."""
+        found: dict[int, list[dict[str, np.ndarray]]] = {}
+        while waiting := [n for n in range(self.num_workers) if found.get(n) is None]:
+            found |= self._ask(dict.fromkeys(waiting, ("truth", None)))
+        return [truth for number in range(self.num_workers) for truth in found[number]]
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.kill()
+        self._workers = []
+
+    def _start(self, number: int, numbers: tuple[int, ...]) -> _Worker:
+        here, there = self._context.Pipe()
+        arguments = (self.factory, self.name, self.size, numbers, self._shape, self._dtype.str)
+        process = self._context.Process(
+            target=serve, args=(there, self._memory, *arguments), daemon=True
+        )
+        try:
+            process.start()
+        except (AttributeError, TypeError) as error:
+            raise UserError(
+                f"{self.name} in a worker",
+                expected="something that can be pickled",
+                got=describe(error),
+                fix="define it in a module, or use vector=sync",
+            ) from error
+        there.close()
+        return _Worker(number, numbers, process, here)
+
+    def _ask(self, commands: dict[int, tuple[str, Any]]) -> dict[int, Any]:
+        """The answers of workers; None of one that failed and has been started anew."""
+        answers: dict[int, Any] = {}
+        for number, command in commands.items():
+            self._await_start(number)
+            # That a worker is dead is told by reading its answer.
+            with contextlib.suppress(OSError):
+                self._workers[number].connection.send(command)
+        deadline = time.monotonic() + self.timeout
+        while waiting := [number for number in commands if number not in answers]:
+            pipes: dict[Any, int] = {self._workers[n].connection: n for n in waiting}
+            ready = wait(list(pipes), max(0.0, deadline - time.monotonic()))
+            for pipe in ready:
+                answers[pipes[pipe]] = self._read(pipes[pipe])
+            if not ready:
+                for number in waiting:
+                    self._replace(number, f"no answer in {self.timeout:g} seconds")
+                    answers[number] = None
+        return answers
+
+    def _await_start(self, number: int) -> None:
+        while not self._workers[number].ready:
+            if not self._workers[number].connection.poll(max(self.timeout, _START_SECONDS)):
+                self._replace(number, "it does not start")
+            elif self._read(number) == READY:
+                self._workers[number].ready = True
+
+    def _read(self, number: int) -> Any:
+        worker = self._workers[number]
+        try:
+            answer = worker.connection.recv()
+        except (EOFError, ConnectionError):
+            worker.process.join()
+            self._replace(number, f"its process ended with code {worker.process.exitcode}")
+            return None
+        if isinstance(answer, UserError):
+            raise answer
+        if isinstance(answer, Failed):
+            self._replace(number, f"{name_of(self.name, answer.number)}: {answer.text}")
+            return None
+        return answer
+
+    def _replace(self, number: int, why: str) -> None:
+        worker = self._workers[number]
+        worker.kill()
+        first, last = worker.numbers[0], worker.numbers[-1]
+        self.patience.lose(f"worker {number} of {self.name} (environments {first} to {last})", why)
+        self._workers[number] = self._start(number, worker.numbers)
+
+
+Crew = Sync | Workers
+"""Steps environments; what they show is in ``observations``, one row each."""
