@@ -90,6 +90,17 @@ class GivenReward:
         return self.moments.whiten(rewards)
 
 
+class OwnReward:
+    """The environment's own reward, as it is."""
+
+    def begin(self, observation: Shaped[Tensor, "e *obs"]) -> None:
+        """Nothing to be done."""
+
+    def step(self, step: Step, env: BatchEnv) -> Float[Tensor, " e"]:
+        """What the environment paid."""
+        return step.reward
+
+
 class NoReward:
     """Zero, whatever happens: for trials that nobody asks anything of."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -16,6 +16,7 @@ from scalable_binding.envs.batch import BatchEnv, Step
 from scalable_binding.errors import UserError
 
 
+@runtime_checkable
 class Reward(Protocol):
     """What rewards a batch of trials, one task an environment, step after step."""
 

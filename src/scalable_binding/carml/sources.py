@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
@@ -14,6 +14,7 @@ from scalable_binding.engine.distributed import Ranks
 from scalable_binding.envs.batch import BatchEnv
 
 
+@runtime_checkable
 class TaskSource(Protocol):
     """Tasks that are made, drawn, and made again from what the agent did with them."""
 
