@@ -10,10 +10,12 @@ from einops import rearrange
 from jaxtyping import Float, Int64, Shaped
 from torch import Generator, Tensor, nn
 
-from scalable_binding.carml import mixture
+from scalable_binding.carml import deep_clusters, mixture
 from scalable_binding.carml.clustering import sum_of
+from scalable_binding.carml.deep_clusters import PixelEncoder
 from scalable_binding.carml.mixture import Mixture
 from scalable_binding.carml.scaffold_config import ScaffoldConfig
+from scalable_binding.carml.vae import VAEScaffold
 from scalable_binding.engine.distributed import Ranks
 from scalable_binding.errors import UserError
 
@@ -78,15 +80,22 @@ class Scaffold(Protocol):
 
 
 class MixtureScaffold(nn.Module):
-    """A Gaussian mixture over states, standardised, in which a trajectory has one component.
+    """A Gaussian mixture over standardised features, in which a trajectory has one component.
+
+    States are their own features; those of pixels are learned by clustering, going on from the
+    last fit.
 
     Args:
-        observation: shape (d) of a state.
-        config: of the mixture.
+        observation: shape of an observation, (d) of a state or (3 h w) of pixels.
+        config: of the mixture and the encoder.
 
-    Source: Thesis 4.3.2, Alg. 9; the encoder of states is the identity.
+    Raises:
+        UserError: observations that are neither.
+
+    Source: Thesis 4.3.2, Alg. 9 and 10.
     """
 
+    fits: Tensor
     log_weights: Tensor
     means: Tensor
     covariances: Tensor
@@ -97,8 +106,10 @@ class MixtureScaffold(nn.Module):
         super().__init__()
         self.config = config
         self.num_tasks: int | None = config.mixture.components
-        self.width = self._width(observation)
+        self.encoder: PixelEncoder | None = None
+        self.width = self._build_encoder(observation)
         first = mixture.placeholder(config.mixture, self.width)
+        self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
         self.register_buffer("log_weights", first.log_weights)
         self.register_buffer("means", first.means)
         self.register_buffer("covariances", first.covariances)
@@ -121,24 +132,27 @@ class MixtureScaffold(nn.Module):
         Raises:
             UserError: fewer trajectories than components, or states that are no finite numbers.
         """
-        features = self._learn_features(trajectories, generator, ranks)
+        features, figures = self._learn_features(trajectories, generator, ranks)
         if not bool(torch.isfinite(features).all()):
             raise UserError("states for the scaffold", expected="finite numbers", got="others")
         self._standardise(features, ranks)
         fitted = mixture.fit(self._scaled(features), self.config.mixture, generator, ranks)
         self._take(fitted.mixture)
+        self.fits += 1
         shares = fitted.mixture.log_weights.exp()
         entropy = -torch.special.xlogy(shares, shares).sum()
-        return {
-            "scaffold_likelihood": fitted.log_likelihood / trajectories.shape[1],
+        return figures | {
+            "scaffold_likelihood": fitted.log_likelihood / features.shape[1],
             "scaffold_iterations": fitted.iterations,
             "scaffold_components": float(entropy.exp()),
             "scaffold_reseeded": fitted.reseeded,
         }
 
     def encode(self, observations: Shaped[Tensor, "b *obs"]) -> Float[Tensor, "b d"]:
-        """The standardised states."""
-        return self._scaled(observations)
+        """The standardised features."""
+        if self.encoder is None:
+            return self._scaled(observations)
+        return self._scaled(deep_clusters.encode(self.encoder, observations))
 
     def log_likelihood(
         self, features: Float[Tensor, "b d"], tasks: Int64[Tensor, " e"]
@@ -167,17 +181,33 @@ class MixtureScaffold(nn.Module):
         features = rearrange(features, "(n t) d -> n t d", n=len(trajectories))
         return self.mixture.responsibilities(features).argmax(-1)
 
-    def _width(self, observation: Sequence[int]) -> int:
-        if len(observation) != 1:
-            got = "pixels" if len(observation) == 3 else str(tuple(observation))
-            raise UserError("scaffold of states", expected="states (d)", got=got)
-        return observation[0]
+    def _build_encoder(self, observation: Sequence[int]) -> int:
+        """Make the encoder that observations need, and return the width of their features."""
+        if len(observation) not in (1, 3):
+            got = str(tuple(observation))
+            raise UserError("observations", expected="states (d) or pixels (3 h w)", got=got)
+        if len(observation) == 1:
+            return observation[0]
+        self.encoder = PixelEncoder(self.config.deep_clusters)
+        return self.encoder.width
 
     def _learn_features(
         self, trajectories: Tensor, generator: Generator, ranks: Ranks | None
-    ) -> Float[Tensor, "n t d"]:
-        """The features that are standardised and clustered."""
-        return trajectories.double()
+    ) -> tuple[Float[Tensor, "n t d"], dict[str, float]]:
+        """The features that are standardised and clustered; figures for the log."""
+        if self.encoder is None:
+            return trajectories.double(), {}
+        config = self.config.deep_clusters
+        if self.fits == 0:
+            deep_clusters.draw_weights(self.encoder, generator, ranks)
+        seen = deep_clusters.spread(trajectories, config.states)
+        components = self.config.mixture.components
+        learned = deep_clusters.learn(self.encoder, seen, components, config, generator, ranks)
+        flat = rearrange(seen, "n t c h w -> (n t) c h w")
+        features = deep_clusters.encode(self.encoder, flat).double()
+        figures = {"clusters_loss": learned.loss, "clusters_accuracy": learned.accuracy}
+        figures = figures if config.rounds else {}
+        return rearrange(features, "(n t) d -> n t d", n=len(seen)), figures
 
     def _standardise(self, features: Float[Tensor, "n t d"], ranks: Ranks | None) -> None:
         """Measure features, so that each of a state's numbers counts in units of its own."""
@@ -197,10 +227,20 @@ class MixtureScaffold(nn.Module):
         self.covariances.copy_(fitted.covariances)
 
 
-def build_scaffold(observation: Sequence[int], config: ScaffoldConfig) -> Scaffold:
+def build_scaffold(
+    observation: Sequence[int], config: ScaffoldConfig, length: int | None = None
+) -> Scaffold:
     """The scaffold that a configuration describes, not yet fit.
+
+    Args:
+        observation: shape of an observation.
+        config: its kind, and the settings of that kind.
+        length: of a trajectory, which a VAE needs to know.
 
     Raises:
         UserError: a kind that cannot model such observations.
     """
+    if config.kind == "vae":
+        assert length is not None
+        return VAEScaffold(observation, length, config.vae)
     return MixtureScaffold(observation, config)

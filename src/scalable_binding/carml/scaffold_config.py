@@ -60,7 +60,9 @@ class DeepClusterConfig:
         max_batches: of a round at most, so that its time does not grow with the reservoir.
         batch_size: images in a gradient step.
         lr, momentum, weight_decay: of stochastic gradient descent.
-        components: principal ones that are kept, whitened, for clustering.
+        components: principal ones that are kept, whitened, for clustering; 0 clusters the
+            features as they are.
+        states: of each trajectory that are looked at, evenly apart; none: all.
         shift: images are shifted by up to as many pixels while clusters are learned.
 
     Source: Thesis 4.7.2; Caron et al., DeepCluster, 2018.
@@ -76,20 +78,22 @@ class DeepClusterConfig:
     momentum: float = 0.9
     weight_decay: float = 1e-5
     components: int = 256
+    states: int | None = None
     shift: int = 4
 
     def __post_init__(self) -> None:
         kinds = ("resnet10", "small")
         _check("encoder", self.encoder, " or ".join(kinds), self.encoder in kinds)
-        for name in ("width", "epochs", "batch_size", "components"):
+        for name in ("width", "epochs", "batch_size"):
             value = getattr(self, name)
             _check(name, value, "a whole number of at least 1", value >= 1)
-        for name in ("rounds", "shift", "weight_decay"):
+        for name in ("rounds", "components", "shift", "weight_decay"):
             _check(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
         _check("lr", self.lr, "a number above 0", 0 < self.lr < math.inf)
         _check("momentum", self.momentum, "a number in [0, 1)", 0 <= self.momentum < 1)
-        limit = self.max_batches
-        _check("max_batches", limit, "at least 1, or none", limit is None or limit >= 1)
+        for name in ("max_batches", "states"):
+            limit = getattr(self, name)
+            _check(name, limit, "at least 1, or none", limit is None or limit >= 1)
 
 
 @dataclass(frozen=True, kw_only=True)
