@@ -1,0 +1,363 @@
+"""The network: a feature pyramid, steps from coarse to fine, and a head for fractions of a pixel.
+
+Displacements (x, y) at a level are in nodes of that level, those of a whole image in pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from huggingface_hub import PyTorchModelHubMixin
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
+from scalable_binding.errors import UserError
+from scalable_binding.flow.presets import NUM_LEVELS, STRIDE
+from scalable_binding.walk.affinity import DROPPED, similarity, transition
+from scalable_binding.walk.multiscale import WindowStep, grid, window_places, window_step
+from scalable_binding.walk.windows import spans
+
+FINEST = 4
+"""Pixels between the nodes of the finest level."""
+
+CONFIG = "config.json"
+
+ARGUMENTS = ("widths", "width", "radius", "peak", "temperature", "head")
+"""Of :class:`FlowNet`, as ``config.json`` names them."""
+
+_TABLE = 2**22
+"""Similarities of the coarsest level that are in memory at once, an image."""
+
+SHIPPED = Path(__file__).parents[1] / "weights" / "flow"
+
+Maps = Float[Tensor, "b d h w"]
+Displacements = Float[Tensor, "b 2 h w"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A level's step and the displacements found there.
+
+    Attributes:
+        step: of the nodes of the first image into their windows of the second.
+        base: displacements that the coarser level expected.
+        walked: displacements that the walk expects, in the window around ``base``.
+        flow: displacements after the head.
+        stride: pixels between nodes.
+    """
+
+    step: WindowStep
+    base: Displacements
+    walked: Displacements
+    flow: Displacements
+    stride: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """What the network finds between two images.
+
+    Attributes:
+        flow: displacement (x, y) of every pixel of the first image, in pixels.
+        stages: of each level, the coarsest first.
+    """
+
+    flow: Displacements
+    stages: list[Stage]
+
+
+class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
+    """A multiscale walk from one image to another: ``w_l = up(w_{l+1}) + E[window] + head``.
+
+    The coarsest level compares all nodes with all nodes. Every level then moves a window of its
+    features of the second image to where the coarser level expects each node, takes the softmax of
+    the similarities in it, and adds the displacement that the walker expects (Eq. 3.1). Nothing of
+    the size n x n is made at a fine level.
+
+    The head, one for all levels, sees the similarities in the window, the features and what it
+    noted at the coarser level, and adds a correction. It starts at zero: an untrained network is
+    the plain walk on random features.
+
+    Args:
+        widths: channels of the encoder at 1/2, 1/4, 1/8 and 1/16 of the image's size.
+        width: dimension of the nodes' features.
+        radius: of the windows, in nodes.
+        peak: the coarsest displacement is a mean over nodes this near to the likeliest one.
+        temperature: of every step.
+        head: channels of the head; 0 for none.
+
+    Source: Thesis 3.6.1; Bian et al., CVPR 2022.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (32, 64, 96, 128),
+        width: int = 64,
+        radius: int = 3,
+        peak: int = 2,
+        temperature: float = 0.07,
+        head: int = 64,
+    ) -> None:
+        super().__init__()
+        assert len(widths) == NUM_LEVELS + 1
+        values = (list(widths), width, radius, peak, temperature, head)
+        self.arguments = dict(zip(ARGUMENTS, values, strict=True))
+        self.radius = radius
+        self.peak = peak
+        self.temperature = temperature
+        self.encoder = Pyramid(tuple(widths), width)
+        self.head = Head(width, (2 * radius + 1) ** 2, head) if head else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def forward(self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]) -> Match:
+        """What moved where from the first images to the second; colours in [0, 1]."""
+        return self.match(self.encoder(first), self.encoder(second))
+
+    def match(self, first: Sequence[Maps], second: Sequence[Maps]) -> Match:
+        """The same from features of both, the coarsest first."""
+        flow = self._search(first[0], second[0])
+        notes: Maps | None = None
+        stages = []
+        for level, (a, b) in enumerate(zip(first, second, strict=True)):
+            if level:
+                flow = 2 * _double(flow)
+                notes = None if notes is None else _double(notes)
+            step, similarities, walked = self._look(a, b, flow)
+            found = walked
+            if self.head is not None:
+                found, notes = self.head(a, similarities, walked, flow, notes)
+            stages.append(Stage(step, flow, walked, found, FINEST << (NUM_LEVELS - 1 - level)))
+            flow = found.detach() if level < NUM_LEVELS - 1 else found
+        return Match(self._enlarge(FINEST * flow, notes), stages)
+
+    @torch.no_grad()
+    def _search(self, a: Maps, b: Maps) -> Displacements:
+        """The expected displacement of each node, looking everywhere: a full softmax.
+
+        The mean is over the nodes near the likeliest one; rows are taken a few at a time.
+        """
+        height, width = a.shape[-2:]
+        with torch.autocast(a.device.type, enabled=False):
+            rows, columns = _nodes(a.float()), _nodes(b.float())
+            places = grid((height, width), a.device)
+            parts = []
+            for part in spans(len(places), max(1, _TABLE // len(places))):
+                table = similarity(rows[:, part], columns)
+                likeliest = places[table.argmax(dim=-1)]
+                window, inside = window_places(likeliest, self.peak, (height, width))
+                near = table.gather(-1, window).masked_fill(~inside, DROPPED)
+                step = transition(near, self.temperature)
+                parts.append(WindowStep(step, likeliest, (height, width)).expected_place())
+            place = torch.cat(parts, dim=1)
+            return rearrange(place - places, "b (h w) xy -> b xy h w", h=height)
+
+    def _look(
+        self, a: Maps, b: Maps, base: Displacements
+    ) -> tuple[WindowStep, Maps, Displacements]:
+        """The step into the windows around ``base``, its similarities, and what it expects.
+
+        A node that has gone out of the image stays where it was expected.
+        """
+        height, width = a.shape[-2:]
+        places = grid((height, width), a.device)
+        expected = places + rearrange(base.detach().float(), "b xy h w -> b (h w) xy")
+        centre = expected.round().long()
+        step, similarities = window_step(
+            _nodes(a), _nodes(b), centre, (height, width), self.radius, self.temperature
+        )
+        gone = (step.centre != centre).any(dim=-1, keepdim=True)
+        place = torch.where(gone, expected, step.expected_place())
+        walked = rearrange(place - places, "b (h w) xy -> b xy h w", h=height)
+        return step, rearrange(similarities, "b (h w) k -> b k h w", h=height), walked
+
+    def _enlarge(self, flow: Displacements, notes: Maps | None) -> Displacements:
+        """Displacements of all pixels: a weighted mean of those of the nine nodes around each."""
+        if self.head is None or notes is None:
+            return functional.interpolate(flow, scale_factor=FINEST, mode="bilinear")
+        return self.head.enlarge(flow, notes)
+
+
+class Pyramid(nn.Module):
+    """Convolutions shared by all images; unit vectors at 1/16, 1/8 and 1/4 of their size."""
+
+    def __init__(self, widths: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, widths[0], 7, 2, 3)
+        self.norm = _norm(widths[0])
+        self.blocks = nn.ModuleList(Block(before, after) for before, after in pairwise(widths))
+        self.outputs = nn.ModuleList(nn.Conv2d(after, width, 1) for after in widths[1:])
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Maps]:
+        """Features, the coarsest first; both sides are multiples of 16, colours in [0, 1]."""
+        assert not images.shape[-1] % STRIDE and not images.shape[-2] % STRIDE
+        x = torch.relu(self.norm(self.stem(2 * images - 1)))
+        levels = []
+        for block, output in zip(self.blocks, self.outputs, strict=True):
+            x = block(x)
+            levels.append(functional.normalize(output(x).float(), dim=1))
+        return levels[::-1]
+
+
+class Block(nn.Module):
+    """Two residual pairs of convolutions, the first of stride 2; a norm ends each pair."""
+
+    def __init__(self, width_in: int, width: int) -> None:
+        super().__init__()
+        self.shortcut = nn.Conv2d(width_in, width, 1, 2)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, width, 3, stride, 1)
+            for before, stride in ((width_in, 2), (width, 1), (width, 1), (width, 1))
+        )
+        self.norms = nn.ModuleList(_norm(width) for _ in range(2))
+
+    def forward(self, x: Maps) -> Maps:
+        """Features at half the size."""
+        shortcut = self.shortcut(x)
+        for number, norm in enumerate(self.norms):
+            y = torch.relu(self.convolutions[2 * number](x))
+            x = torch.relu(shortcut + norm(self.convolutions[2 * number + 1](y)))
+            shortcut = x
+        return x
+
+
+class Head(nn.Module):
+    """Corrects a level's displacements by what it sees in the windows; one for all levels.
+
+    Args:
+        width: dimension of the nodes' features.
+        places: of a window.
+        channels: of the hidden layers.
+    """
+
+    def __init__(self, width: int, places: int, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        half = (channels + 1) // 2
+        self.windows = nn.Conv2d(places, channels, 1)
+        self.features = nn.Conv2d(width, half, 1)
+        self.notes = nn.Conv2d(channels, half, 1)
+        seen = channels + 2 * half + 2
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, channels, 3, padding=reach, dilation=reach)
+            for before, reach in ((seen, 1), (channels, 2), (channels, 4), (channels, 1))
+        )
+        self.correction = nn.Conv2d(channels, 2, 3, padding=1)
+        self.weights = nn.Conv2d(channels, 9 * FINEST**2, 1)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self,
+        features: Maps,
+        similarities: Maps,
+        walked: Displacements,
+        base: Displacements,
+        notes: Maps | None,
+    ) -> tuple[Displacements, Maps]:
+        """Corrected displacements, and notes for the next level."""
+        if notes is None:
+            b, _, height, width = features.shape
+            notes = features.new_zeros(b, self.channels, height, width)
+        seen = [
+            torch.relu(self.windows(similarities)),
+            torch.relu(self.features(features)),
+            torch.relu(self.notes(notes)),
+            (walked - base).to(similarities.dtype),
+        ]
+        x = torch.cat(seen, dim=1)
+        for number, layer in enumerate(self.layers):
+            y = torch.relu(layer(x))
+            x = x + y if number else y
+        return walked + self.correction(x).float(), x
+
+    def enlarge(self, flow: Displacements, notes: Maps) -> Displacements:
+        """Each pixel's displacement, a convex combination of those of the nine nodes around it."""
+        weights = rearrange(self.weights(notes).float(), "b (k p) h w -> b k p h w", k=9)
+        height = flow.shape[-2]
+        padded = functional.pad(flow.float(), [1] * 4, mode="replicate")
+        nearby = rearrange(
+            functional.unfold(padded, 3), "b (xy k) (h w) -> b xy k 1 h w", k=9, h=height
+        )
+        mean = (weights.softmax(dim=1)[:, None] * nearby).sum(dim=2)
+        return rearrange(mean, "b xy (p q) h w -> b xy (h p) (w q)", p=FINEST)
+
+
+def _norm(width: int) -> nn.InstanceNorm2d:
+    """Each channel by itself over the image, so that a change of light changes little."""
+    return nn.InstanceNorm2d(width, affine=True)
+
+
+def _nodes(maps: Maps) -> Float[Tensor, "b n d"]:
+    return rearrange(maps, "b d h w -> b (h w) d")
+
+
+def _double(maps: Maps) -> Maps:
+    return functional.interpolate(maps.float(), scale_factor=2, mode="bilinear")
+
+
+def draw(seed: int, **arguments: Any) -> FlowNet:
+    """A fresh network with weights drawn from ``seed``; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FlowNet(**arguments)
+
+
+def arguments(network: FlowNet) -> dict[str, Any]:
+    """What :class:`FlowNet` was built with, in plain values for a ``config.json``."""
+    return dict(network.arguments)
+
+
+def load(weights: str | Path, *, seed: int = 0) -> FlowNet:
+    """The network that ``--weights`` names, in evaluation mode.
+
+    Args:
+        weights: "shipped" (the small network of this package), "random", a run's folder, or its
+            ``model.safetensors``, beside which lies ``config.json``.
+        seed: of "random".
+
+    Raises:
+        UserError: no such file, a corrupt or unsafe one, or another architecture.
+    """
+    if weights == "random":
+        return draw(seed).eval()
+    path = SHIPPED if weights == "shipped" else Path(weights)
+    file = path / WEIGHTS if path.is_dir() else path
+    tensors = read_tensors(file)
+    found = _read_arguments(file.with_name(CONFIG))
+    try:
+        with torch.device("meta"):
+            outline = FlowNet(**found)
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        line = f"{file.with_name(CONFIG)} does not describe a flow network ({error})"
+        raise UserError(line) from error
+    load_tensors(outline, tensors, file)
+    network = draw(0, **found)
+    load_tensors(network, tensors, file)
+    return network.eval()
+
+
+def _read_arguments(path: Path) -> dict[str, Any]:
+    """What a run's config says of the network."""
+    if not path.is_file():
+        raise UserError(f"no settings beside the weights: {path} is missing")
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error})") from error
+    missing = [name for name in ARGUMENTS if name not in found]
+    if missing:
+        raise UserError(f"{path} does not describe a flow network", expected=missing[0], got="none")
+    return {name: found[name] for name in ARGUMENTS}

@@ -1,0 +1,219 @@
+"""Settings of the multiscale random walk, and presets. Torch is not imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
+from scalable_binding.errors import UserError
+
+NUM_LEVELS = 3
+"""Levels of the feature pyramid, at 1/4, 1/8 and 1/16 of the image's size."""
+
+STRIDE = 16
+"""Pixels between the nodes of the coarsest level: both sides of a training view are multiples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """The network.
+
+    Args:
+        widths: channels of the encoder at 1/2, 1/4, 1/8 and 1/16 of the image's size.
+        width: dimension of the nodes' features, the same at every level.
+        radius: of the window of a step, in nodes; at each level walkers look this far around the
+            place that the coarser level expects.
+        peak: the expected displacement of the coarsest level is a mean over the nodes this near to
+            the likeliest one, since the mean of two distant modes is a place that neither says.
+        temperature: of every step (Eq. 3.1).
+        head: channels of the head that refines displacements to fractions of a pixel; 0 for none:
+            displacements are then the walk's expectation alone.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 96, 128)
+    width: int = 64
+    radius: int = 3
+    peak: int = 2
+    temperature: float = 0.07
+    head: int = 64
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != NUM_LEVELS + 1 or min(self.widths) < 1:
+            raise UserError("network.widths", expected="four widths", got=str(self.widths))
+        for name in ("width", "radius", "peak"):
+            _check(f"network.{name}", getattr(self, name), "at least 1", getattr(self, name) >= 1)
+        _check("network.head", self.head, "at least 0", self.head >= 0)
+        _check("network.temperature", self.temperature, "above 0", self.temperature > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """What is cut out of the videos.
+
+    Args:
+        num_frames: frames in a clip; walks go num_frames - 1 steps out and back.
+        fps: frames a second; None takes every frame.
+        size: pixels to which the short side is resized; None keeps each video's own scale.
+        crop: side of the random square cut out of a clip, in pixels.
+        synthetic: share of the clips that come from the synthetic world.
+    """
+
+    num_frames: int = 2
+    fps: float | None = None
+    size: int | None = 480
+    crop: int = 144
+    synthetic: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check("clips.num_frames", self.num_frames, "2 to 4", 2 <= self.num_frames <= 4)
+        _check("clips.synthetic", self.synthetic, "a share in [0, 1]", 0 <= self.synthetic <= 1)
+        _check("clips.crop", self.crop, f"at least {2 * STRIDE}", self.crop >= 2 * STRIDE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewConfig:
+    """Views whose true displacement is known by construction, and how views are changed.
+
+    Args:
+        size: side of a view, in pixels, cut from the middle of a frame; a multiple of 16.
+        shift: largest displacement between two views of one frame, in pixels; drawn
+            log-uniformly from a sixteenth of it for each layer.
+        bend: amplitude of the smooth, non-rigid part of a displacement, as a share of the rest.
+        layers: blobs cut out of other frames of the batch that move in front of a view.
+        turn, scale: largest rotation (radians) and log zoom between two views.
+        colour: strength of the change of brightness, contrast, tint and noise of a view.
+    """
+
+    size: int = 112
+    shift: float = 32.0
+    bend: float = 0.3
+    layers: int = 2
+    turn: float = 0.15
+    scale: float = 0.12
+    colour: float = 0.3
+
+    def __post_init__(self) -> None:
+        expected = f"a multiple of {STRIDE}"
+        _check("views.size", self.size, expected, self.size > 0 and self.size % STRIDE == 0)
+        for name in ("shift", "bend", "layers", "turn", "scale", "colour"):
+            _check(f"views.{name}", getattr(self, name), "at least 0", getattr(self, name) >= 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkConfig:
+    """The loss: weights of its terms, and what they depend on.
+
+    Args:
+        views: of the direct and the consistency term.
+        cycle_weight: of -log P(return), over clips, at every scale (Eq. 3.4).
+        direct_weight: of walks between two views of one frame, whose ends are known (Eq. 3.3),
+            and of the displacements that the head finds there.
+        smooth_weight: of the edge-aware smoothness of displacements.
+        consistency_weight: of the distance between what is found on changed views of a clip and
+            what is found, without gradient, on the clip itself.
+        eps: added to P(return): the chance that a walker comes home by a way that is not modelled.
+            It bounds the loss of a walker whose pixel is hidden.
+        starts: walkers an image and level that leave for cycles longer than a step out and back.
+        edge: how strongly an edge of the image lets displacements change.
+    """
+
+    views: ViewConfig = field(default_factory=ViewConfig)
+    cycle_weight: float = 1.0
+    direct_weight: float = 1.0
+    smooth_weight: float = 0.1
+    consistency_weight: float = 0.3
+    eps: float = 1e-3
+    starts: int = 256
+    edge: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("cycle_weight", "direct_weight", "smooth_weight", "consistency_weight"):
+            _check(f"walk.{name}", getattr(self, name), "at least 0", getattr(self, name) >= 0)
+        _check("walk.eps", self.eps, "a number in (0, 1)", 0 < self.eps < 1)
+        _check("walk.starts", self.starts, "at least 1", self.starts >= 1)
+        _check("walk.edge", self.edge, "at least 0", self.edge >= 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowConfig:
+    """Everything that defines a training run."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    walk: WalkConfig = field(default_factory=WalkConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    picture_every: int = 1000
+    """Steps between pictures of the flow of one clip, in the run's folder ``flow``; 0: none."""
+
+    def __post_init__(self) -> None:
+        _check("picture_every", self.picture_every, "at least 0", self.picture_every >= 0)
+        fits = self.walk.views.size <= self.clips.crop
+        expected = f"at most clips.crop {self.clips.crop}"
+        _check("walk.views.size", self.walk.views.size, expected, fits)
+
+
+def _check(name: str, value: object, expected: str, holds: bool) -> None:
+    if not holds:
+        raise UserError(name, expected=expected, got=str(value))
+
+
+def chairs_like() -> FlowConfig:
+    """A long run on videos as diverse as FlyingChairs, for a GPU; not run by us.
+
+    Command: ``torchrun --nproc-per-node 8 -m scalable_binding flow train VIDEOS
+    --preset chairs-like --run RUN``. Two steps out and back, views of 256 pixels, 64 clips.
+    """
+    return FlowConfig(
+        network=NetworkConfig(widths=(64, 96, 128, 192), width=128, head=128),
+        clips=ClipConfig(num_frames=3, crop=320, synthetic=0.5),
+        walk=WalkConfig(views=ViewConfig(size=256, shift=64.0)),
+        fit=FitConfig(
+            steps=200_000,
+            batch_size=64,
+            optimiser=OptimiserConfig(name="adamw", lr=4e-4, weight_decay=1e-4),
+            schedule=ScheduleConfig(warm_up=1000, curve="cosine"),
+            ema=EmaConfig(decay=0.999),
+            clip_norm=1.0,
+            bfloat16=True,
+            channels_last=True,
+            num_workers=8,
+            save_every=2000,
+        ),
+    )
+
+
+def small() -> FlowConfig:
+    """A run for one or two CPU cores: the weights that ship come from it."""
+    return FlowConfig(
+        fit=FitConfig(
+            steps=1500,
+            batch_size=4,
+            optimiser=OptimiserConfig(name="adamw", lr=8e-4, weight_decay=1e-4),
+            schedule=ScheduleConfig(warm_up=50, curve="cosine"),
+            ema=EmaConfig(decay=0.99),
+            clip_norm=1.0,
+            bfloat16=True,
+            channels_last=True,
+            save_every=250,
+        ),
+    )
+
+
+def debug() -> FlowConfig:
+    """Under a minute on one core: a narrow network on small synthetic clips."""
+    return FlowConfig(
+        network=NetworkConfig(widths=(8, 16, 24, 32), width=32, head=24),
+        clips=ClipConfig(num_frames=3, size=96, crop=96, synthetic=1.0),
+        walk=WalkConfig(views=ViewConfig(size=64, shift=16.0, layers=1), starts=64),
+        fit=FitConfig(
+            steps=60,
+            batch_size=4,
+            optimiser=OptimiserConfig(name="adamw", lr=3e-3),
+            schedule=ScheduleConfig(warm_up=5, curve="cosine"),
+            ema=EmaConfig(decay=0.9),
+            clip_norm=1.0,
+            channels_last=True,
+            save_every=30,
+        ),
+        picture_every=30,
+    )
