@@ -1,0 +1,1 @@
+"""Object permanence: a random walk along the states of a spatial memory."""
