@@ -55,11 +55,20 @@ def build() -> cyclopts.App:
         help="Unsupervised meta-reinforcement learning: an agent that makes its own tasks.",
     )
     carml.command(f"{_HERE}.carml:train", help="Train an agent without rewards.")
+    flow = cyclopts.App(
+        name="flow",
+        help="Multiscale random walk: where every pixel of a video goes, and points followed.",
+    )
+    flow.command(f"{_HERE}.flow:train", help="Train a network on unlabelled videos.")
+    flow.command(f"{_HERE}.flow:estimate", help="Find the flow of a video or of two images.")
+    flow.command(f"{_HERE}.flow:track", help="Follow points through a video.")
+    flow.command(f"{_HERE}.flow:evaluate", help="Score a network on a benchmark.")
     config = cyclopts.App(name="config", help="Show presets and their settings.")
     config.command(f"{_HERE}.config:presets", help="List the presets of a system.")
     config.command(f"{_HERE}.config:show", help="Print a preset, overrides applied, as YAML.")
     app.command(crw)
     app.command(rin)
+    app.command(flow)
     app.command(carml)
     app.command(config)
     app.command(f"{_HERE}.demo:demo", help="Run the main jobs on small scenes; write one report.")
