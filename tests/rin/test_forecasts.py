@@ -42,6 +42,17 @@ def test_a_perfect_prediction_beats_the_baselines():
     assert found["copy_last"]["mse"] == pytest.approx(sum(errors) / 4)
     assert found["extrapolate"]["mse_by_frame"][:2] == [0, 0]
     assert "frechet_video" not in found["predicted"]
+    assert found["predicted"]["ssim"] == pytest.approx(1)
+    # Flat pictures differ in brightness alone.
+    same = [(60 * level + 6.5025) / (900 + level**2 + 6.5025) for level in (40, 50, 0, 0)]
+    assert found["copy_last"]["ssim"] == pytest.approx(sum(same) / 4)
+
+
+def test_frames_smaller_than_its_window_have_no_structural_similarity():
+    video = ramp(6)[..., :8]
+    scores = ForecastScores(None, 4)
+    scores.update(video[:, :, :2], video[:, :, 2:], video[:, :, 2:])
+    assert "ssim" not in scores.compute()["predicted"]
 
 
 def test_the_frechet_distance_of_the_truth_is_zero():

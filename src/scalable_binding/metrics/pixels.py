@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from scalable_binding.errors import UserError
 
-_WINDOW = 11
+SSIM_WINDOW = 11
+"""Side of the window of the structural similarity, in pixels: the least that a picture has."""
+
 _SIGMA = 1.5
 _K1, _K2 = 0.01, 0.03
 
@@ -39,9 +41,9 @@ def ssim(
 
     Source: Wang et al., 2004: Gaussian window of deviation 1.5.
     """
-    if min(truths.shape[-2:]) < _WINDOW:
+    if min(truths.shape[-2:]) < SSIM_WINDOW:
         got = f"{truths.shape[-2]} x {truths.shape[-1]}"
-        expected = f"pictures of at least {_WINDOW} x {_WINDOW} pixels"
+        expected = f"pictures of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels"
         raise UserError("structural similarity", expected=expected, got=got)
     x, y = predictions.double() / 255, truths.double() / 255
     mean_x, mean_y = _blur(x), _blur(y)
@@ -54,7 +56,9 @@ def ssim(
 
 def _blur(pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
     """Means under the Gaussian window, where all of it lies inside."""
-    offsets = torch.arange(_WINDOW, dtype=pictures.dtype, device=pictures.device) - _WINDOW // 2
+    offsets = (
+        torch.arange(SSIM_WINDOW, dtype=pictures.dtype, device=pictures.device) - SSIM_WINDOW // 2
+    )
     weights = torch.softmax(-(offsets**2) / (2 * _SIGMA**2), dim=0)
     channels = pictures.shape[1]
     rows = weights.expand(channels, 1, 1, -1)

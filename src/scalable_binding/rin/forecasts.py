@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scalable_binding.metrics.features import FeatureStatistics
 from scalable_binding.metrics.frechet import frechet_distance
-from scalable_binding.metrics.pixels import mean_squared_error, psnr
+from scalable_binding.metrics.pixels import SSIM_WINDOW, mean_squared_error, psnr, ssim
 from scalable_binding.rin.features import Features
 
 Given = UInt8[Tensor, "b c k h w"]
@@ -35,6 +35,9 @@ def extrapolate(context: Given, num_frames: int) -> Videos:
     return (last + steps * change).clamp(0, 255).round().byte()
 
 
+Metric = Callable[[Tensor, Tensor], Tensor]
+"""From pictures ``(n c h w)`` and true ones to a number for each."""
+
 BASELINES: dict[str, Forecast] = {"copy_last": copy_last, "extrapolate": extrapolate}
 
 
@@ -51,6 +54,8 @@ class ForecastScores:
         self._count = 0
         names = ["predicted", *BASELINES]
         self._errors = {name: torch.zeros(num_frames, dtype=torch.float64) for name in names}
+        self._similarities = {name: torch.zeros(1, dtype=torch.float64) for name in names}
+        self._is_large = True
         self._statistics: dict[str, FeatureStatistics] = {}
         if features is not None:
             kinds = ["true", *names]
@@ -61,8 +66,11 @@ class ForecastScores:
         candidates = {"predicted": predicted}
         for name, forecast in BASELINES.items():
             candidates[name] = forecast(context, truth.shape[2])
+        self._is_large = min(truth.shape[-2:]) >= SSIM_WINDOW
         for name, frames in candidates.items():
-            self._errors[name] += _errors(frames, truth).sum(dim=0)
+            self._errors[name] += _by_frame(mean_squared_error, frames, truth).sum(dim=0)
+            if self._is_large:
+                self._similarities[name] += _by_frame(ssim, frames, truth).mean(dim=1).sum()
         if self._features is not None:
             for name, frames in {"true": truth, **candidates}.items():
                 whole = torch.cat([context, frames], dim=2)
@@ -73,14 +81,16 @@ class ForecastScores:
         """Make every process of the run hold what all of them gathered."""
         if dist.is_initialized() and dist.get_world_size() > 1:
             count = torch.tensor([self._count], dtype=torch.int64)
-            for tensor in (count, *self._errors.values()):
+            for tensor in (count, *self._errors.values(), *self._similarities.values()):
                 dist.all_reduce(tensor)
             self._count = int(count)
             for statistics in self._statistics.values():
                 statistics.all_reduce()
 
     def compute(self) -> dict[str, dict[str, Any]]:
-        """For the prediction and each baseline: error, PSNR, error by frame, Fréchet distance.
+        """For the prediction and each baseline: errors, similarity, and Fréchet distance.
+
+        There is no SSIM of frames that are smaller than its window.
 
         Raises:
             UserError: too few videos for the Fréchet distance.
@@ -90,12 +100,15 @@ class ForecastScores:
             by_frame = total / self._count
             error = float(by_frame.mean())
             scores[name] = {"mse": error, "psnr": psnr(error), "mse_by_frame": by_frame.tolist()}
+            if self._is_large:
+                scores[name]["ssim"] = float(self._similarities[name]) / self._count
             if self._statistics:
                 pair = self._statistics["true"], self._statistics[name]
                 scores[name]["frechet_video"] = frechet_distance(*pair)
         return scores
 
 
-def _errors(frames: Videos, truth: Videos) -> Float64[Tensor, "b t"]:
+def _by_frame(metric: Metric, frames: Videos, truth: Videos) -> Float64[Tensor, "b t"]:
+    """A measure of pictures, of each frame of each video."""
     pairs = [rearrange(video, "b c t h w -> (b t) c h w") for video in (frames, truth)]
-    return rearrange(mean_squared_error(*pairs), "(b t) -> b t", t=truth.shape[2])
+    return rearrange(metric(*pairs), "(b t) -> b t", t=truth.shape[2])
