@@ -289,13 +289,27 @@ def kinetics() -> CRWConfig:
 def small() -> CRWConfig:
     """A run for two CPU cores: no res4 and no head, the cells of moved 128-pixel views as nodes.
 
-    The walk itself compares what labels are carried by, colours and three stages side by side.
+    The walk itself compares what labels are carried by, colours and three stages side by side;
+    labels moreover look at what surrounds a cell. The learning rate stays, and the run is short:
+    what it gains, it gains early (``benchmarks/crw/encoder.md``). Some ten minutes on one core.
     """
     return CRWConfig(
         encoder=EncoderConfig(
-            widths=(64, 128, 256), width=None, readout=(0, 1, 2, 3), padding="zeros"
+            widths=(64, 128, 256),
+            width=None,
+            readout=(0, 1, 2, 3),
+            windows=(1, 9),
+            padding="zeros",
         ),
-        clips=ClipConfig(num_frames=4, fps=6.0, size=480, crop=192, synthetic=0.25),
+        clips=ClipConfig(
+            num_frames=4,
+            fps=(3.0, 24.0),
+            size=480,
+            crop=192,
+            synthetic=0.25,
+            mirror=True,
+            reverse=True,
+        ),
         walk=WalkConfig(
             nodes="cells",
             views=ViewConfig(shift=24.0, scale=0.2, colour=0.0),
@@ -303,14 +317,14 @@ def small() -> CRWConfig:
             direct_weight=0.3,
         ),
         fit=FitConfig(
-            steps=2000,
+            steps=300,
             batch_size=6,
             optimiser=OptimiserConfig(name="adamw", lr=1e-3, weight_decay=1e-4),
-            schedule=ScheduleConfig(warm_up=100, curve="cosine"),
+            schedule=ScheduleConfig(warm_up=100),
             ema=EmaConfig(decay=0.995),
             bfloat16=True,
             channels_last=True,
-            save_every=250,
+            save_every=50,
         ),
     )
 
