@@ -52,7 +52,7 @@ def test_whitened_components_are_uncorrelated_and_of_length_1():
     inverse = torch.linalg.inv(centred.mT @ centred / 500)
     length = (centred @ inverse * centred).sum(-1).sqrt()  # whitening makes it Mahalanobis'
     assert torch.allclose(
-        (found * length[:, None]).var(0, correction=0), torch.ones(4).double(), atol=1e-3
+        (found * length[:, None]).var(0, correction=0), torch.ones(4).double(), atol=0.05
     )
 
 

@@ -7,6 +7,12 @@ from typing import Any, Literal
 
 import yaml
 
+from scalable_binding.carml.methods_config import (
+    DiscriminatorConfig,
+    Method,
+    RNDConfig,
+    StartConfig,
+)
 from scalable_binding.carml.scaffold_config import RewardConfig, ScaffoldConfig
 from scalable_binding.engine.fit_config import FitConfig
 from scalable_binding.errors import UserError
@@ -172,13 +178,22 @@ class CARMLConfig:
     """Everything that defines a training run.
 
     ``fit.steps`` counts updates, each on the trials of ``fit.batch_size`` tasks.
+
+    Args:
+        method: where training tasks come from.
+        task: what the agent is to do, with method "ppo"; as ``sbind carml adapt`` takes it.
+        start: weights to begin with.
     """
 
-    method: Literal["carml", "oracle"] = "carml"
+    method: Method = "carml"
+    task: str | None = None
+    start: StartConfig = field(default_factory=StartConfig)
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     scaffold: ScaffoldConfig = field(default_factory=ScaffoldConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    rnd: RNDConfig = field(default_factory=RNDConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -187,6 +202,9 @@ class CARMLConfig:
     def __post_init__(self) -> None:
         if self.fit.fsdp:
             raise UserError("fit.fsdp", expected="false: agents act on each rank", got="true")
+        if (self.method == "ppo") != (self.task is not None):
+            expected = "a task with method ppo, and none with another"
+            raise UserError("task", expected=expected, got=f"{self.task} with {self.method}")
 
 
 def _check(name: str, value: object, expected: str, holds: bool) -> None:

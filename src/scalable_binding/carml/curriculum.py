@@ -35,7 +35,7 @@ class Curriculum:
         dtype = torch.uint8 if len(shape) == 3 else torch.float32
         capacity = -(-config.curriculum.reservoir // ranks.size)
         self.reservoir = Reservoir(capacity, env.episode_length, shape, dtype)
-        self.scaffold: Scaffold = build_scaffold(shape, config.scaffold)
+        self.scaffold: Scaffold = build_scaffold(shape, config.scaffold, env.episode_length)
         self.whitening = build_whitening(config.reward, self.scaffold)
 
     def reorganise(self, generator: Generator) -> dict[str, float]:
@@ -50,10 +50,11 @@ class Curriculum:
         tasks = self.scaffold.sample_tasks(num, generator)
         return ScaffoldReward(self.scaffold, tasks, self.config.reward, self.whitening)
 
-    def absorb(self, trials: Trials, reward: Reward, generator: Generator) -> None:
+    def absorb(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
         """Offer the trajectories of each trial's last episodes to the reservoir."""
         kept = trials.trajectories[:, -self.config.curriculum.kept_episodes :]
         self.reservoir.add(rearrange(kept, "e n t ... -> (e n) t ..."), generator)
+        return {}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Reservoir, scaffold and whitening."""

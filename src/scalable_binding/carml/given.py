@@ -136,8 +136,14 @@ class GivenTasks:
         drawn = test_tasks.draw(self.name, num, generator, self.split)
         return GivenReward(drawn, self.moments, learning=True)
 
-    def absorb(self, trials: Trials, reward: Reward, generator: Generator) -> None:
-        """Nothing is learned about tasks."""
+    def absorb(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
+        """How well the update's trials did; nothing is learned about tasks."""
+        if not isinstance(reward, GivenReward):
+            return {}
+        return {
+            "return_last": float(reward.returns[-1].mean()),
+            "solved_last": float(reward.reached[-1].float().mean()),
+        }
 
     def state_dict(self) -> dict[str, Tensor]:
         """What whitens the rewards."""

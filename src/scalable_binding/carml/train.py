@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.given import NoReward
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, collect
-from scalable_binding.carml.sources import TaskSource, build_source
+from scalable_binding.carml.rounds import write_round
+from scalable_binding.carml.sources import SKILLS, TaskSource, build_source, wrap
+from scalable_binding.carml.start import begin_from
 from scalable_binding.carml.validation import Validation
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.config import to_mapping
@@ -55,6 +58,8 @@ def train(config: CARMLConfig, run: Path) -> Policy:
     Source: Thesis Alg. 8.
     """
     _check_run(config, run)
+    if config.method == "pipelined":
+        train(replace(config, method="contextual"), run / SKILLS)
     with (
         joined(config.fit.device) as ranks,
         deferred_signals() as request,
@@ -62,9 +67,10 @@ def train(config: CARMLConfig, run: Path) -> Policy:
         closing(Validation(config, ranks)) as validation,
     ):
         policy = build(config, env)
+        begin_from(policy, config.start)
         loss = partial(objective.loss, config=config.ppo)
         with Learner(policy, loss, config.fit, ranks) as learner:
-            source = build_source(config, env, ranks)
+            source = build_source(config, env, ranks, run)
             return _Training(config, learner, env, source, validation, run).go(request)
 
 
@@ -91,7 +97,7 @@ def open_environment(config: CARMLConfig, ranks: Ranks) -> BatchEnv:
         raise UserError("fit.micro_batch_size", expected=expected, got=str(micro))
     seed = derive(config.fit.seed, ranks.rank)
     settings = config.environment
-    return catalogue.make(settings.name, share, seed, **settings.arguments())
+    return wrap(config, catalogue.make(settings.name, share, seed, **settings.arguments()))
 
 
 class _Training:
@@ -119,9 +125,7 @@ class _Training:
         with Recorder(self.run, fit, self.ranks, start=start) as recorder:
             for step in range(start + 1, fit.steps + 1):
                 if (step - 1) % self.config.curriculum.period == 0:
-                    recorder.note(
-                        step - 1, self.source.reorganise(self._generator("scaffold", step))
-                    )
+                    recorder.note(step - 1, self._reorganise(step))
                 recorder.add(self._update(step))
                 stop = self.ranks.largest(request.signal)
                 save = stop > 0 or is_due(step, fit.save_every, fit)
@@ -134,6 +138,15 @@ class _Training:
                     raise Interrupted(self.run, step, stop)
         return self._selected()
 
+    def _reorganise(self, step: int) -> dict[str, float]:
+        """A new round before update ``step``: tasks made anew, and kept beside the agent."""
+        figures = self.source.reorganise(self._generator("scaffold", step))
+        if self.ranks.is_first:
+            number = (step - 1) // self.config.curriculum.period + 1
+            weights = dict(self.policy.named_parameters())
+            write_round(self.run, number, self.source.state_dict(), weights)
+        return figures
+
     def _update(self, step: int) -> dict[str, Tensor]:
         """One update: new tasks, trials of them, passes of PPO, and what the tasks learn of it."""
         reward = self.source.draw(self.env.num_envs, self._generator("tasks", step))
@@ -141,7 +154,8 @@ class _Training:
         episodes = self.config.curriculum.episodes
         trials = collect(self.env, self.policy, reward, episodes, actions)
         figures = self._learn(trials, step)
-        self.source.absorb(trials, reward, self._generator("absorb", step))
+        learned = self.source.absorb(trials, reward, self._generator("absorb", step))
+        figures |= {name: torch.tensor(figure) for name, figure in learned.items()}
         means = trials.rewards.mean(dim=(0, 2))
         return figures | {f"reward_{n}": mean for n, mean in enumerate(means, start=1)}
 

@@ -26,6 +26,9 @@ from scalable_binding.errors import UserError
 SEED = 1
 """Of validation, beside that of the run."""
 
+UNVALIDATED = ("ppo", "contextual")
+"""Methods whose policy is for one task, or is told its task: the last iterate is kept."""
+
 
 class Outcome(NamedTuple):
     """Of each trial and episode: whether the goal was reached at some step, and the return."""
@@ -85,7 +88,8 @@ class Validation:
         self.config, self.ranks = config, ranks
         self.score, self.step = -1.0, 0
         self.weights: dict[str, Tensor] | None = None
-        self.tasks = self._draw() if config.validation.every else None
+        every = 0 if config.method in UNVALIDATED else config.validation.every
+        self.tasks = self._draw() if every else None
         if self.tasks is not None:
             settings, seed = config.environment, derive(config.fit.seed, SEED, ranks.rank)
             self.env = catalogue.make(settings.name, len(self.tasks), seed, **settings.arguments())

@@ -1,0 +1,104 @@
+"""Settings of what CARML is compared with, and of where a run starts. Torch is not imported."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from scalable_binding.errors import UserError
+
+Method = Literal[
+    "carml",
+    "oracle",
+    "ppo",
+    "rnd",
+    "pipelined",
+    "contextual",
+    "online-discriminator",
+    "pretrained-discriminator",
+]
+"""Where training tasks come from. "carml": a mixture of what the agent does, made anew in rounds.
+"oracle": the environment's own training tasks. "ppo": the one task that ``task`` names. "rnd": no
+task, novelty. "pipelined": a contextual policy makes the tasks ("contextual" alone trains it),
+then they stay, and the agent learns them. "online-discriminator", "pretrained-discriminator": a
+classifier of tasks that learns with the agent, from scratch or after a mixture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """A classifier q(z|s) in place of a density.
+
+    Args:
+        temperature: of its softmax; below 3 tasks collapse at once.
+        hidden: units of its two layers (on features, for pixels).
+        lr: of Adam.
+        steps: gradient steps after each update of the agent.
+        first_steps: gradient steps on the mixture's labels, for the pre-trained one.
+        batch_size: states in a gradient step.
+
+    Source: Thesis 4.7.5 (temperature); the rest is not given there.
+    """
+
+    temperature: float = 3.0
+    hidden: int = 64
+    lr: float = 1e-3
+    steps: int = 10
+    first_steps: int = 300
+    batch_size: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "lr"):
+            value = getattr(self, name)
+            _check(f"discriminator.{name}", value, "a number above 0", 0 < value < math.inf)
+        for name in ("hidden", "steps", "first_steps", "batch_size"):
+            value = getattr(self, name)
+            _check(f"discriminator.{name}", value, "at least 1", value >= 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RNDConfig:
+    """Random network distillation: a network learns what a random one says; errors are novelty.
+
+    Args:
+        width: of what the random network says.
+        lr: of Adam.
+        steps: gradient steps after each update of the agent.
+        batch_size: states in a gradient step.
+
+    Source: Burda et al., Exploration by Random Network Distillation, 2019.
+    """
+
+    width: int = 512
+    lr: float = 1e-4
+    steps: int = 4
+    batch_size: int = 512
+
+    def __post_init__(self) -> None:
+        _check("rnd.lr", self.lr, "a number above 0", 0 < self.lr < math.inf)
+        for name in ("width", "steps", "batch_size"):
+            _check(f"rnd.{name}", getattr(self, name), "at least 1", getattr(self, name) >= 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """Weights that a run begins with.
+
+    Args:
+        weights: a run folder, or a file of weights; none: drawn from the seed.
+        part: "policy", all of it, or "encoder", what turns observations into features.
+
+    Source: Thesis 4.5.4, Fig. 4.9.
+    """
+
+    weights: str | None = None
+    part: Literal["policy", "encoder"] = "policy"
+
+    def __post_init__(self) -> None:
+        parts = ("policy", "encoder")
+        _check("start.part", self.part, " or ".join(parts), self.part in parts)
+
+
+def _check(name: str, value: object, expected: str, holds: bool) -> None:
+    if not holds:
+        raise UserError(name, expected=expected, got=str(value))
