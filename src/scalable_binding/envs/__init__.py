@@ -8,5 +8,12 @@ import gymnasium
 
 _SINGLE = "scalable_binding.envs.single"
 
-for _name, _entry in (("Maze-v0", "make_maze"), ("Room-v0", "make_room")):
-    gymnasium.register(_name, entry_point=f"{_SINGLE}:{_entry}", disable_env_checker=True)
+for _name, _entry, _options in (
+    ("Maze-v0", "make_maze", {}),
+    ("Room-v0", "make_room", {}),
+    ("VizdoomFixed-v0", "make_vizdoom", {"layout": "fixed"}),
+    ("VizdoomRandom-v0", "make_vizdoom", {"layout": "random"}),
+):
+    gymnasium.register(
+        _name, entry_point=f"{_SINGLE}:{_entry}", kwargs=_options, disable_env_checker=True
+    )

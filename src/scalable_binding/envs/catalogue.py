@@ -48,6 +48,19 @@ def _make_room(num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
     return Room(RoomConfig(**options), num_envs, seed)
 
 
+def _make_doom(layout: str, num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
+    from scalable_binding.envs.doom import DoomConfig, DoomRoom
+    from scalable_binding.envs.vector import VectorConfig, VectorEnv
+
+    name = f"vizdoom-{layout}"
+    ours, theirs = _split(options, DoomConfig)
+    _refuse_others(name, theirs, VectorConfig)
+    config = DoomConfig(**{**ours, "layout": layout})
+    length = config.episode_length
+    vector = VectorConfig(**{"worlds": "trial", **theirs, "episode_length": length})
+    return VectorEnv(partial(DoomRoom, config), name, num_envs, seed, vector)
+
+
 def _make_gymnasium(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
     from scalable_binding.envs.vector import VectorConfig, VectorEnv
 
@@ -93,6 +106,8 @@ def _refuse_others(name: str, options: dict[str, Any], config: Any) -> None:
 _MAKERS: dict[str, Callable[[int, int, dict[str, Any]], BatchEnv]] = {
     "maze": _make_maze,
     "room": _make_room,
+    "vizdoom-fixed": partial(_make_doom, "fixed"),
+    "vizdoom-random": partial(_make_doom, "random"),
 }
 
 NAMES = tuple(_MAKERS)

@@ -89,5 +89,12 @@ def make_room(**options: Any) -> SingleEnv:
     return SingleEnv(lambda seed: Room(config, 1, seed))
 
 
+def make_vizdoom(**options: Any) -> gymnasium.Env[np.ndarray, Any]:
+    """ViZDoom's room, for Gymnasium's registry."""
+    from scalable_binding.envs.doom import DoomConfig, DoomRoom
+
+    return DoomRoom(DoomConfig(**options))
+
+
 def _batch(value: np.ndarray) -> Tensor:
     return torch.as_tensor(value)[None]
