@@ -39,8 +39,10 @@ _TABLE = 2**22
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "flow"
 
-Maps = Float[Tensor, "b d h w"]
-Displacements = Float[Tensor, "b 2 h w"]
+Maps = Float[Tensor, "b _ _ _"]
+"""Of one level: batch, features, rows, columns."""
+
+Displacements = Float[Tensor, "b 2 _ _"]
 
 
 @dataclass(frozen=True)

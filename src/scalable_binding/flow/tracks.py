@@ -163,6 +163,7 @@ def _next(
     return _State(away, speed, state.look)
 
 
+@torch.no_grad()
 def _search(
     look: Float[Tensor, " d"], features: Maps, x: float, y: float, model: FlowNet
 ) -> tuple[tuple[float, float], float]:
@@ -179,7 +180,7 @@ def _search(
 
 def _look_at(features: Maps, x: float, y: float) -> Float[Tensor, " d"]:
     """The feature between nodes at a place in pixels."""
-    found = _value(features[0], _to_node(x), _to_node(y))
+    found = _value(features[0].detach(), _to_node(x), _to_node(y))
     return functional.normalize(found, dim=0)
 
 

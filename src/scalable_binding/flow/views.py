@@ -22,7 +22,7 @@ from scalable_binding.flow.presets import ViewConfig
 from scalable_binding.walk.multiscale import grid
 
 Images = Float[Tensor, "b 3 h w"]
-Places = Float[Tensor, "b h w 2"]
+Places = Float[Tensor, "b rows columns 2"]
 
 _WAVES = 4
 _BENDS = 4
@@ -57,7 +57,7 @@ class Blobs:
     waves: Float[Tensor, "b i"]
     phases: Float[Tensor, "b i"]
 
-    def cover(self, places: Places) -> Float[Tensor, "b h w"]:
+    def cover(self, places: Places) -> Float[Tensor, "b rows columns"]:
         """How much of each place the body covers, in [0, 1]; a pixel wide at its outline."""
         x, y = (places - self.centre[:, None, None]).unbind(dim=-1)
         turns = torch.arange(2, self.waves.shape[1] + 2, device=x.device)
