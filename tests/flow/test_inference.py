@@ -19,7 +19,7 @@ def test_maps_have_the_frames_size(size):
     assert found.flow.shape == (2, *size)
     assert found.hidden.shape == found.confidence.shape == size
     assert found.flow.isfinite().all()
-    assert 0 <= found.confidence.min() and found.confidence.max() <= 1
+    assert found.confidence.min() >= 0 and found.confidence.max() <= 1
 
 
 def test_a_video_gives_the_flow_of_each_pair_while_it_comes():
