@@ -106,7 +106,7 @@ def test_held_out_scenes_show_no_texture_of_training() -> None:
 
 @pytest.mark.parametrize("name", ["sintel", "kitti", "chairs"])
 def test_missing_data_are_named(tmp_path: Path, name: str, still: None) -> None:
-    with pytest.raises(UserError, match="no such folder|such as"):
+    with pytest.raises(UserError, match=r"no such folder|such as"):
         evaluate.evaluate(name, tmp_path)
     with pytest.raises(UserError, match="folder of its data"):
         evaluate.evaluate(name)
