@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,15 @@ def test_an_object_that_moves_by_cells_is_followed(config: PropagationConfig) ->
     frames, masks = moving()
     for prediction, mask in zip(run(frames, masks[0], RawPatches(), config), masks, strict=True):
         assert overlap(prediction, mask, 7) > 0.8
+
+
+def test_few_axes_carry_labels_as_all_features_do() -> None:
+    frames, masks = moving()
+    found = run(frames, masks[0], RawPatches(), replace(SHARP, axes=70))  # of 192
+    for prediction, mask in zip(found, masks, strict=True):
+        assert overlap(prediction, mask, 7) > 0.8
+    alone = run(frames, masks[0], RawPatches(), replace(SHARP, axes=1))
+    assert overlap(alone[-1], masks[-1], 7) < 0.5
 
 
 def test_frames_in_reverse_carry_labels_back() -> None:

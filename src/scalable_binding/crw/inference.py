@@ -18,6 +18,7 @@ from scalable_binding.crw.model import Encoder
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.data.keypoints import Keypoint
 from scalable_binding.errors import UserError
+from scalable_binding.walk.axes import principal_axes, project
 from scalable_binding.walk.neighbours import carry_labels, top_neighbours
 
 Frame = UInt8[Tensor, "3 h w"]
@@ -70,6 +71,7 @@ class Propagator:
         self._references: list[_Node] = []
         self._recent: list[_Node] = []
         self._latest: _Node | None = None
+        self._axes: Float[Tensor, "k d"] | None = None
         self._space = LabelSpace((), are_points=False)
 
     def start(self, frame: Frame, labels: Labels) -> Prediction:
@@ -81,7 +83,7 @@ class Propagator:
         space = label_maps.space_of(labels)
         height, width = frame.shape[1:]
         maps = label_maps.encode(labels, space, height, width)
-        features = self.model.features(frame)
+        features = self._read_first(frame)
         self._space = space
         self._latest = _Node(frame, features, maps.to(features.device))
         self._references = [self._latest]
@@ -96,7 +98,7 @@ class Propagator:
             UserError: a frame of another size than the first, or a call before :meth:`start`.
         """
         _check_size(self.frame + 1, frame.shape, self._started().frame.shape)
-        features = self.model.features(frame)
+        features = self._read(frame)
         context = self._references + self._recent
         counts = [1] * len(context)
         if self.config.fill:
@@ -147,8 +149,17 @@ class Propagator:
 
     def refresh(self) -> None:
         """Compute the features of the context anew, after the model has changed."""
-        for node in (*self._references, *self._recent):
-            node.features = self.model.features(node.frame)
+        for number, node in enumerate((*self._references, *self._recent)):
+            node.features = (self._read if number else self._read_first)(node.frame)
+
+    def _read_first(self, frame: Frame) -> Float[Tensor, "d h8 w8"]:
+        """A frame's features, and from now on those of others along the axes of this one's."""
+        features = self.model.features(frame)
+        self._axes = principal_axes(features, self.config.axes)
+        return project(features, self._axes)
+
+    def _read(self, frame: Frame) -> Float[Tensor, "d h8 w8"]:
+        return project(self.model.features(frame), self._axes)
 
     def _started(self) -> _Node:
         """The latest frame."""
