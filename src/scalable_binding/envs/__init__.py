@@ -13,6 +13,7 @@ for _name, _entry, _options in (
     ("Room-v0", "make_room", {}),
     ("VizdoomFixed-v0", "make_vizdoom", {"layout": "fixed"}),
     ("VizdoomRandom-v0", "make_vizdoom", {"layout": "random"}),
+    ("Sawyer-v0", "make_sawyer", {}),
 ):
     gymnasium.register(
         _name, entry_point=f"{_SINGLE}:{_entry}", kwargs=_options, disable_env_checker=True

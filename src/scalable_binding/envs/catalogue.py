@@ -61,6 +61,13 @@ def _make_doom(layout: str, num_envs: int, seed: int, options: dict[str, Any]) -
     return VectorEnv(partial(DoomRoom, config), name, num_envs, seed, vector)
 
 
+def _make_sawyer(num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
+    from scalable_binding.envs.sawyer import Sawyer, SawyerConfig
+
+    _refuse_others("sawyer", options, SawyerConfig)
+    return Sawyer(SawyerConfig(**options), num_envs, seed)
+
+
 def _make_gymnasium(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
     from scalable_binding.envs.vector import VectorConfig, VectorEnv
 
@@ -108,6 +115,7 @@ _MAKERS: dict[str, Callable[[int, int, dict[str, Any]], BatchEnv]] = {
     "room": _make_room,
     "vizdoom-fixed": partial(_make_doom, "fixed"),
     "vizdoom-random": partial(_make_doom, "random"),
+    "sawyer": _make_sawyer,
 }
 
 NAMES = tuple(_MAKERS)

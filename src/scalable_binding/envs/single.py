@@ -24,9 +24,8 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
     at its length. ``reset`` draws a new world; ``options={"renew": False}`` keeps the last.
     """
 
-    def __init__(self, make: Callable[[int], BatchEnv]) -> None:
-        self._make = make
-        self._env = make(0)
+    def __init__(self, env: BatchEnv) -> None:
+        self._env = env
         self.observation_space: spaces.Space[np.ndarray] = self._env.observation_space
         self.action_space = self._env.action_space
 
@@ -35,9 +34,11 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """The first observation of an episode."""
         super().reset(seed=seed)
-        if seed is not None:
-            self._env = self._make(seed)
-        elif (options or {}).get("renew", True):
+        state = self._env.state_dict()
+        if seed is not None and "generator" in state:
+            generator = torch.Generator().manual_seed(seed).get_state()
+            self._env.load_state_dict({**state, "generator": generator})
+        if seed is not None or (options or {}).get("renew", True):
             self._env.renew()
         return self._env.reset()[0].numpy(), {}
 
@@ -45,6 +46,10 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
         """Observation, reward 0, False, whether the episode is over, nothing."""
         step = self._env.step(torch.as_tensor(np.asarray(action))[None])
         return step.observation[0].numpy(), 0.0, False, bool(step.done), {}
+
+    def close(self) -> None:
+        """Close the batch."""
+        self._env.close()
 
     def truth(self) -> dict[str, np.ndarray]:
         """The true state, for evaluation only."""
@@ -79,14 +84,12 @@ class Rewarded(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
 
 def make_maze(**options: Any) -> SingleEnv:
     """The maze, for Gymnasium's registry."""
-    config = MazeConfig(**options)
-    return SingleEnv(lambda seed: Maze(config, 1, seed))
+    return SingleEnv(Maze(MazeConfig(**options)))
 
 
 def make_room(**options: Any) -> SingleEnv:
     """The pixel room, for Gymnasium's registry."""
-    config = RoomConfig(**options)
-    return SingleEnv(lambda seed: Room(config, 1, seed))
+    return SingleEnv(Room(RoomConfig(**options)))
 
 
 def make_vizdoom(**options: Any) -> gymnasium.Env[np.ndarray, Any]:
@@ -94,6 +97,13 @@ def make_vizdoom(**options: Any) -> gymnasium.Env[np.ndarray, Any]:
     from scalable_binding.envs.doom import DoomConfig, DoomRoom
 
     return DoomRoom(DoomConfig(**options))
+
+
+def make_sawyer(**options: Any) -> SingleEnv:
+    """The arm and its puck, for Gymnasium's registry."""
+    from scalable_binding.envs.sawyer import Sawyer, SawyerConfig
+
+    return SingleEnv(Sawyer(SawyerConfig(**options)))
 
 
 def _batch(value: np.ndarray) -> Tensor:

@@ -251,7 +251,7 @@ def _reach(points: Float[Tensor, "n 2"]) -> TaskBatch:
 def _push(num: int, generator: torch.Generator, split: Split) -> TaskBatch:
     """Places of the puck on Sawyer's table, in metres; success as in the environment's original."""
     start = torch.tensor((0.0, 0.6))
-    points = draw_points(num, generator, split, (-0.1, 0.1), torch.zeros(2), 0.06) + start
+    points = draw_points(num, generator, split, (-0.1, 0.1), torch.zeros(2), 0.07) + start
     return TaskBatch(
         tuple(
             Task(goal=(float(x), float(y)), of="puck", shape="negative", radius=0.06, unit=0.1)
