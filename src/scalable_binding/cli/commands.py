@@ -55,6 +55,9 @@ def build() -> cyclopts.App:
         help="Unsupervised meta-reinforcement learning: an agent that makes its own tasks.",
     )
     carml.command(f"{_HERE}.carml:train", help="Train an agent without rewards.")
+    carml.command(f"{_HERE}.carml_use:adapt", help="Let an agent adapt to a task, no gradient.")
+    carml.command(f"{_HERE}.carml_use:finetune", help="Train an agent further, on given tasks.")
+    carml.command(f"{_HERE}.carml_use:evaluate", help="Score an agent on tasks it never saw.")
     flow = cyclopts.App(
         name="flow",
         help="Multiscale random walk: where every pixel of a video goes, and points followed.",
@@ -84,7 +87,7 @@ def run(tokens: Sequence[str]) -> None:
     """
     app = build()
     commands, _, _ = app.parse_commands(list(tokens))
-    if commands and commands[-1] in ("train", "show", "count"):
+    if commands and commands[-1] in ("train", "finetune", "show", "count"):
         tokens = spell_settings(tokens)
     with _parse_errors_are_the_users(commands):
         command, bound, _ = app.parse_args(list(tokens), print_error=False, exit_on_error=False)
