@@ -77,7 +77,7 @@ def _scale(sides: Sequence[int], size: int | None) -> Scale:
     return Scale(own, images.short_side(*own, None if size is None else min(size, *own)))
 
 
-def _shrunk(frame: Frame, scale: Scale) -> Frame:
+def _shrunk(frame: Frame, scale: Scale) -> UInt8[Tensor, "3 rows columns"]:
     if scale.own == scale.carried:
         return frame
     small = functional.interpolate(
@@ -111,7 +111,7 @@ def _kept(found: Iterable[Flow], out: Path, kinds: Sequence[str]) -> Iterator[Fl
         yield one
 
 
-def _beside(frame: Frame, found: Flow) -> Frame:
+def _beside(frame: Frame, found: Flow) -> UInt8[Tensor, "3 h both"]:
     return torch.cat([frame, drawn.draw(found.flow)], dim=-1)
 
 

@@ -57,8 +57,8 @@ def evaluate(
         raise UserError(f"benchmark {benchmark}", expected="the folder of its data", got="none")
     if limit is not None and limit < 1:
         raise UserError("limit", expected="at least 1", got=str(limit))
-    network = model.load(weights)
     examples = list(islice(BENCHMARKS[benchmark](root or Path()), limit))
+    network = model.load(weights)
     found, still = [], []
     hidden = torch.zeros(3)
     for make in _tracked(examples):
