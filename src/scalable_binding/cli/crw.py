@@ -178,6 +178,7 @@ def evaluate(
     neighbours: int | None = None,
     radius: float | None = None,
     temperature: float | None = None,
+    axes: int | None = None,
     adapt: AdaptOption = False,
     adaptation: AdaptationOption = (),
     sequences: str | None = None,
@@ -195,7 +196,7 @@ def evaluate(
     root
         Folder in the benchmark's official layout; 'synthetic' needs none.
     context
-        Instead of the protocol's own; likewise neighbours, radius and temperature.
+        Instead of the protocol's own; likewise neighbours, radius, temperature, axes.
     sequences
         Names of those to score, with commas between them, instead of all.
     list_file
@@ -210,6 +211,7 @@ def evaluate(
         "neighbours": neighbours,
         "radius": radius,
         "temperature": temperature,
+        "axes": axes,
     }
     adapting = _adaptation(adapt, adaptation)
     kept = "nothing was kept, since --out was not given"
