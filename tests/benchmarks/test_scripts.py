@@ -102,3 +102,12 @@ def test_every_value_of_every_ablation_makes_a_configuration(monkeypatch):
         assert len({json.dumps(config) for config in made}) == len(study.values)
         assert to_mapping(sweep.narrow().config) in made, "studies share the run they start from"
     assert math.inf in ablations.STUDIES["frame-rate"].values
+
+
+@pytest.mark.slow
+def test_environments_are_stepped_beside_their_peers(run, tmp_path):
+    run("envs.throughput", "--num", 128, "--rounds", 1, "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    names = {row[""] for row in found["rows"]}
+    assert {"room, 42 px, 128 at once", "CartPole, 16 by Gymnasium"} <= names
+    assert all(row["a second"] > 0 for row in found["rows"])

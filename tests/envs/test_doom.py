@@ -134,8 +134,9 @@ def test_an_object_is_seen_where_it_stands_and_stops_who_walks_into_it(room):
 
 
 @pytest.mark.slow
-def test_a_batch_shares_a_room_in_a_trial():
+def test_a_batch_shares_a_room_in_a_trial(monkeypatch, tmp_path):
     pytest.importorskip("vizdoom")
+    monkeypatch.chdir(tmp_path)
     env = catalogue.make("vizdoom-random", 2, 3, num_rooms=30, episode_length=3, size=42)
     env.renew()
     assert env.reset().shape == (2, 3, 42, 42) and env.episode_length == 3
@@ -151,5 +152,6 @@ def test_a_batch_shares_a_room_in_a_trial():
         True,
     ]
     env.close()
+    assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match="option of vizdoom-fixed"):
         catalogue.make("vizdoom-fixed", 1, wheels=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import math
 import shutil
 import tempfile
@@ -143,6 +144,7 @@ class DoomRoom(gymnasium.Env[np.ndarray, Any]):
     def _start(self, path: Path) -> Any:
         game, button = self._doom.DoomGame(), self._doom.Button
         game.set_doom_scenario_path(str(path))
+        game.set_doom_config_path(str(path.with_suffix(".ini")))
         game.set_doom_map(wad.map_name(0))
         game.set_window_visible(False)
         game.set_screen_resolution(self._doom.ScreenResolution.RES_160X120)
@@ -153,7 +155,13 @@ class DoomRoom(gymnasium.Env[np.ndarray, Any]):
         # The first tics of an episode ignore actions; the limit of the game itself never counts.
         game.set_episode_start_time(_START_TICS)
         game.set_episode_timeout(2 * (self.config.episode_length + 1) * self.config.frame_skip + 99)
+        # The game leaves an empty folder in the working directory.
+        litter = Path("_vizdoom")
+        kept = litter.exists()
         game.init()
+        if not kept:
+            with contextlib.suppress(OSError):
+                litter.rmdir()
         return game
 
 
