@@ -13,7 +13,8 @@ closest settings: the time as a latent, no attention among patches, eps predicte
 loss. With its usual 4 heads of 32 channels all attention is 128 wide, with 8 it is 256 wide; here
 it is 256 among latents and 128 in reading and writing, as in the thesis. Multiply-adds of a forward
 pass are 1.38, 1.75 and 1.55 billion. Both take the first pass for self-conditioning in every step,
-and Adam. "kept" are the tensors that a step keeps for the way back, weights included.
+and Adam. "kept" are the tensors that a step keeps for the way back, weights included; what is
+"checkpointed" keeps only what is between blocks, and computes each block again.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ def peer(folder: Path, *, heads: int) -> tuple[Callable[[], Any], Callable[[], A
     return forward, step
 
 
-def ours(*, bfloat16: bool) -> tuple[Callable[[], Any], Callable[[], Any]]:
+def ours(
+    *, bfloat16: bool, checkpointing: bool = False
+) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Return a forward pass and a training step of this package."""
     network = model.draw(
         0,
@@ -111,6 +114,7 @@ def ours(*, bfloat16: bool) -> tuple[Callable[[], Any], Callable[[], Any]]:
         num_layers=LAYERS,
         num_heads=8,
         cross_heads=4,
+        checkpointing=checkpointing,
     )
     config = DiffusionConfig(self_conditioning=1.0)
     x, gamma = inputs()
@@ -147,6 +151,8 @@ def contestants(folder: Path | None) -> dict[str, Callable[[], tuple[Any, Any]]]
         made[f"{PEER}, 8 heads"] = lambda: peer(folder, heads=8)
     made[OURS] = lambda: ours(bfloat16=False)
     made["here, bfloat16"] = lambda: ours(bfloat16=True)
+    made["here, float32, checkpointed"] = lambda: ours(bfloat16=False, checkpointing=True)
+    made["here, bfloat16, checkpointed"] = lambda: ours(bfloat16=True, checkpointing=True)
     return made
 
 
@@ -168,11 +174,19 @@ def kept_by(step: Callable[[], Any]) -> float:
     return sum(kept.values()) / 2**20
 
 
+def warm_up() -> None:
+    """Take a step so small that its memory is what torch itself loads for a first one."""
+    layer = torch.nn.Linear(8, 8)
+    optimiser = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(2, 8)).sum().backward()
+    optimiser.step()
+
+
 def measure_memory(name: str, folder: Path | None) -> float:
     """Return by how many MB some training steps raise the peak of this process."""
     if folder is not None:
         import_peer(folder)
-    torch.mm(torch.ones(64, 64), torch.ones(64, 64))
+    warm_up()
     gc.collect()
     before = megabytes()
     _, step = contestants(folder)[name]()

@@ -27,6 +27,7 @@ from scalable_binding.engine.checkpoint import WEIGHTS
 from scalable_binding.engine.config import override
 from scalable_binding.plots import curves
 from scalable_binding.rin import evaluate, train
+from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.evaluation_config import EvaluationConfig
 from scalable_binding.rin.pretrained import CONFIG, SHIPPED
 from scalable_binding.rin.sampling_config import SamplingConfig
@@ -37,17 +38,28 @@ DATA = {
     "moving-digits": "moving digits of scikit-learn's 8 x 8 digits, the split 'train'",
 }
 GUIDANCE = 2.0
+SPENT = "cpu_seconds.txt"
+"""File in a run with the seconds of processors that its training has taken."""
+
+
+def train_timed(config: RINConfig, run: Path) -> None:
+    """Train, and add the seconds of this process to those that the run has taken before."""
+    path, began = run / SPENT, time.process_time()
+    before = float(path.read_text(encoding="utf-8")) if path.is_file() else 0.0
+    try:
+        train.train(config, [], run)
+    finally:
+        write_text(path, f"{before + time.process_time() - began:.1f}\n")
 
 
 def run_seed(name: str, seed: int, run: Path, num: int) -> dict[str, Any]:
-    """Return the scores of a run, and the seconds of this process that it took."""
+    """Return the scores of a run, and the seconds of processors that its training took."""
     path = run / "scores.json"
     if path.is_file():
         return dict(json.loads(path.read_text(encoding="utf-8")))
     config = override(configure("rin", name), {"fit.seed": seed, "fit.progress": False})
-    resumed, began = (run / "state").is_dir(), time.process_time()
-    train.train(config, [], run)
-    seconds = None if resumed else round(time.process_time() - began)
+    train_timed(config, run)
+    seconds = round(float((run / SPENT).read_text(encoding="utf-8")))
     sampling = SamplingConfig(steps=config.sample_steps)
     result = evaluate.evaluate(run, (), EvaluationConfig(num=num), sampling)
     kept = ("loss", "scores", "yardstick", "forecasts")
