@@ -140,6 +140,9 @@ class CurriculumConfig:
         kept_episodes: how many of a trial's last episodes go into the reservoir: those of an
             agent that has adapted.
         first_trials: of the fresh policy, before the first E-step.
+        recent: after each E-step the reservoir counts its content as all it was ever offered. A
+            round then weighs more than those before it, and short runs leave their start behind;
+            the thesis' reservoir weighs all rounds alike.
     """
 
     period: int = 500
@@ -147,6 +150,7 @@ class CurriculumConfig:
     reservoir: int = 1000
     kept_episodes: int = 1
     first_trials: int = 250
+    recent: bool = False
 
     def __post_init__(self) -> None:
         for name in ("period", "episodes", "reservoir", "kept_episodes", "first_trials"):

@@ -43,6 +43,8 @@ class Curriculum:
         trajectories = self.reservoir.trajectories
         figures = self.scaffold.fit(trajectories, generator, self.ranks)
         self.whitening.measure(self.scaffold, trajectories, generator)
+        if self.config.curriculum.recent:
+            self.reservoir.forget()
         return figures
 
     def draw(self, num: int, generator: Generator) -> ScaffoldReward:

@@ -48,6 +48,10 @@ class Reservoir:
             if place < len(self._kept):
                 self._kept[place] = trajectory
 
+    def forget(self) -> None:
+        """Count what is inside as all that was ever offered, so that what comes has more room."""
+        self.offered = len(self)
+
     def state_dict(self) -> dict[str, Tensor]:
         """All places, filled or not, and the number of offers."""
         return {"kept": self._kept, "offered": torch.tensor(self.offered)}
