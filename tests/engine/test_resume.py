@@ -164,13 +164,15 @@ def test_a_folder_with_a_run_can_be_refused(tmp_path: Path) -> None:
 
 
 def test_changed_settings_are_named(tmp_path: Path) -> None:
-    fit(net(), loss, Points(), config(), tmp_path)
+    fit(net(), loss, Points(), config(), tmp_path, record={"walk": {"rate": 0.1}})
     changed = {"batch_size": 4, "optimiser.lr": 1.0}
-    with pytest.warns(UserWarning, match="other settings than before: batch_size, optimiser"):
-        fit(net(), loss, Points(), config(**changed), tmp_path)
+    named = "other settings than before: fit.batch_size, fit.optimiser.lr, walk.rate$"
+    with pytest.warns(UserWarning, match=named):
+        fit(net(), loss, Points(), config(**changed), tmp_path, record={"walk": {"rate": 0.5}})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(net(), loss, Points(), config(**changed, steps=13, log_every=2), tmp_path)
+        again = config(**changed, steps=13, log_every=2)
+        fit(net(), loss, Points(), again, tmp_path, record={"walk": {"rate": 0.5}})
 
 
 def test_settings_are_a_frozen_dataclass() -> None:

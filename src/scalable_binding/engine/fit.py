@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ HARMLESS = {"steps", "device", "fsdp", "num_workers", "log_every", "save_every"}
     "progress",
     "tensorboard",
 }
-"""Settings that may change between a run and its resumption without a warning."""
+"""Settings of ``fit`` that may change between a run and its resumption without a warning."""
 
 
 @dataclass(frozen=True)
@@ -135,23 +135,34 @@ def write_config(
     Raises:
         UserError: the folder cannot be written.
     """
-    fit = to_mapping(config)
     path = run / CONFIG
     with writing(run):
         run.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**(record or {}), "fit": to_mapping(config)}, indent=2)
     if resumed:
-        _warn_of_changes(path, fit)
-    write_text(path, json.dumps({**(record or {}), "fit": fit}, indent=2) + "\n")
+        _warn_of_changes(path, json.loads(text))
+    write_text(path, text + "\n")
 
 
-def _warn_of_changes(path: Path, fit: dict[str, Any]) -> None:
+def _warn_of_changes(path: Path, now: dict[str, Any]) -> None:
     """Say which settings differ from those that the run began with."""
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))["fit"]
-    except (OSError, ValueError, KeyError):
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         warnings.warn(f"{path} is missing or damaged; it is written anew", stacklevel=2)
         return
-    changed = [name for name in fit if name not in HARMLESS and fit[name] != before.get(name)]
+    changed = sorted(set(_differences(before, now)) - {f"fit.{name}" for name in HARMLESS})
     if changed:
         text = f"{path.parent} goes on with other settings than before: {', '.join(changed)}"
         warnings.warn(text, stacklevel=2)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """The dotted names of settings that are not the same."""
+    for name in before.keys() | now.keys():
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            for inner in _differences(old, new):
+                yield f"{name}.{inner}"
+        elif old != new:
+            yield name
