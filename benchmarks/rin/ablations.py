@@ -1,13 +1,14 @@
 """What self-conditioning, rounds of routing, patches and schedules are worth, on a CPU's scale.
 
     python -m benchmarks.rin.ablations STUDY --out DIR [--preset digits] [--steps 1300] [--seeds 3]
+                                       [--set NAME=VALUE ...]
 
 A recipe, not run by make bench: on digits some three minutes a run on one core, and a run for each
 value and seed. STUDY is self-conditioning, rounds, patch, schedule or temperature (Fig. 2.8 and
 2.13); "all" takes one after the other. --preset may be digits, shapes64 or moving-digits. Each
-study leaves STUDY.md and STUDY.json in DIR: held-out loss and, where there is a feature network,
-the Frechet distance of samples (or of predicted videos), mean and deviation over seeds. A run that
-is done is not done again.
+study leaves STUDY.md, STUDY.json and STUDY.png in DIR: held-out loss and, where there is a feature
+network, the Frechet distance of samples (or of predicted videos), mean and deviation over seeds.
+--set changes the preset, to a narrower network say. A run that is done is not done again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
-from scalable_binding.cli.settings import configure
+from scalable_binding.cli.settings import configure, pairs
 from scalable_binding.engine.atomic import write_text
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.plots import curves
@@ -119,14 +120,56 @@ def score(config: RINConfig, run: Path, sampling: Mapping[str, Changes], num: in
     return found
 
 
-def summarise(scores: list[Changes]) -> Changes:
+def over_seeds(scores: list[Changes]) -> dict[str, tuple[float, float]]:
     """Return mean and deviation over seeds of each figure."""
-    row = {}
+    found = {}
     for name in scores[0]:
-        values = [found[name] for found in scores]
-        spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-        row[name] = f"{statistics.mean(values):.3f}{spread}"
-    return row
+        values = [one[name] for one in scores]
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        found[name] = (statistics.mean(values), spread)
+    return found
+
+
+def panels_of(study: str, scores: Mapping[str, list[Changes]]) -> list[curves.Panel]:
+    """Return a panel for each figure: its mean, and a deviation on either side."""
+    figures = {name: over_seeds(found) for name, found in scores.items()}
+    return [
+        curves.Panel(
+            curves=[
+                curves.Curve(
+                    label="mean over seeds",
+                    x=[*figures],
+                    y=[found[figure][0] for found in figures.values()],
+                    spread=[found[figure][1] for found in figures.values()],
+                )
+            ],
+            title=figure,
+            x_label=study,
+        )
+        for figure in next(iter(figures.values()))
+    ]
+
+
+def study_one(study: str, base: RINConfig, out: Path, *, preset: str, seeds: int, num: int) -> None:
+    """Run a study as far as it is not done, and write what came of it."""
+    plan = study_of(study, base)
+    scores: dict[str, list[Changes]] = {name: [] for name in plan.training}
+    for number, (name, changes) in enumerate(plan.training.items()):
+        for seed in range(seeds):
+            run = out / "runs" / f"{preset}-{study}-{number}-{seed}"
+            config = override(base, {**changes, "fit.seed": seed})
+            scores[name].append(score(config, run, plan.sampling, num))
+            print(name, seed, scores[name][-1], flush=True)
+    rows = [
+        {study: name, **{k: f"{m:.3f} ± {d:.3f}" for k, (m, d) in over_seeds(found).items()}}
+        for name, found in scores.items()
+    ]
+    facts = {"preset": preset, "config": to_mapping(base), **timing.conditions()}
+    text = json.dumps({"rows": rows, "scores": scores, **facts}, indent=2)
+    write_text(out / f"{study}.json", text + "\n")
+    write_text(out / f"{study}.md", curves.table(rows) + "\n")
+    curves.save(out / f"{study}.png", panels_of(study, scores), dpi=80)
+    print(curves.table(rows))
 
 
 def main() -> None:
@@ -138,26 +181,23 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=1300)
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--num", type=int, default=1000, help="samples to score")
+    options.add_argument("--set", nargs="*", default=[], help="settings over those of the preset")
     arguments = options.parse_args()
     base = override(
         configure("rin", arguments.preset),
         {"fit.steps": arguments.steps, "fit.progress": False, "sample_every": 0}
-        | {"fit.save_every": arguments.steps, "validate_every": 0},
+        | {"fit.save_every": arguments.steps, "validate_every": 0}
+        | pairs(arguments.set),
     )
     for study in names if arguments.study == "all" else [arguments.study]:
-        rows, plan = [], study_of(study, base)
-        for number, (name, changes) in enumerate(plan.training.items()):
-            found = []
-            for seed in range(arguments.seeds):
-                run = arguments.out / "runs" / f"{arguments.preset}-{study}-{number}-{seed}"
-                config = override(base, {**changes, "fit.seed": seed})
-                found.append(score(config, run, plan.sampling, arguments.num))
-            rows.append({study: name, **summarise(found)})
-        facts = {"preset": arguments.preset, "seeds": arguments.seeds, "steps": arguments.steps}
-        facts |= {"config": to_mapping(base), **timing.conditions()}
-        write_text(arguments.out / f"{study}.json", json.dumps({"rows": rows, **facts}, indent=2))
-        write_text(arguments.out / f"{study}.md", curves.table(rows))
-        print(curves.table(rows))
+        study_one(
+            study,
+            base,
+            arguments.out,
+            preset=arguments.preset,
+            seeds=arguments.seeds,
+            num=arguments.num,
+        )
 
 
 if __name__ == "__main__":
