@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scalable_binding.carml.config import (
     CARMLConfig,
     CurriculumConfig,
@@ -10,7 +12,12 @@ from scalable_binding.carml.config import (
     PPOConfig,
     ValidationConfig,
 )
-from scalable_binding.carml.scaffold_config import MixtureConfig, RewardConfig, ScaffoldConfig
+from scalable_binding.carml.scaffold_config import (
+    DeepClusterConfig,
+    MixtureConfig,
+    RewardConfig,
+    ScaffoldConfig,
+)
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig
 
 
@@ -42,5 +49,106 @@ def maze() -> CARMLConfig:
             ema=EmaConfig(decay=0.0),
             clip_norm=0.5,
             save_every=20,
+        ),
+    )
+
+
+def room() -> CARMLConfig:
+    """A room seen through 24 x 24 pixels: some ten minutes on one CPU core.
+
+    Half as many steps in an episode as the thesis has, each twice as long.
+    """
+    return CARMLConfig(
+        environment=EnvironmentConfig(
+            name="room", options=("size=24", "episode_length=25", "speed=40", "turn=30")
+        ),
+        model=ModelConfig(
+            channels=(8, 16), kernels=(5, 3), strides=(2, 2), widths=(64,), hidden=96, head=64
+        ),
+        scaffold=ScaffoldConfig(
+            mixture=MixtureConfig(covariance="spherical", regularisation=0.5),
+            deep_clusters=DeepClusterConfig(
+                encoder="small",
+                width=32,
+                rounds=3,
+                max_batches=30,
+                components=16,
+                shift=2,
+                states=10,
+            ),
+        ),
+        reward=RewardConfig(window=3),
+        curriculum=CurriculumConfig(period=50, recent=True),
+        ppo=PPOConfig(
+            epochs=3,
+            minibatches=2,
+            value_weight=1.0,
+            entropy_weight=0.01,
+            discount=0.97,
+            reward_scale=0.1,
+        ),
+        validation=ValidationConfig(every=25, num_tasks=64),
+        fit=FitConfig(
+            steps=400,
+            batch_size=64,
+            optimiser=OptimiserConfig(lr=3e-3),
+            ema=EmaConfig(decay=0.0),
+            clip_norm=0.5,
+            save_every=25,
+        ),
+    )
+
+
+def vizdoom_fixed() -> CARMLConfig:
+    """The thesis' run in ViZDoom, the same five objects for ever (4.5.2, 4.7.2).
+
+    Command: ``torchrun --nproc-per-node 4 -m scalable_binding carml train --preset vizdoom-fixed
+    --run RUN``. The thesis reports 71 % success in four episodes; not run by us.
+    """
+    return _thesis("vizdoom-fixed", entropy=0.1)
+
+
+def vizdoom_random() -> CARMLConfig:
+    """The thesis' run in ViZDoom with other objects in every trial (4.5.2, 4.7.2).
+
+    The thesis reports 59 % success in four episodes with objects never seen; not run by us.
+    """
+    return _thesis("vizdoom-random", entropy=0.1)
+
+
+def sawyer() -> CARMLConfig:
+    """The thesis' run with an arm that pushes a puck (4.5.3, 4.7.2); not run by us."""
+    return _thesis("sawyer", entropy=0.001)
+
+
+def debug() -> CARMLConfig:
+    """Seconds on one core: a few small updates in the maze, to see that everything runs."""
+    config = maze()
+    return replace(
+        config,
+        model=ModelConfig(widths=(), hidden=16, head=16),
+        scaffold=ScaffoldConfig(mixture=MixtureConfig(components=4, starts=1)),
+        curriculum=CurriculumConfig(period=4, reservoir=64, first_trials=32),
+        validation=ValidationConfig(every=4, num_tasks=8),
+        fit=replace(config.fit, steps=8, batch_size=16, log_every=2, save_every=4),
+    )
+
+
+def _thesis(environment: str, *, entropy: float) -> CARMLConfig:
+    """The hyper-parameters of 4.7.2; it gives no learning rate, 5e-4 is a public RL^2's."""
+    mixture = MixtureConfig(covariance="spherical")
+    return CARMLConfig(
+        environment=EnvironmentConfig(name=environment),
+        scaffold=ScaffoldConfig(mixture=mixture),
+        ppo=PPOConfig(entropy_weight=entropy),
+        fit=FitConfig(
+            steps=2500,
+            batch_size=100,
+            micro_batch_size=25,
+            optimiser=OptimiserConfig(lr=5e-4),
+            ema=EmaConfig(decay=0.0),
+            clip_norm=0.5,
+            log_every=1,
+            save_every=25,
         ),
     )
