@@ -3,17 +3,10 @@
 import pytest
 import torch
 
+from carml.trajectories import blobs
+from reference import mixture as reference
 from scalable_binding.carml.clustering import assign, cluster, refine
 from scalable_binding.errors import UserError
-from tests.reference import mixture as reference
-
-
-def blobs(num=40, length=5, width=3, seed=0):
-    """Trajectories of wandering means: states of one lie near each other, not too near."""
-    generator = torch.Generator().manual_seed(seed)
-    centres = 3 * torch.randn(num, 1, width, generator=generator, dtype=torch.float64)
-    noise = torch.randn(num, length, width, generator=generator, dtype=torch.float64)
-    return centres + noise
 
 
 def test_trajectory_goes_to_the_centre_that_all_of_its_states_are_nearest_to():

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from carml.trajectories import blobs
+from reference import mixture as reference
 from scalable_binding.carml import mixture
 from scalable_binding.carml.mixture import Mixture
 from scalable_binding.carml.scaffold_config import MixtureConfig
-from tests.carml.test_clustering import blobs
-from tests.reference import mixture as reference
 
 KINDS = ("full", "diagonal", "spherical")
 
@@ -121,11 +121,11 @@ def test_label_of_a_trajectory_is_not_the_vote_of_its_states():
 @pytest.mark.parametrize("kind", KINDS)
 def test_plain_states_are_fit_as_scikit_learn_fits_them(kind):
     sklearn = pytest.importorskip("sklearn.mixture")
-    states = blobs(300, 1)
+    states = blobs(120, 1)
     config = MixtureConfig(
         components=4, covariance=kind, starts=1, tolerance=1e-12, iterations=2000
     )
-    members = functional.one_hot(torch.arange(300) % 4, 4).double()
+    members = functional.one_hot(torch.arange(120) % 4, 4).double()
     ours = mixture.maximise(states, members, config)
     first = mixture.estimate(mixture.summarise(states, kind), members, config)
     precisions = {

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, Normal, kl_divergence
 
+from carml.trajectories import blobs
+from reference import mixture as reference
 from scalable_binding.carml import diagnostics, reward
 from scalable_binding.carml.scaffold import MixtureScaffold
 from scalable_binding.carml.scaffold_config import MixtureConfig, RewardConfig, ScaffoldConfig
@@ -13,8 +15,6 @@ from scalable_binding.engine.config import from_mapping
 from scalable_binding.envs.batch import Step
 from scalable_binding.envs.maze import Maze
 from scalable_binding.errors import UserError
-from tests.carml.test_clustering import blobs
-from tests.reference import mixture as reference
 
 
 def scaffold(components=4, width=2, seed=0):

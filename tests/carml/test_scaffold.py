@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from carml.trajectories import blobs
 from scalable_binding.carml.reservoir import Reservoir
 from scalable_binding.carml.scaffold import MixtureScaffold, build_scaffold
 from scalable_binding.carml.scaffold_config import MixtureConfig, ScaffoldConfig
 from scalable_binding.errors import UserError
-from tests.carml.test_clustering import blobs
 
 CONFIG = ScaffoldConfig(mixture=MixtureConfig(components=4))
 

@@ -69,16 +69,19 @@ class Fitted(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Of each trajectory: its length, sum_t s_t, and sum_t of squares or outer products.
+    """Of each trajectory: [T, sum_t s_t, sum_t of squares or outer products], side by side.
 
     Nothing else about its states enters the likelihood of a trajectory or the M-step, since the
     responsibilities are the same for all of them: an iteration costs as much as with one state a
-    trajectory.
+    trajectory, and either step is one matrix product.
+
+    Attributes:
+        columns: the three of them.
+        width: d, of a state.
     """
 
-    length: int
-    sums: Float[Tensor, "n d"]
-    products: Float[Tensor, "n p"]
+    columns: Float[Tensor, "n p"]
+    width: int
 
 
 def fit(
@@ -136,11 +139,11 @@ def maximise(
     reseeded, before, likelihood = 0, -math.inf, -math.inf
     mixture = estimate(statistics, responsibilities, config, ranks)
     for iteration in range(1, config.iterations + 1):
-        joint = mixture.log_weights + trajectory_log_likelihood(statistics, mixture)
+        joint = trajectory_log_likelihood(statistics, mixture).add_(mixture.log_weights)
         evidence = joint.logsumexp(-1)
         totals = sum_of(torch.stack([evidence.sum(), evidence.new_tensor(len(evidence))]), ranks)
         likelihood = float(totals[0] / totals[1])
-        responsibilities = (joint - evidence[:, None]).exp()
+        responsibilities = joint.sub_(evidence[:, None]).exp_()
         empty = _find_empty(responsibilities, ranks)
         if not bool(empty.any()) and likelihood - before < config.tolerance:
             return Fitted(mixture, likelihood, iteration, reseeded)
@@ -160,11 +163,12 @@ def summarise(states: Float[Tensor, "n t d"], covariance: Covariance) -> Statist
         products = states.square().sum(1)
         if covariance == "spherical":
             products = products.sum(-1, keepdim=True)
-    return Statistics(states.shape[1], states.sum(1), products)
+    lengths = torch.full_like(products[:, :1], states.shape[1])
+    return Statistics(torch.cat([lengths, states.sum(1), products], dim=-1), states.shape[-1])
 
 
 def trajectory_log_likelihood(statistics: Statistics, mixture: Mixture) -> Float[Tensor, "n k"]:
-    """sum_t log q(s_t | z), out of sums alone.
+    """The sum over t of log q(s_t | z), out of sums alone.
 
     -2 sum_t log N(s_t) = T (log det + d log 2 pi + mu' P mu) + tr(P sum s s') - 2 mu' P sum s.
     """
@@ -181,8 +185,8 @@ def trajectory_log_likelihood(statistics: Statistics, mixture: Mixture) -> Float
         linear = means * quadratic
         log_det = covariances.log().expand(-1, d).sum(-1)
     constant = log_det + d * math.log(2 * math.pi) + (means * linear).sum(-1)
-    cross = statistics.products @ quadratic.mT - 2 * statistics.sums @ linear.mT
-    return -0.5 * (cross + statistics.length * constant)
+    natural = torch.cat([constant[:, None], -2 * linear, quadratic], dim=-1)
+    return statistics.columns @ (-0.5 * natural).mT
 
 
 def estimate(
@@ -192,15 +196,11 @@ def estimate(
     ranks: Ranks | None = None,
 ) -> Mixture:
     """The M-step: the likeliest weights, means and covariances (Eq. 4.17-4.19)."""
-    width = statistics.sums.shape[-1]
-    columns = torch.cat(
-        [torch.ones_like(responsibilities[:, :1]), statistics.sums, statistics.products], dim=-1
-    )
-    totals = sum_of(responsibilities.mT @ columns, ranks)
-    shares = totals[:, :1]
-    states = (statistics.length * shares).clamp(min=1e-30)
-    means = totals[:, 1 : 1 + width] / states
-    second = totals[:, 1 + width :] / states
+    width = statistics.width
+    totals = sum_of(responsibilities.mT @ statistics.columns, ranks)
+    states = totals[:, :1]
+    means = totals[:, 1 : 1 + width] / states.clamp(min=1e-30)
+    second = totals[:, 1 + width :] / states.clamp(min=1e-30)
     if config.covariance == "full":
         outer = einsum(means, means, "k i, k j -> k i j")
         covariances = rearrange(second, "k (i j) -> k i j", i=width) - outer
@@ -211,7 +211,7 @@ def estimate(
     else:
         scatter = (second - means.square().sum(-1, keepdim=True)) / width
         covariances = scatter.clamp(min=0) + config.regularisation
-    return Mixture((shares[:, 0] / shares.sum()).log(), means, covariances)
+    return Mixture((states[:, 0] / states.sum()).log(), means, covariances)
 
 
 def _find_empty(responsibilities: Float[Tensor, "n k"], ranks: Ranks | None) -> Tensor:

@@ -143,9 +143,9 @@ class MixtureScaffold(nn.Module):
         entropy = -torch.special.xlogy(shares, shares).sum()
         return figures | {
             "scaffold_likelihood": fitted.log_likelihood / features.shape[1],
-            "scaffold_iterations": fitted.iterations,
+            "scaffold_iterations": float(fitted.iterations),
             "scaffold_components": float(entropy.exp()),
-            "scaffold_reseeded": fitted.reseeded,
+            "scaffold_reseeded": float(fitted.reseeded),
         }
 
     def encode(self, observations: Shaped[Tensor, "b *obs"]) -> Float[Tensor, "b d"]:

@@ -1,0 +1,72 @@
+"""Scores of agents, and what their skills look like from above."""
+
+import math
+
+import pytest
+import torch
+
+from carml import runs
+from scalable_binding.carml import evaluate, inference
+from scalable_binding.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return runs.make(tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_interval_covers_the_true_mean_as_often_as_it_says():
+    generator, inside = torch.Generator().manual_seed(0), 0
+    for _ in range(400):
+        score = evaluate.interval(3 + torch.randn(40, generator=generator))
+        inside += abs(score.mean - 3) <= score.margin
+    assert 0.92 < inside / 400 < 0.98
+    assert math.isnan(evaluate.interval(torch.ones(1)).margin)
+
+
+def test_transfer_scores_every_episode(run):
+    config, policy = inference.read_config(run), inference.load(run)
+    found = evaluate.transfer(policy, config, num_tasks=30)
+    assert len(found.success) == len(found.returns) == 2
+    again = evaluate.transfer(policy, config, num_tasks=30)
+    assert found == again
+    assert found.record()["success"] == [score.mean for score in found.success]
+
+
+def test_untrained_acts_at_random(run):
+    policy = inference.load(run)
+    blind = evaluate.untrained(policy)
+    zeros = (torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64), torch.zeros(4))
+    state = blind.initial_state(4)
+    act = blind.act(*zeros, torch.zeros(4, dtype=torch.bool), state, torch.Generator())
+    assert torch.allclose(act.log_probs, torch.full((4,), -math.log(9)))
+    assert not torch.equal(policy.actor[-1].weight, blind.actor[-1].weight)
+
+
+def test_environment_without_test_tasks_is_refused(run):
+    policy = inference.load(run)
+    with pytest.raises(UserError, match="test tasks"):
+        evaluate.transfer(policy, runs.small(environment__name="CartPole-v1"), num_tasks=4)
+
+
+def test_skills_of_each_round(run):
+    for number in (1, 2, None):
+        skills = evaluate.practise_round(run, number, num_trials=32)
+        assert skills.positions.shape == (32, 20, 2)
+        assert 0 < skills.figures["coverage"] <= 1
+        assert 0 <= skills.figures["information"] <= math.log(4)
+        assert 1 <= skills.figures["tasks_in_use"] <= 4
+
+
+def test_skills_of_a_discriminator(tmp_path):
+    run = runs.make(tmp_path / "run", method="online-discriminator")
+    skills = evaluate.practise_round(run, num_trials=16)
+    assert int(skills.tasks.max()) < 4
+
+
+def test_curve_counts_environment_steps(run):
+    samples, values = evaluate.curve(run, "loss")
+    assert samples == [8 * 2 * 20 * step for step in (1, 2, 3)]
+    assert len(values) == 3
+    with pytest.raises(UserError, match="figures named nothing, got none"):
+        evaluate.curve(run, "nothing")
