@@ -70,7 +70,7 @@ def test_commands_parse(line: str) -> None:
     commands.build().parse_args(tokens, print_error=False, exit_on_error=False)
 
 
-@pytest.mark.parametrize("where", ["README.md", "docs/crw.md", "demo"])
+@pytest.mark.parametrize("where", ["README.md", "docs/crw.md", "docs/environments.md", "demo"])
 def test_python_runs(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip.write(tmp_path)
     (tmp_path / "walk.mp4").write_bytes((tmp_path / "video.mp4").read_bytes())

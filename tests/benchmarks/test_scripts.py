@@ -109,5 +109,5 @@ def test_environments_are_stepped_beside_their_peers(run, tmp_path):
     run("envs.throughput", "--num", 128, "--rounds", 1, "--json", tmp_path / "found.json")
     found = json.loads((tmp_path / "found.json").read_text())
     names = {row[""] for row in found["rows"]}
-    assert {"room, 42 px, 128 at once", "CartPole, 16 by Gymnasium"} <= names
+    assert {"room, 42 px, 128 at once", "MountainCar, 16 by Gymnasium"} <= names
     assert all(row["a second"] > 0 for row in found["rows"])

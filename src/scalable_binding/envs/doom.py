@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import math
-import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -94,8 +93,10 @@ class DoomRoom(gymnasium.Env[np.ndarray, Any]):
         self._turn = self.config.turn / self.config.frame_skip
         self._actions = [[-self._turn, 0.0], [self._turn, 0.0], [0.0, 1.0]]
         self._game = self._start(_write_wad(self.config))
-        self._room = 0
-        self._time = 0
+        # Games end before the folder that their files are in goes.
+        self._end = weakref.finalize(self, self._game.close)
+        self._room = self._time = 0
+        self._frame = self._look()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -107,13 +108,16 @@ class DoomRoom(gymnasium.Env[np.ndarray, Any]):
             self._game.set_doom_map(wad.map_name(self._room))
         self._game.new_episode()
         self._time = 0
-        return self._observe(), {}
+        self._frame = self._look()
+        return self._frame, {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Observation, reward 0, False, whether the episode is over, nothing."""
-        self._game.make_action(self._actions[int(action)], self.config.frame_skip)
-        self._time += 1
-        return self._observe(), 0.0, False, self._time >= self.config.episode_length, {}
+        if self._time < self.config.episode_length:
+            self._game.make_action(self._actions[int(action)], self.config.frame_skip)
+            self._time += 1
+            self._frame = self._look()
+        return self._frame, 0.0, False, self._time == self.config.episode_length, {}
 
     def truth(self) -> dict[str, np.ndarray]:
         """The true state, for evaluation only."""
@@ -132,9 +136,9 @@ class DoomRoom(gymnasium.Env[np.ndarray, Any]):
 
     def close(self) -> None:
         """End the game."""
-        self._game.close()
+        self._end()
 
-    def _observe(self) -> np.ndarray:
+    def _look(self) -> np.ndarray:
         frame = torch.from_numpy(self._game.get_state().screen_buffer)
         size = (self.config.size, self.config.size)
         frames = rearrange(frame, "h w c -> 1 c h w")
@@ -187,11 +191,14 @@ def _import() -> ModuleType:
 
 
 @cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="scalable-binding-")
+
+
+@cache
 def _write_wad(config: DoomConfig) -> Path:
     """The rooms of a configuration in a file that goes when this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="scalable-binding-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "rooms.wad"
+    path = Path(_folder().name) / f"{config.layout}-{config.kinds}-{config.num_rooms}.wad"
     places, kinds = lay_out(config)
     path.write_bytes(wad.write(places, kinds, START[:2]))
     return path
