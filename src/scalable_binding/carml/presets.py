@@ -102,8 +102,8 @@ def room() -> CARMLConfig:
 def vizdoom_fixed() -> CARMLConfig:
     """The thesis' run in ViZDoom, the same five objects for ever (4.5.2, 4.7.2).
 
-    Command: ``torchrun --nproc-per-node 4 -m scalable_binding carml train --preset vizdoom-fixed
-    --run RUN``. The thesis reports 71 % success in four episodes; not run by us.
+    Command: ``torchrun --nproc-per-node 4 -m -- scalable_binding carml train --preset
+    vizdoom-fixed --run RUN``. The thesis reports 71 % success in four episodes; not run by us.
     """
     return _thesis("vizdoom-fixed", entropy=0.1)
 

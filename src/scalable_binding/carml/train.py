@@ -125,7 +125,7 @@ class _Training:
         with Recorder(self.run, fit, self.ranks, start=start) as recorder:
             for step in range(start + 1, fit.steps + 1):
                 if (step - 1) % self.config.curriculum.period == 0:
-                    recorder.note(step - 1, self._reorganise(step))
+                    recorder.note(step, self._reorganise(step))
                 recorder.add(self._update(step))
                 stop = self.ranks.largest(request.signal)
                 save = stop > 0 or is_due(step, fit.save_every, fit)
