@@ -1,0 +1,215 @@
+"""The report of a run: scores, curves, the tasks of each round seen from above, an adaptation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from scalable_binding.carml import evaluate, inference
+from scalable_binding.carml.config import CARMLConfig
+from scalable_binding.carml.evaluate import Skills, Transfer
+from scalable_binding.carml.inference import Adaptation
+from scalable_binding.carml.rounds import list_rounds, read_round
+from scalable_binding.carml.vae import VAEScaffold
+from scalable_binding.cli.outputs import prepare_folder
+from scalable_binding.data import images, videos
+from scalable_binding.demo import report as page
+from scalable_binding.demo.report import Chapter, Section
+from scalable_binding.engine.randomness import generator
+from scalable_binding.envs import tasks as test_tasks
+from scalable_binding.envs.walls import LAYOUTS
+from scalable_binding.plots import curves, grids, skills
+from scalable_binding.plots.curves import Curve, Panel
+from scalable_binding.plots.skills import Plane, Track
+
+SIDE = 500.0
+NUM_TRIALS = 256
+NUM_SHOWN = 4
+"""Test tasks whose trials are drawn."""
+
+
+def write(run: Path, path: Path, scores: Mapping[str, Transfer]) -> None:
+    """Write the report of a run into one HTML file, and its pictures into a folder beside it.
+
+    Args:
+        run: of CARML.
+        path: of the file.
+        scores: of the agent, and of whatever it is to be compared with, by name.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    config = inference.read_config(run)
+    folder = path.with_suffix("")
+    prepare_folder(folder, overwrite=True)
+    sections = [_scores(folder, scores, config), _learning(run, folder)]
+    sections += _tasks(run, folder, config)
+    sections.append(_trials(run, folder, config))
+    chapter = Chapter(
+        name="carml",
+        title=f"{run.name}: {config.environment.name}, {config.method}",
+        lead="An agent that made its own tasks, and what it does with tasks that it never saw.",
+        sections=sections,
+    )
+    page.write(path, [chapter], footer=f"{config.fit.steps} updates, seed {config.fit.seed}")
+
+
+def _scores(folder: Path, scores: Mapping[str, Transfer], config: CARMLConfig) -> Section:
+    episodes = range(1, config.curriculum.episodes + 1)
+    lines = [
+        Curve(
+            label=name,
+            x=list(episodes),
+            y=[score.mean for score in found.success],
+            spread=[score.margin for score in found.success],
+        )
+        for name, found in scores.items()
+    ]
+    panel = Panel(curves=lines, x_label="episode of a trial", y_label="share of goals reached")
+    curves.save(folder / "transfer.png", [panel])
+    rows = [(name, [score.mean for score in found.success]) for name, found in scores.items()]
+    num = next(iter(scores.values())).num_tasks
+    return Section(
+        name="scores",
+        title="Unseen tasks",
+        blocks=[
+            page.paragraph(f"{num} tasks, a trial each; no gradient. Bands are 95 % intervals."),
+            page.table(["", *map(str, episodes)], rows, "Goals reached", best_of="column"),
+            page.pictures([(folder / "transfer.png", "Episodes of a trial")]),
+        ],
+        scores={name: found.record() for name, found in scores.items()},
+    )
+
+
+def _learning(run: Path, folder: Path) -> Section:
+    """Rewards of each episode in training, and what validation found."""
+    lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    panels = []
+    for prefix, label in (("reward_", "mean reward of a step"), ("solved_", "validation solved")):
+        names = sorted({name for entry in entries for name in entry if name.startswith(prefix)})
+        drawn = []
+        for name in names:
+            points = [(entry["step"], entry[name]) for entry in entries if name in entry]
+            x, y = zip(*points, strict=True)
+            drawn.append(Curve(label=f"episode {name.removeprefix(prefix)}", x=x, y=y))
+        if drawn:
+            panels.append(Panel(curves=drawn, x_label="updates", y_label=label))
+    curves.save(folder / "learning.png", panels)
+    return Section(
+        name="learning",
+        title="Learning",
+        blocks=[page.pictures([(folder / "learning.png", "Training and validation")], wide=True)],
+    )
+
+
+def _tasks(run: Path, folder: Path, config: CARMLConfig) -> list[Section]:
+    """What the agent does for the tasks of each round (Fig. 4.6, 4.8, 4.13), and a VAE's (4.4)."""
+    numbers = list_rounds(run)
+    if not numbers or config.method == "pipelined":
+        return []
+    blocks = []
+    if config.scaffold.kind == "vae":
+        file = folder / "reconstructions.png"
+        images.write(file, _draw_reconstructions(run, numbers, config))
+        blocks.append(page.pictures([(file, "Mean trajectories of 16 tasks, round by round.")]))
+    else:
+        found = {f"round {number}": evaluate.practise_round(run, number) for number in numbers}
+        found["selected"] = evaluate.practise_round(run)
+        num = config.scaffold.mixture.components
+        maps = [_draw_skills(each, num, config) for each in found.values()]
+        file = folder / "skills.png"
+        images.write(file, skills.evolution(maps, list(found)))
+        caption = "A column for each component; last episodes of trials of its task."
+        names = list(next(iter(found.values())).figures)
+        rows = [(name, [each.figures[f] for f in names]) for name, each in found.items()]
+        blocks += [
+            page.pictures([(file, caption)], wide=True),
+            page.table(["", *(name.replace("_", " ") for name in names)], rows, "Figures"),
+        ]
+    return [Section(name="tasks", title="Tasks that it made", blocks=blocks)]
+
+
+def _trials(run: Path, folder: Path, config: CARMLConfig) -> Section:
+    """Trials of a few test tasks, episode by episode."""
+    settings, num = config.environment, NUM_SHOWN
+    drawn = test_tasks.draw(settings.name, num, generator(config.fit.seed, 9))
+    blocks = [page.paragraph("A row for each task, a column for each episode of one trial.")]
+    rows = []
+    for number in range(num):
+        task = drawn[number]
+        asked = f"object={task.target}" if task.goal is None else "goal={},{}".format(*task.goal)
+        found = inference.try_out(run, asked, seed=number, episodes=config.curriculum.episodes)
+        rows.append(_draw_trial(found, task.goal, config))
+        if found.trials.observations.ndim == 6:
+            file = folder / f"trial-{number}.mp4"
+            frames = rearrange(found.trials.trajectories[0], "n t c h w -> (n t) c h w")
+            videos.write(file, grids.enlarge(frames, 160), fps=12)
+            blocks.append(page.video(file, f"{found.name}: what the agent sees"))
+    file = folder / "trials.png"
+    columns = [f"episode {n}" for n in range(1, config.curriculum.episodes + 1)]
+    images.write(file, grids.table(torch.stack(rows), columns=columns))
+    blocks.append(page.pictures([(file, "White: the goal. Blue to yellow: the path.")], wide=True))
+    return Section(name="trials", title="Trials of unseen tasks", blocks=blocks)
+
+
+def _draw_trial(found: Adaptation, goal: tuple[float, float] | None, config: CARMLConfig) -> Tensor:
+    """A map for each episode of the first trial."""
+    truths = found.truths
+    places = [goal] if goal is not None else [tuple(p) for p in _objects(truths).tolist()]
+    maps = []
+    for episode in range(found.returns.shape[1]):
+        here = {name: values[:1, episode] for name, values in truths.items()}
+        plane = _plane(config, places)
+        maps.append(skills.skill_maps(_tracks(here), torch.zeros(1, dtype=torch.int64), 1, plane))
+    return torch.cat(maps)
+
+
+def _draw_skills(found: Skills, num: int, config: CARMLConfig) -> Tensor:
+    return skills.skill_maps(_tracks(found.truths), found.tasks, num, _plane(config, []))
+
+
+def _tracks(truths: Mapping[str, Tensor]) -> list[Track]:
+    """What moves: a puck and a hand, or the agent, coloured by heading or by time."""
+    positions = truths["position"].float()
+    num, length = positions.shape[:2]
+    if "puck" in truths:
+        puck = skills.plain_colours(skills.PUCK, num, length)
+        hand = skills.plain_colours(skills.HAND, num, length)
+        return [Track(positions, hand), Track(truths["puck"].float(), puck)]
+    if "heading" in truths:
+        return [Track(positions, skills.heading_colours(truths["heading"].float()))]
+    return [Track(positions, skills.time_colours(num, length))]
+
+
+def _objects(truths: Mapping[str, Tensor]) -> Tensor:
+    return truths["objects"][0, 0, 0] if "objects" in truths else torch.empty(0, 2)
+
+
+def _plane(config: CARMLConfig, places: list[Any]) -> Plane:
+    if config.environment.name == "sawyer":
+        return Plane(low=(-0.25, 0.45), high=(0.25, 0.75), places=places)
+    walls = []
+    if config.environment.name == "maze":
+        layout = config.environment.arguments().get("layout", "open")
+        walls = [tuple(SIDE * share for share in wall) for wall in LAYOUTS[layout]]
+    return Plane(places=places, walls=walls)  # type: ignore[arg-type]
+
+
+def _draw_reconstructions(run: Path, numbers: list[int], config: CARMLConfig) -> Tensor:
+    """Mean trajectories of the same 16 tasks in every round; for mazes only, as in Fig. 4.4."""
+    policy, rows = inference.load(run), []
+    for number in numbers:
+        scaffold, _ = evaluate.rebuild(config, policy, read_round(run, number))
+        assert isinstance(scaffold, VAEScaffold)
+        tasks = scaffold.sample_tasks(16, generator(0, 9))
+        positions = (scaffold.decode(tasks)[..., :2] + 1) / 2 * SIDE
+        track = Track(positions, skills.time_colours(*positions.shape[:2]))
+        rows.append(skills.skill_maps([track], torch.arange(16), 16, _plane(config, [])))
+    return skills.evolution(rows, [f"round {number}" for number in numbers])
