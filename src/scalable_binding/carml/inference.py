@@ -34,25 +34,26 @@ PLACE = 7
 """Of inference among the purposes of randomness."""
 
 
-def read_config(run: Path) -> CARMLConfig:
+def read_config(run: str | Path) -> CARMLConfig:
     """The configuration that a run was trained with.
 
     Raises:
         UserError: the folder holds no run of CARML.
     """
-    record = _read_record(run)
+    record = _read_record(Path(run))
     groups = {name: record[name] for name in CARMLConfig.__dataclass_fields__ if name in record}
     known = CARMLConfig().model.__dataclass_fields__
     groups["model"] = {name: record[name] for name in known if name in record}
     return from_mapping(CARMLConfig, groups)
 
 
-def load(run: Path) -> Policy:
+def load(run: str | Path) -> Policy:
     """The agent of a run, in evaluation mode.
 
     Raises:
         UserError: the folder holds no run of CARML, or its weights are damaged.
     """
+    run = Path(run)
     record = _read_record(run)
     missing = [name for name in model.ARGUMENTS if name not in record]
     if missing:

@@ -1,0 +1,121 @@
+"""`sbind carml adapt`, `finetune`, `evaluate`: what they print, and what they refuse in a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from carml import runs
+from scalable_binding.cli import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runs.make(tmp_path_factory.mktemp("runs") / "run")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *tokens: object) -> str:
+    """The one line with which the program leaves."""
+    capsys.readouterr()
+    assert main(["carml", *map(str, tokens)]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_adapt_prints_and_writes_every_episode(run, tmp_path, capsys):
+    file = tmp_path / "scores.json"
+    options = ["--task", "goal=250,80", "--trials", "4", "--episodes", "3", "--json", str(file)]
+    assert main(["carml", "adapt", str(run), *options]) == 0
+    assert capsys.readouterr().out.count("reached in") == 3
+    scores = json.loads(file.read_text())
+    assert len(scores["success"]) == len(scores["return"]) == 3
+
+
+def test_finetune_makes_a_run_of_its_own(run, tmp_path, capsys):
+    out = tmp_path / "tuned"
+    options = ["--task", "goal=250,80", "--updates", "1", "--fit.optimiser.lr", "1e-4"]
+    assert main(["carml", "finetune", str(run), "--out", str(out), *options]) == 0
+    record = json.loads((out / "config.json").read_text())
+    assert record["start"] == {"weights": str(run), "part": "policy"}
+    assert record["method"] == "ppo"
+    assert record["fit"]["optimiser"]["lr"] == 1e-4
+
+
+@pytest.mark.slow
+def test_evaluate_writes_a_report_with_everything_in_it(run, tmp_path, capsys):
+    page, file = tmp_path / "report.html", tmp_path / "scores.json"
+    options = ["--tasks", "8", "--report", str(page), "--json", str(file)]
+    assert main(["carml", "evaluate", str(run), *options]) == 0
+    assert set(json.loads(file.read_text())) == {"agent", "random"}
+    text = page.read_text()
+    assert text.count("data:image/png") == 4
+    for title in ("Unseen tasks", "Learning", "Tasks that it made", "Trials of unseen tasks"):
+        assert f"<h2>{title}</h2>" in text
+    names = {path.name for path in (tmp_path / "report").glob("*.png")}
+    assert names == {"transfer.png", "learning.png", "skills.png", "trials.png"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--task", "home"), "expected goal=X,Y"),
+        (("--task", "object=1"), "object"),
+        (("--task", "own", "--trials", "0"), "--trials: expected a whole number of at least 1"),
+        (("--task", "gone.py:f"), "cannot import gone.py"),
+        ((), "task"),
+    ],
+)
+def test_adapt_refuses(run, capsys, options, message):
+    assert message in refused(capsys, "adapt", run, *options)
+
+
+def test_folders_that_are_no_runs_of_carml_are_refused(tmp_path, capsys):
+    assert "cannot read its config.json" in refused(capsys, "adapt", tmp_path, "--task", "own")
+    (tmp_path / "config.json").write_text('{"system": "rin"}')
+    line = refused(capsys, "evaluate", tmp_path)
+    assert "expected a run of carml, got rin" in line
+
+
+def test_damaged_weights_are_refused(run, tmp_path, capsys):
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes(b"nothing of the kind")
+    assert "model.safetensors" in refused(capsys, "adapt", tmp_path, "--task", "own")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "expected --task or --distribution, got neither"),
+        (("--task", "own", "--distribution"), "got both"),
+        (("--task", "own", "--updates", "0"), "--updates"),
+        (("--task", "home"), "expected goal=X,Y"),
+        (("--task", "own", "--reward.weight", "2"), "expected a number in [0, 1]"),
+    ],
+)
+def test_finetune_refuses(run, tmp_path, capsys, options, message):
+    out = tmp_path / "out"
+    assert message in refused(capsys, "finetune", run, "--out", out, *options)
+    assert not (out / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--reward.weight", "1.5"), "expected a number in [0, 1], got 1.5"),
+        (("--curriculum.reservoir", "3", "--scaffold.mixture.components", "16"), "components"),
+        (("--method", "ppo"), "a task with method ppo"),
+        (("--method", "magic"), "method"),
+        (("--start.weights", "/nowhere"), "/nowhere"),
+    ],
+)
+def test_train_refuses(tmp_path, capsys, options, message):
+    small = ["--fit.batch_size", "8", "--curriculum.first_trials", "8", "--validation.every", "0"]
+    assert message in refused(capsys, "train", "--run", tmp_path / "run", *small, *options)
+
+
+def test_run_of_another_environment_is_refused(run, capsys):
+    line = refused(capsys, "train", "--run", run, "--env", "room", "--preset", "maze")
+    assert "expected a run in" in line and "choose another folder" in line
