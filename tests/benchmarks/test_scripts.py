@@ -111,3 +111,11 @@ def test_environments_are_stepped_beside_their_peers(run, tmp_path):
     names = {row[""] for row in found["rows"]}
     assert {"room, 42 px, 128 at once", "MountainCar, 16 by Gymnasium"} <= names
     assert all(row["a second"] > 0 for row in found["rows"])
+
+
+def test_the_agent_is_timed_beside_its_peer(run, tmp_path):
+    small = ("--size", 40, "--hidden", 16, "--rounds", 1, "--json", tmp_path / "found.json")
+    run("carml.speed", *small)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row["work"] for row in found["rows"]] == ["roll-out"] * 2 + ["update"] * 2
+    assert all(row["steps / s"] > 0 for row in found["rows"])
