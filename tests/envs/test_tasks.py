@@ -65,6 +65,11 @@ def test_splits_of_points_are_far_from_the_start_and_apart():
     assert len(cells["test"]) >= 17 and len(cells["train"]) >= 50
 
 
+def test_options_may_come_from_text():
+    env = catalogue.make("maze", 2, speed=20, start=[0.5, 0.5], walls=[[0, 0.5, 1, 0.5]])
+    assert env.config.speed == 20.0 and env.config.walls == ((0.0, 0.5, 1.0, 0.5),)
+
+
 def test_chance_seldom_reaches_a_goal_of_the_maze():
     generator = torch.Generator().manual_seed(0)
     env = catalogue.make("maze", 1000)
@@ -96,6 +101,9 @@ def test_chance_seldom_reaches_a_goal_of_the_maze():
         ),
         (lambda: catalogue.make("chess", 1), "maze"),
         (lambda: catalogue.make("maze", 1, wall=3), "layout, walls"),
+        (lambda: catalogue.make("maze", 1, speed="fast"), "maze, speed: expected a number"),
+        (lambda: catalogue.make("room", 1, size=24.5), "room, size: expected a whole number"),
+        (lambda: catalogue.make("maze", 1, walls=3), "maze, walls: expected numbers"),
     ],
 )
 def test_mistakes_are_named(make, line):

@@ -67,6 +67,32 @@ class RINSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CARMLSettings:
+    """Settings of the story of CARML.
+
+    Args:
+        run: run folder of an agent for the room; None takes the one that ships.
+        num_trials: trials of its own tasks, for the skill maps.
+        num_tasks: test tasks that are scored.
+        num_shown: test tasks whose trials are filmed.
+    """
+
+    run: str | None = None
+    num_trials: int = 192
+    num_tasks: int = 100
+    num_shown: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("num_trials", "num_tasks", "num_shown"):
+            value = getattr(self, name)
+            if value < 1:
+                raise UserError(f"demo, {name}", expected="at least 1", got=str(value))
+        if self.num_shown > self.num_tasks:
+            expected = f"at most num_tasks, {self.num_tasks}"
+            raise UserError("demo, num_shown", expected=expected, got=str(self.num_shown))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoConfig:
     """Settings of the demo; the defaults take about a minute on two CPU cores.
 
@@ -79,3 +105,4 @@ class DemoConfig:
     seed: int = 12
     crw: CRWSettings = field(default_factory=CRWSettings)
     rin: RINSettings = field(default_factory=RINSettings)
+    carml: CARMLSettings = field(default_factory=CARMLSettings)

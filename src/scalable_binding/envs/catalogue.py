@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.errors import UserError
+
+_Config = TypeVar("_Config")
 
 
 def make(name: str, num_envs: int, seed: int = 0, **options: Any) -> BatchEnv:
@@ -37,15 +39,13 @@ def make(name: str, num_envs: int, seed: int = 0, **options: Any) -> BatchEnv:
 def _make_maze(num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
     from scalable_binding.envs.maze import Maze, MazeConfig
 
-    _refuse_others("maze", options, MazeConfig)
-    return Maze(MazeConfig(**options), num_envs, seed)
+    return Maze(_configure("maze", MazeConfig, options), num_envs, seed)
 
 
 def _make_room(num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
     from scalable_binding.envs.room import Room, RoomConfig
 
-    _refuse_others("room", options, RoomConfig)
-    return Room(RoomConfig(**options), num_envs, seed)
+    return Room(_configure("room", RoomConfig, options), num_envs, seed)
 
 
 def _make_doom(layout: str, num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
@@ -53,19 +53,18 @@ def _make_doom(layout: str, num_envs: int, seed: int, options: dict[str, Any]) -
     from scalable_binding.envs.vector import VectorConfig, VectorEnv
 
     name = f"vizdoom-{layout}"
-    ours, theirs = _split(options, DoomConfig)
-    _refuse_others(name, theirs, VectorConfig)
-    config = DoomConfig(**{**ours, "layout": layout})
+    game, others = _split(options, DoomConfig)
+    config = _configure(name, DoomConfig, {**game, "layout": layout})
     length = config.episode_length
-    vector = VectorConfig(**{"worlds": "trial", **theirs, "episode_length": length})
+    others = {"worlds": "trial", **others, "episode_length": length}
+    vector = _configure(name, VectorConfig, others)
     return VectorEnv(partial(DoomRoom, config), name, num_envs, seed, vector)
 
 
 def _make_sawyer(num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
     from scalable_binding.envs.sawyer import Sawyer, SawyerConfig
 
-    _refuse_others("sawyer", options, SawyerConfig)
-    return Sawyer(SawyerConfig(**options), num_envs, seed)
+    return Sawyer(_configure("sawyer", SawyerConfig, options), num_envs, seed)
 
 
 def _make_gymnasium(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
@@ -84,7 +83,7 @@ def _make_gymnasium(name: str, num_envs: int, seed: int, options: dict[str, Any]
             expected=f"{known}, or the id of a Gymnasium environment",
             got=" ".join(str(error).split()),
         ) from error
-    config = VectorConfig(**ours)
+    config = _configure(name, VectorConfig, ours)
     return VectorEnv(partial(_build, name, theirs), name, num_envs, seed, config)
 
 
@@ -103,11 +102,29 @@ def _split(options: dict[str, Any], config: Any) -> tuple[dict[str, Any], dict[s
     return ours, {name: value for name, value in options.items() if name not in names}
 
 
-def _refuse_others(name: str, options: dict[str, Any], config: Any) -> None:
-    _, others = _split(options, config)
-    if others:
-        known = ", ".join(field.name for field in fields(config))
-        raise UserError(f"option of {name}", expected=known, got=", ".join(others))
+def _configure(name: str, config: Callable[..., _Config], options: dict[str, Any]) -> _Config:
+    """The configuration with these options, of the kinds that its defaults have."""
+    defaults = {field.name: field.default for field in fields(config)}  # type: ignore[arg-type]
+    for option in options:
+        if option not in defaults:
+            raise UserError(f"option of {name}", expected=", ".join(defaults), got=option)
+    return config(**{o: _fit(name, o, defaults[o], value) for o, value in options.items()})
+
+
+def _fit(name: str, option: str, default: Any, value: Any) -> Any:
+    """A value of a default's kind: whole numbers pass as numbers, lists as tuples."""
+    if isinstance(default, float) and isinstance(value, int):
+        return float(value)
+    if isinstance(default, tuple) and isinstance(value, list | tuple):
+        return tuple(
+            _fit(name, option, (), part) if isinstance(part, list | tuple) else float(part)
+            for part in value
+        )
+    kind = int if default is None else type(default)
+    if not (isinstance(value, kind) or (default is None and value is None)):
+        expected = {int: "a whole number", float: "a number", str: "a word"}.get(kind, "numbers")
+        raise UserError(f"{name}, {option}", expected=expected, got=repr(value))
+    return value
 
 
 _MAKERS: dict[str, Callable[[int, int, dict[str, Any]], BatchEnv]] = {

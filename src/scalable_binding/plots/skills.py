@@ -122,10 +122,10 @@ def skill_maps(
     maps = []
     for number in range(num_components):
         own = components == number
-        picture = _ground(plane)
+        picture = draw_ground(plane)
         for track in tracks:
-            _lay(picture, plane.pixels(track.positions[own]), track.colours[own])
-        _dots(picture, plane)
+            draw_ways(picture, plane.pixels(track.positions[own]), track.colours[own])
+        draw_places(picture, plane)
         share = float(own.float().mean())
         canvas.text(picture, 3.0, 2.0, f"{100 * share:.0f}%", 10.0, canvas.WHITE)
         maps.append(canvas.finish(picture))
@@ -154,7 +154,8 @@ def evolution(
     return grids.table(torch.stack(list(rounds)), rows=names)
 
 
-def _ground(plane: Plane) -> Float[Tensor, "3 h w"]:
+def draw_ground(plane: Plane) -> Float[Tensor, "3 h w"]:
+    """A canvas with the edge of the plane and its walls."""
     colour = torch.tensor(_GROUND)[:, None, None]
     picture = colour.expand(3, plane.height, plane.size).clone()
     for x0, y0, x1, y1 in plane.walls:
@@ -164,19 +165,20 @@ def _ground(plane: Plane) -> Float[Tensor, "3 h w"]:
     return picture
 
 
-def _dots(picture: Float[Tensor, "3 h w"], plane: Plane) -> None:
+def draw_places(picture: Float[Tensor, "3 h w"], plane: Plane) -> None:
+    """Draw the objects of the plane as white dots."""
     radius = max(2.0, plane.size / 45)
     for place in plane.pixels(torch.tensor(plane.places).reshape(-1, 2)):
         canvas.disc(picture, place, radius + 1, canvas.BLACK)
         canvas.disc(picture, place, radius, canvas.WHITE)
 
 
-def _lay(
+def draw_ways(
     picture: Float[Tensor, "3 h w"],
     points: Float[Tensor, "n t 2"],
     colours: Float[Tensor, "n t 3"],
 ) -> None:
-    """Draw lines through the points; where lines cross, their colours mix."""
+    """Draw lines through points, in pixels; where lines cross, their colours mix."""
     _, height, width = picture.shape
     places, inks = _fill(points, colours)
     weights, sums = torch.zeros(height * width), torch.zeros(height * width, 3)

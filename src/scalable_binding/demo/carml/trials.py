@@ -1,0 +1,113 @@
+"""Trials of tasks that the agent has never had: films, and how often it gets there."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scalable_binding.carml import inference
+from scalable_binding.carml.asked import request_tasks
+from scalable_binding.carml.evaluate import interval, untrained
+from scalable_binding.carml.inference import Adaptation
+from scalable_binding.data import videos
+from scalable_binding.demo import report
+from scalable_binding.demo.carml.skills import PLANE
+from scalable_binding.demo.report import Section
+from scalable_binding.demo.stage import Stage
+from scalable_binding.engine.randomness import generator
+from scalable_binding.envs import catalogue, tasks
+from scalable_binding.envs.layouts import START
+from scalable_binding.envs.tasks import TaskBatch
+from scalable_binding.plots import rollouts, skills
+from scalable_binding.plots.rollouts import Episode
+
+_PLACE = 40
+_FPS = 6
+
+
+def show(stage: Stage, run: Path) -> Section:
+    """The first few test tasks on film, and all of them in a table beside chance."""
+    stage.say("A reward that it has never had")
+    settings, seed = stage.config.carml, stage.config.seed
+    config, policy = inference.read_config(run), inference.load(run)
+    world = config.environment
+    asked = tasks.draw(world.name, settings.num_tasks, generator(seed, _PLACE))
+    found = {}
+    for name, agent in (("the agent", policy), ("chance", untrained(policy))):
+        with closing(
+            catalogue.make(world.name, settings.num_tasks, seed, **world.arguments())
+        ) as env:
+            random = generator(seed, _PLACE, 1)
+            episodes = config.curriculum.episodes
+            found[name] = inference.adapt(
+                agent, env, request_tasks(asked), random, episodes=episodes
+            )
+    clip = stage.out / "trials.mp4"
+    rows = [_episodes(found["the agent"], asked, number) for number in range(settings.num_shown)]
+    names = [asked[number].name for number in range(settings.num_shown)]
+    videos.write(clip, rollouts.film(rows, PLANE, names=names), fps=_FPS)
+    shares = {name: _shares(each) for name, each in found.items()}
+    return Section(
+        name="trials",
+        title="A reward that it has never had",
+        blocks=[
+            report.paragraph(
+                f"Now the reward grows the nearer the agent comes to one of the objects. It is "
+                f"not told which; it has {len(shares['chance'])} episodes to find out, and nothing "
+                f"is trained any more: it remembers. The first {settings.num_shown} of "
+                f"{settings.num_tasks} such tasks, not chosen:"
+            ),
+            report.video(
+                clip, "Above what the agent sees, below where it is; the ring is the goal."
+            ),
+            report.table(
+                ("goal reached", *(f"episode {n + 1}" for n in range(len(shares["chance"])))),
+                list(shares.items()),
+                f"Share of {settings.num_tasks} tasks; "
+                f"give or take {_margin(found['the agent']):.2f}.",
+                best_of="column",
+            ),
+        ],
+        scores={"reached": shares},
+    )
+
+
+def _shares(found: Adaptation) -> list[float]:
+    """How often the goal was reached in each episode."""
+    assert found.reached is not None
+    return [float(share) for share in found.reached.double().mean(0)]
+
+
+def _margin(found: Adaptation) -> float:
+    """The widest margin of error of an episode."""
+    assert found.reached is not None
+    return max(interval(each).margin for each in found.reached.double().unbind(1))
+
+
+def _episodes(found: Adaptation, asked: TaskBatch, number: int) -> list[Episode]:
+    """The episodes of a trial, for a film."""
+    one = {name: values[number] for name, values in found.truths.items()}
+    goals = asked.select([number]).goals({name: values[None] for name, values in one.items()})[0]
+    x, y, heading = START
+    episodes = []
+    for n, positions in enumerate(one["position"]):
+        headings = torch.cat([torch.tensor([heading]), one["heading"][n]])
+        episodes.append(
+            Episode(
+                frames=_frames(found, number, n),
+                positions=torch.cat([torch.tensor([[x, y]]), positions]),
+                colours=skills.heading_colours(headings),
+                goal=(float(goals[n, 0, 0]), float(goals[n, 0, 1])),
+                radius=asked[number].radius,
+            )
+        )
+    return episodes
+
+
+def _frames(found: Adaptation, number: int, episode: int) -> Tensor:
+    trials = found.trials
+    last = trials.final[number, episode, None]
+    return torch.cat([trials.observations[number, episode], last])
