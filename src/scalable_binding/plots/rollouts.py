@@ -55,36 +55,41 @@ def film(
         got = " and ".join(map(str, sorted(lengths))) or "none"
         raise UserError("length of the episodes of a film", expected="one", got=got)
     columns = [f"episode {number}" for number in range(1, len(rows[0]) + 1)]
+    ground = skills.draw_ground(plane)
+    skills.draw_places(ground, plane)
     for moment in range(lengths.pop()):
         panels = torch.stack(
-            [torch.stack([_panel(episode, moment, plane) for episode in row]) for row in rows]
+            [
+                torch.stack([_panel(episode, moment, plane, ground.clone()) for episode in row])
+                for row in rows
+            ]
         )
         yield grids.table(panels, rows=names, columns=columns)
 
 
-def _panel(episode: Episode, moment: int, plane: Plane) -> UInt8[Tensor, "3 h w"]:
+def _panel(
+    episode: Episode, moment: int, plane: Plane, picture: Float[Tensor, "3 h w"]
+) -> UInt8[Tensor, "3 height w"]:
     """What is seen at a moment, and below it the way that led there."""
     view = functional.interpolate(
         episode.frames[moment, None].float(), (plane.size, plane.size), mode="nearest"
     )[0]
-    return torch.cat([view.byte(), _map(episode, moment, plane)], dim=1)
+    _draw_map(picture, episode, moment, plane)
+    return torch.cat([view.byte(), canvas.finish(picture)], dim=1)
 
 
-def _map(episode: Episode, moment: int, plane: Plane) -> UInt8[Tensor, "3 h w"]:
+def _draw_map(picture: Float[Tensor, "3 h w"], episode: Episode, moment: int, plane: Plane) -> None:
     way = slice(0, moment + 1)
-    picture = skills.draw_ground(plane)
     skills.draw_ways(
         picture, plane.pixels(episode.positions[None, way]), episode.colours[None, way]
     )
-    skills.draw_places(picture, plane)
     goal = torch.tensor(episode.goal)
     reached = torch.linalg.vector_norm(episode.positions[way] - goal, dim=-1) <= episode.radius
     edge = torch.stack((goal, goal + torch.tensor([episode.radius, 0.0])))
     _ring(picture, plane.pixels(edge), _REACHED if bool(reached.any()) else GOAL)
     here = plane.pixels(episode.positions[moment])
     canvas.disc(picture, here, plane.size / 28, canvas.BLACK)
-    canvas.disc(picture, here, plane.size / 40, tuple(episode.colours[moment].tolist()))
-    return canvas.finish(picture)
+    canvas.disc(picture, here, plane.size / 40, episode.colours[moment])
 
 
 def _ring(

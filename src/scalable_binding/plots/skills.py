@@ -23,7 +23,7 @@ PUCK, HAND = (235.0, 60.0, 50.0), (120.0, 205.0, 250.0)
 """Colours of Fig. 4.8: what is pushed is red, what pushes is light blue."""
 
 _GROUND, _EDGE = (26.0, 28.0, 34.0), (150.0, 152.0, 160.0)
-_REACH = 3
+_REACH = 2
 
 
 @dataclass(frozen=True)
