@@ -119,3 +119,25 @@ def test_the_agent_is_timed_beside_its_peer(run, tmp_path):
     found = json.loads((tmp_path / "found.json").read_text())
     assert [row["work"] for row in found["rows"]] == ["roll-out"] * 2 + ["update"] * 2
     assert all(row["steps / s"] > 0 for row in found["rows"])
+
+
+@pytest.mark.slow
+def test_flow_is_scored_beside_other_ways(run, tmp_path):
+    pytest.importorskip("cv2")
+    out = tmp_path / "found.json"
+    run("flow.accuracy", "--weights", "random", "--pairs", 1, "--reach", 1, "--json", out)
+    rows = json.loads(out.read_text())["rows"]
+    assert {row["table"] for row in rows} == {"synthetic"}
+    assert {"zero flow", "multiscale walk", "OpenCV DIS, medium"} <= {row[""] for row in rows}
+    assert all(float(row["EPE"]) > 0 for row in rows)
+
+
+def test_the_cost_of_flow_is_measured_and_compared(run, capsys):
+    run("flow.cost", "--measure", "multiscale walk", 64, 96, "--clock", "cpu")
+    seconds, megabytes = map(float, capsys.readouterr().out.split())
+    assert seconds > 0 and megabytes >= 0
+    run("flow.cost", "--measure", "full attention", 64, 96)
+    from benchmarks.flow import cost
+
+    rows = [cost._row(h, w, cost.WAYS[0], h * w / 1e6, 1.0) for h, w in cost.SIZES]
+    assert cost.growth(rows, cost.WAYS[0], "seconds") == pytest.approx(1.0, abs=0.05)
