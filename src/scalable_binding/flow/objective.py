@@ -8,7 +8,7 @@ what is found on changed views of a clip to what is found, without gradient, on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,9 @@ def loss(
 ) -> Loss:
     """The weighted sum of the terms, and each of them.
 
+    The terms over clips are computed on a share of the batches; the means that a log shows of them
+    are as if on all.
+
     Args:
         model: the network.
         batch: ``frames``, uint8 ``(b t 3 h w)``; sides are multiples of 16.
@@ -51,26 +54,47 @@ def loss(
         config: weights and settings.
     """
     frames = batch["frames"].float() / 255
-    terms: dict[str, tuple[float, Scalar]] = {}
+    total = frames.new_zeros(())
     metrics: dict[str, Scalar] = {}
     if config.direct_weight:
         pair = layered(frames[:, 0], config.views, generator)
         value, metrics = direct(model, pair, config, generator)
-        terms["direct"] = config.direct_weight, value
-    if config.cycle_weight or config.smooth_weight or config.consistency_weight:
-        walk = walk_along(model, frames)
-        if config.cycle_weight:
-            terms["cycle"] = config.cycle_weight, cycle(model, walk, config, generator)
-        if config.smooth_weight:
-            pairs = zip(walk.frames, walk.forward, strict=False)
-            values = [smoothness(frame, match.flow, config.edge) for frame, match in pairs]
-            terms["smooth"] = config.smooth_weight, torch.stack(values).mean()
-        if config.consistency_weight:
-            value = consistency(model, walk, config, generator)
-            terms["consistency"] = config.consistency_weight, value
-    total = torch.stack([weight * value for weight, value in terms.values()]).sum()
-    metrics |= {f"loss_{name}": value for name, (_, value) in terms.items()}
+        total = total + config.direct_weight * value
+        metrics["loss_direct"] = value
+    weights = {
+        "cycle": config.cycle_weight,
+        "smooth": config.smooth_weight,
+        "consistency": config.consistency_weight,
+    }
+    weights = {name: weight for name, weight in weights.items() if weight}
+    drawn = torch.rand((), generator=generator, device=generator.device) < config.clip_rate
+    values = over_clips(model, frames, weights, config, generator) if drawn and weights else {}
+    for name, weight in weights.items():
+        value = values.get(name, total.new_zeros(()))
+        total = total + weight * value
+        metrics[f"loss_{name}"] = value / max(config.clip_rate, 1e-6)
     return total, {name: value.detach() for name, value in metrics.items()}
+
+
+def over_clips(
+    model: FlowNet,
+    frames: Float[Tensor, "b t 3 h w"],
+    names: Collection[str],
+    config: WalkConfig,
+    generator: Generator,
+) -> dict[str, Scalar]:
+    """The terms over clips that are asked for: "cycle", "smooth" and "consistency"."""
+    walk = walk_along(model, frames)
+    values = {}
+    if "cycle" in names:
+        values["cycle"] = cycle(model, walk, config, generator)
+    if "smooth" in names:
+        pairs = zip(walk.frames, walk.forward, strict=False)
+        bends = [smoothness(frame, match.flow, config.edge) for frame, match in pairs]
+        values["smooth"] = torch.stack(bends).mean()
+    if "consistency" in names:
+        values["consistency"] = consistency(model, walk, config, generator)
+    return values
 
 
 def walk_along(model: FlowNet, frames: Float[Tensor, "b t 3 h w"]) -> Walk:
@@ -130,7 +154,8 @@ def direct(model: FlowNet, pair: Pair, config: WalkConfig, generator: Generator)
     distances.append(_distance(match.flow, pair.flow, pair.known))
     error = (match.flow - pair.flow).norm(dim=1).mean()
     metrics = {"epe_direct": error, "walk_direct": torch.stack(walks).mean()}
-    return torch.stack(walks).mean() + 0.1 * torch.stack(distances).mean(), metrics
+    distance = config.distance_weight * torch.stack(distances).mean()
+    return torch.stack(walks).mean() + distance, metrics
 
 
 def consistency(model: FlowNet, walk: Walk, config: WalkConfig, generator: Generator) -> Scalar:
@@ -141,7 +166,7 @@ def consistency(model: FlowNet, walk: Walk, config: WalkConfig, generator: Gener
     match = model(
         tinted(pair.first, config.views, generator), tinted(pair.second, config.views, generator)
     )
-    return 0.1 * _distance(match.flow, pair.flow, pair.known)
+    return config.distance_weight * _distance(match.flow, pair.flow, pair.known)
 
 
 def smoothness(

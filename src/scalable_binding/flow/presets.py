@@ -111,6 +111,10 @@ class WalkConfig:
         smooth_weight: of the edge-aware smoothness of displacements.
         consistency_weight: of the distance between what is found on changed views of a clip and
             what is found, without gradient, on the clip itself.
+        distance_weight: of a pixel's distance beside -log of a probability, in the direct and the
+            consistency term.
+        clip_rate: share of the batches on which the terms over clips (cycle, smoothness and
+            consistency) are computed: they cost three times as much as the direct term.
         eps: added to P(return): the chance that a walker comes home by a way that is not modelled.
             It bounds the loss of a walker whose pixel is hidden.
         starts: walkers an image and level that leave for cycles longer than a step out and back.
@@ -122,6 +126,8 @@ class WalkConfig:
     direct_weight: float = 1.0
     smooth_weight: float = 0.1
     consistency_weight: float = 0.3
+    distance_weight: float = 0.1
+    clip_rate: float = 1.0
     eps: float = 1e-3
     starts: int = 256
     edge: float = 10.0
@@ -129,6 +135,10 @@ class WalkConfig:
     def __post_init__(self) -> None:
         for name in ("cycle_weight", "direct_weight", "smooth_weight", "consistency_weight"):
             _check(f"walk.{name}", getattr(self, name), "at least 0", getattr(self, name) >= 0)
+        _check(
+            "walk.distance_weight", self.distance_weight, "at least 0", self.distance_weight >= 0
+        )
+        _check("walk.clip_rate", self.clip_rate, "a share in [0, 1]", 0 <= self.clip_rate <= 1)
         _check("walk.eps", self.eps, "a number in (0, 1)", 0 < self.eps < 1)
         _check("walk.starts", self.starts, "at least 1", self.starts >= 1)
         _check("walk.edge", self.edge, "at least 0", self.edge >= 0)
