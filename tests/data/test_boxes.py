@@ -73,9 +73,9 @@ def test_a_file_that_cannot_be_read_is_one_line(
         boxes.read(tmp_path / name)
 
 
-def test_a_visible_box_has_its_middle_in_the_frame() -> None:
+def test_some_of_a_visible_box_is_in_the_frame() -> None:
     boxes.check_inside(
         [Box(0, 1, -9.0, 0.0, 9.0, 4.0), Box(0, 2, 90.0, 0.0, 99.0, 4.0, visible=False)], 10, 10
     )
     with pytest.raises(UserError, match="object 3 in frame 0 is outside"):
-        boxes.check_inside([Box(0, 3, -9.0, 0.0, 4.0, 4.0)], 10, 10)
+        boxes.check_inside([Box(0, 3, -9.0, 0.0, -1.0, 4.0)], 10, 10)

@@ -87,19 +87,18 @@ def write(path: str | Path, boxes: Iterable[Box]) -> None:
 
 
 def check_inside(boxes: Iterable[Box], height: int, width: int) -> None:
-    """Nothing, when the middle of every visible box lies in a frame of this size.
+    """Nothing, when some of every visible box lies in a frame of this size.
 
     Raises:
         UserError: names the first box outside.
     """
     for box in boxes:
-        x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-        inside = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+        inside = box.x1 > -0.5 and box.y1 > -0.5 and box.x0 < width - 0.5 and box.y0 < height - 0.5
         if box.visible and not inside:
             raise UserError(
                 f"the box of object {box.id} in frame {box.frame} is outside the frame",
-                expected=f"a middle with x up to {width - 1} and y up to {height - 1}",
-                got=f"({x:g}, {y:g})",
+                expected=f"some of it with x from 0 to {width - 1} and y from 0 to {height - 1}",
+                got=", ".join(f"{number:g}" for number in box.corners),
             )
 
 

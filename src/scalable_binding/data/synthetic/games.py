@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from scalable_binding.data.synthetic import bodies, lights, motion, plays, shapes, textures
+from scalable_binding.data.synthetic import bodies, lights, plays, shapes, textures
 from scalable_binding.data.synthetic.bodies import Body, Part
 from scalable_binding.data.synthetic.config import WorldConfig
 from scalable_binding.data.synthetic.geometry import STILL
-from scalable_binding.data.synthetic.motion import Choreography, Poses
+from scalable_binding.data.synthetic.motion import Choreography, Poses, View
 from scalable_binding.data.synthetic.plays import KINDS, NOBODY, Kind, Player, Role
 from scalable_binding.data.synthetic.world import World
 from scalable_binding.errors import UserError
@@ -55,10 +55,6 @@ def hiding(*, size: int = 64, num_frames: int = 24, held_out: bool = False) -> W
         width=size,
         num_frames=num_frames,
         object_size=(0.06, 0.085),
-        camera_speed=0.0,
-        camera_turn=0.0,
-        camera_zoom=0.0,
-        follow_rate=0.0,
         light=0.1,
         photograph_rate=0.0,
         split="held_out" if held_out else "train",
@@ -68,7 +64,7 @@ def hiding(*, size: int = 64, num_frames: int = 24, held_out: bool = False) -> W
 def build(config: WorldConfig, seed: int, kind: Kind) -> tuple[World, Game]:
     """The world of a game: a pure function of its arguments.
 
-    Of the configuration, what concerns scenery, limbs and the paths of objects is not used.
+    Of the configuration, what concerns scenery, limbs, paths and the camera is not used.
 
     Raises:
         UserError: a negative seed.
@@ -97,11 +93,17 @@ def build(config: WorldConfig, seed: int, kind: Kind) -> tuple[World, Game]:
         ),
         num_objects=len(game.roles),
         choreography=game.choreography,
-        camera=motion.draw_camera(rng, static, game.choreography),
+        camera=_watch,
         light=lights.draw(rng, config),
         shutter=0.0,
     )
     return world, game
+
+
+def _watch(times: Float64[Tensor, "t"]) -> View:
+    """A camera at rest."""
+    still = torch.zeros(len(times), dtype=torch.float64)
+    return View(centre=torch.stack((still, still), dim=-1), angle=still, zoom=still + 1)
 
 
 def _direct(players: list[Player]) -> Game:

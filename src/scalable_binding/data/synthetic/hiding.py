@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +102,7 @@ class HidingClips(Dataset[dict[str, Tensor]]):
         seed: of the games, their order and how they are turned.
         kinds: which games are played.
         vary: turn, mirror and run backwards each game at random, and exchange its colours.
+        painted: games that are known already, by number, in place of those of the seed.
     """
 
     def __init__(
@@ -112,13 +113,14 @@ class HidingClips(Dataset[dict[str, Tensor]]):
         seed: int = 0,
         kinds: Sequence[Kind] = KINDS,
         vary: bool = True,
+        painted: Mapping[int, Hiding] | None = None,
     ) -> None:
         if vary and config.height != config.width:
             got = f"{config.height} x {config.width}"
             raise UserError("clips that are turned", expected="square frames", got=got)
         self.config, self.seed, self.kinds, self.vary = config, seed, tuple(kinds), vary
         self._order = Shuffle(num_games, seed)
-        self._painted: dict[int, Hiding] = {}
+        self._painted: dict[int, Hiding] = dict(painted or {})
 
     def game(self, number: int) -> Hiding:
         """Game ``number`` with all its truth, as it was played."""
