@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
+from scalable_binding.data import la_cater, videos
 from scalable_binding.data.boxes import Box
 from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.data.synthetic.games import hiding
 from scalable_binding.data.synthetic.hiding import STATES, VISIBLE, hide
 from scalable_binding.data.synthetic.plays import KINDS
+from scalable_binding.errors import UserError
 from scalable_binding.metrics import boxes as metrics
 from scalable_binding.permanence import baselines
 from scalable_binding.permanence.inference import load, track
@@ -37,13 +39,13 @@ class Case:
     """
 
     kind: str
-    frames: UInt8[Tensor, "t 3 h w"]
+    frames: UInt8[Tensor, "_ 3 h w"]
     boxes: Float32[Tensor, "t o 4"]
     states: Int64[Tensor, "t o"]
 
 
 def synthetic_cases(
-    num: int, *, size: int = 64, num_frames: int = 24, seed: int = HELD_OUT
+    num: int, *, size: int = 48, num_frames: int = 16, seed: int = HELD_OUT
 ) -> Iterator[Case]:
     """Games of textures never trained on, ``num`` of each kind; the things in them are scored."""
     world = hiding(size=size, num_frames=num_frames, held_out=True)
@@ -56,9 +58,22 @@ def synthetic_cases(
                 yield Case(kind, game.frames, game.boxes[:, chosen], game.states[:, chosen])
 
 
+def la_cater_cases(root: Path) -> Iterator[Case]:
+    """The videos of a part of LA-CATER in which the first frame shows the snitch.
+
+    Raises:
+        UserError: as ``data.la_cater.read``, or a video cannot be read.
+    """
+    for found in la_cater.read(root):
+        if found.states[0] == VISIBLE:
+            frames = torch.stack(list(videos.stream(found.video, stop=len(found.boxes))))
+            count = len(frames)
+            yield Case("snitch", frames, found.boxes[:count, None], found.states[:count, None])
+
+
 def evaluate(
     weights: str | Path,
-    cases: Sequence[Case],
+    cases: Iterable[Case],
     config: TrackingConfig | None = None,
     *,
     memoryless: str | Path | None = None,
@@ -79,22 +94,28 @@ def evaluate(
         memoryless: weights of a network without memory, to score beside.
 
     Raises:
-        UserError: weights that cannot be used.
+        UserError: no cases, or weights that cannot be used.
     """
     models = {"model": load(weights)}
+    scored: list[Case] = []
     if memoryless is not None:
         models["memory-less"] = load(memoryless)
     predictions: dict[str, list[Tensor]] = {}
     for case in cases:
+        scored.append(replace(case, frames=case.frames[:0]))
         for name, found in _baselines(case).items():
             predictions.setdefault(name, []).append(found)
         for name, model in models.items():
             for suffix, told in (("", False), (", told", True)):
                 found = follow(model, case, config, told=told)
                 predictions.setdefault(name + suffix, []).append(found)
+    if not scored:
+        raise UserError(
+            "clips to score", expected="one whose first frame shows a thing", got="none"
+        )
     return {
-        "num_clips": len(cases),
-        "scores": {name: score(cases, found) for name, found in predictions.items()},
+        "num_clips": len(scored),
+        "scores": {name: score(scored, found) for name, found in predictions.items()},
         "versions": _versions(),
     }
 

@@ -191,7 +191,7 @@ class Tracker:
         height, width = (STRIDE * max(1, round(length * factor / STRIDE)) for length in self._shape)
         return height, width
 
-    def _resized(self, frame: Frame) -> Frame:
+    def _resized(self, frame: Frame) -> UInt8[Tensor, "3 y x"]:
         shape = self._seen_shape()
         if frame.shape[1:] == shape:
             return frame

@@ -89,7 +89,9 @@ class SpatialMemory(nn.Module, PyTorchModelHubMixin, library_name="scalable-bind
         self.encoder = ResNet(widths, (1,) * len(widths), blocks)
         self.recurrent = ConvGRU(widths[-1], width, kernel) if memory else None
         width = width if memory else widths[-1]
-        self.project = nn.Conv2d(width, node_width, 1)
+        self.project = nn.Sequential(
+            nn.Conv2d(width, node_width, 1, bias=False), nn.BatchNorm2d(node_width)
+        )
         self.head = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 5, 1)
         )
@@ -102,7 +104,7 @@ class SpatialMemory(nn.Module, PyTorchModelHubMixin, library_name="scalable-bind
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.project.weight.device
+        return self.encoder.conv1.weight.device
 
     def radius(self, height: int, width: int) -> int:
         """The farthest step of a walker in cells, on a map of this size."""

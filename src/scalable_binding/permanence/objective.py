@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from einops import rearrange
@@ -51,34 +51,39 @@ def loss(
     h, w = readings.heat.shape[-2:]
     radius = network.radius(h, w)
     affinities = walkers.steps(readings.nodes, radius, network.temperature)
-    path = walkers.walk(walkers.start(centre[:, 0], h, w), affinities, radius)
-    begun = visible[:, :1]  # walkers start where the first frame shows an object
+    setting_out = range(0, visible.shape[1] - 1, config.restart or visible.shape[1])
+    path = walkers.walk_from(_places(centre, h, w), setting_out, affinities, radius)
     detect = detection_loss(readings, centre, extent, visible)
-    walk, gap = walk_loss(path[:, 1:], centre[:, 1:], (visible & begun)[:, 1:], config)
-    sight, right = sight_loss(network, readings, path, centre[:, 0], visible, begun)
+    walk, gap = walk_loss(path, centre, visible, setting_out, config)
+    first = path[:, :, : visible.shape[2]]
+    sight, right = sight_loss(network, readings, first, centre[:, 0], visible)
     total = detect + config.walk_weight * walk + config.sight_weight * sight
     metrics = {"detect": detect, "walk": walk, "sight": sight, "gap": gap, "sight_right": right}
     return total, {name: value.detach() for name, value in metrics.items()}
 
 
 def walk_loss(
-    path: Float[Tensor, "b t o h w"],
+    path: Float[Tensor, "b t m h w"],
     centre: Float[Tensor, "b t o 2"],
-    known: Bool[Tensor, "b t o"],
+    visible: Bool[Tensor, "b t o"],
+    setting_out: Sequence[int],
     config: LossConfig,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The focal loss of walkers where their place is known, and their mean gap to it in pixels.
+    """The focal loss of walkers where their objects are seen, and their mean gap to them in pixels.
 
     With y the shares of the four cells around the true centre, P the walker and p its mass on the
     cells of y: ``-(1 - p)^gamma sum y log P``. Mass beside these, within the tolerance, is taken
-    out first and the rest of P scaled to one. A mean over frames, weighted by
-    :func:`occlusion_weights`.
+    out first and the rest of P scaled to one. A mean over frames after setting out, weighted by
+    :func:`occlusion_weights`. Walkers set out where their objects are seen; others do not count.
 
     Source: Tokmakov et al., ICML 2022; focal: Lin et al., ICCV 2017.
     """
     h, w = path.shape[-2:]
+    known = torch.cat([_known_after(visible, frame) for frame in setting_out], dim=2)
+    weight = occlusion_weights(visible, config.occlusion_weight).repeat(1, 1, len(setting_out))
+    weight = rearrange(weight * known, "b t o -> (b t) o")
     place = rearrange(path, "b t o h w -> (b t) o h w")
-    target = rearrange(centre, "b t o xy -> (b t) o xy")
+    target = rearrange(centre.repeat(1, 1, len(setting_out), 1), "b t o xy -> (b t) o xy")
     truth = walkers.start(target, h, w)
     if config.tolerance > 0:
         spared = (_distances(target, h, w) < config.tolerance) & (truth == 0)
@@ -87,19 +92,24 @@ def walk_loss(
     surprise = -(truth * torch.log(place + _EPS)).sum((-2, -1))
     reached = (place * (truth > 0)).sum((-2, -1)).clamp(max=1.0)
     focal = (1 - reached) ** config.gamma * surprise
-    weight = rearrange(occlusion_weights(known, config.occlusion_weight), "b t o -> (b t) o")
     value = (weight * focal).sum() / weight.sum().clamp(min=1)
     with torch.no_grad():
         gap = STRIDE * torch.linalg.vector_norm(walkers.locate(place).centre - target, dim=-1)
-        once = rearrange(known, "b t o -> (b t) o").to(gap.dtype)
+        once = (weight > 0).to(gap.dtype)
         return value, (gap * once).sum() / once.sum().clamp(min=1)
 
 
-def occlusion_weights(known: Bool[Tensor, "b t o"], weight: float) -> Float[Tensor, "b t o"]:
+def _known_after(visible: Bool[Tensor, "b t o"], frame: int) -> Bool[Tensor, "b t o"]:
+    """Where objects are seen after a frame in which they were seen too."""
+    later = torch.arange(visible.shape[1], device=visible.device) > frame
+    return visible & visible[:, frame : frame + 1] & later[:, None]
+
+
+def occlusion_weights(visible: Bool[Tensor, "b t o"], weight: float) -> Float[Tensor, "b t o"]:
     """1 where an object is seen plus ``weight`` times the number of frames hidden just before."""
-    hidden = torch.zeros(known.shape[0], known.shape[2], device=known.device)
+    hidden = torch.zeros(visible.shape[0], visible.shape[2], device=visible.device)
     result = []
-    for seen in known.unbind(dim=1):
+    for seen in visible.unbind(dim=1):
         result.append(torch.where(seen, 1 + weight * hidden, 0.0))
         hidden = torch.where(seen, 0.0, hidden + 1)
     return torch.stack(result, dim=1)
@@ -147,13 +157,13 @@ def sight_loss(
     path: Float[Tensor, "b t o h w"],
     start: Float[Tensor, "b o 2"],
     visible: Bool[Tensor, "b t o"],
-    begun: Bool[Tensor, "b 1 o"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Cross-entropy of "the object is to be seen where its walker is", and how often that is right.
 
     Whether an object is seen is known in every frame; where it is hidden, only the walker says.
     """
     b, t = visible.shape[:2]
+    begun = visible[:, :1]
     before = walkers.sample(readings.looks[:, 0], start)
     place = walkers.locate(rearrange(path.detach(), "b t o h w -> (b t) o h w")).centre
     now = walkers.sample(rearrange(readings.looks, "b t c h w -> (b t) c h w"), place)
@@ -165,6 +175,11 @@ def sight_loss(
     count = (begun.sum() * t).clamp(min=1)
     right = ((logits > 0) == visible) & begun
     return (losses * begun).sum() / count, right.sum() / count
+
+
+def _places(centre: Float[Tensor, "b t o 2"], h: int, w: int) -> Float[Tensor, "b t o h w"]:
+    flat = walkers.start(rearrange(centre, "b t o xy -> (b t) o xy"), h, w)
+    return rearrange(flat, "(b t) o h w -> b t o h w", b=len(centre))
 
 
 def _at(maps: Float[Tensor, "n c h w"], cell: Float[Tensor, "n o 2"]) -> Float[Tensor, "n o c"]:

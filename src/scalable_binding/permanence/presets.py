@@ -80,6 +80,8 @@ class LossConfig:
         occlusion_weight: a frame in which an object is seen again counts 1 + this times the number
             of frames for which it was hidden.
         tolerance: mass within this distance of the true centre, in cells, costs nothing.
+        restart: every so many frames walkers set out anew from all objects that are to be seen
+            then; 0 only in the first frame, as in the paper.
     """
 
     walk_weight: float = 0.5
@@ -87,9 +89,17 @@ class LossConfig:
     gamma: float = 2.0
     occlusion_weight: float = 20.0
     tolerance: float = 0.0
+    restart: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("walk_weight", "sight_weight", "gamma", "occlusion_weight", "tolerance"):
+        for name in (
+            "walk_weight",
+            "sight_weight",
+            "gamma",
+            "occlusion_weight",
+            "tolerance",
+            "restart",
+        ):
             value = getattr(self, name)
             _require(f"loss.{name}", value, value >= 0, "a number of at least 0")
 
@@ -128,12 +138,6 @@ class PermanenceConfig:
     clips: ClipConfig = field(default_factory=ClipConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     fit: FitConfig = field(default_factory=FitConfig)
-    validate_every: int = 500
-    """Steps between scores on games never trained on, in the log; 0 for none."""
-
-    def __post_init__(self) -> None:
-        held = self.validate_every
-        _require("validate_every", held, held >= 0, "a whole number of at least 0")
 
 
 def paper() -> PermanenceConfig:
@@ -156,26 +160,26 @@ def paper() -> PermanenceConfig:
             channels_last=True,
             num_workers=8,
         ),
-        validate_every=5000,
     )
 
 
 def small() -> PermanenceConfig:
-    """A run of some ten minutes on one CPU core: frames of 64 pixels, a memory of 16 x 16 cells."""
+    """A run of some two minutes on one CPU core: frames of 48 pixels, a memory of 12 x 12 cells."""
     return PermanenceConfig(
-        loss=LossConfig(occlusion_weight=2.0),
+        model=ModelConfig(widths=(24, 32), width=32, node_width=16),
+        clips=ClipConfig(size=48, num_frames=16, num_games=200),
+        loss=LossConfig(occlusion_weight=2.0, restart=5),
         fit=FitConfig(
             steps=900,
-            batch_size=6,
+            batch_size=4,
             optimiser=OptimiserConfig(name="adamw", lr=3e-3, weight_decay=1e-4),
-            schedule=ScheduleConfig(warm_up=50, curve="cosine"),
-            ema=EmaConfig(decay=0.99),
+            schedule=ScheduleConfig(warm_up=20, curve="cosine"),
+            ema=EmaConfig(decay=0.98),
             clip_norm=1.0,
             bfloat16=True,
             channels_last=True,
             save_every=100,
         ),
-        validate_every=300,
     )
 
 
@@ -194,7 +198,6 @@ def debug() -> PermanenceConfig:
             clip_norm=1.0,
             save_every=30,
         ),
-        validate_every=0,
     )
 
 

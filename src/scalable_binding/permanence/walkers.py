@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,15 +47,40 @@ def steps(
 
 
 def walk(
-    walkers: Walkers, affinities: Float[Tensor, "b t-1 h w k"], radius: int
+    walkers: Walkers, affinities: Float[Tensor, "b s h w k"], radius: int
 ) -> Float[Tensor, "b t o h w"]:
     """Where walkers are in each frame: ``P_t = P_0 A_0^1 ... A_(t-1)^t``.
 
-    Source: Tokmakov et al., Eq. 4, with the rows of every A normalised.
+    Source: Tokmakov et al., ICML 2022, with the rows of every A normalised.
     """
     path = [walkers]
     for affinity in affinities.unbind(dim=1):
         path.append(local_step(path[-1], affinity, radius))
+    return torch.stack(path, dim=1)
+
+
+def walk_from(
+    starts: Float[Tensor, "b t o h w"],
+    frames: Sequence[int],
+    affinities: Float[Tensor, "b s h w k"],
+    radius: int,
+) -> Float[Tensor, "b t m h w"]:
+    """Where walkers are in each frame that set out in several frames, from the starts there.
+
+    The o walkers of the first of the s ``frames`` come first. Before it sets out, a walker is
+    nowhere: it has no mass.
+    """
+    b, t, o, h, w = starts.shape
+    now = starts.new_zeros(b, len(frames) * o, h, w)
+    path = []
+    for frame in range(t):
+        if frame:
+            now = local_step(now, affinities[:, frame - 1], radius)
+        if frame in frames:
+            number = list(frames).index(frame)
+            later = now[:, (number + 1) * o :]
+            now = torch.cat([now[:, : number * o], starts[:, frame], later], dim=1)
+        path.append(now)
     return torch.stack(path, dim=1)
 
 
@@ -63,7 +89,7 @@ def locate(walkers: Walkers) -> Places:
     b, _, h, w = walkers.shape
     flat = rearrange(walkers, "b o h w -> (b o) 1 h w")
     nearby = functional.avg_pool2d(flat, 3, stride=1, padding=1, divisor_override=1)
-    best = nearby.flatten(1).argmax(dim=1)
+    best = (nearby + flat).flatten(1).argmax(dim=1)  # its own mass tells equal sums apart
     row, column = best // w, best % w
     y = torch.arange(h, device=flat.device)
     x = torch.arange(w, device=flat.device)
