@@ -66,12 +66,20 @@ def build() -> cyclopts.App:
     flow.command(f"{_HERE}.flow:estimate", help="Find the flow of a video or of two images.")
     flow.command(f"{_HERE}.flow:track", help="Follow points through a video.")
     flow.command(f"{_HERE}.flow:evaluate", help="Score a network on a benchmark.")
+    permanence = cyclopts.App(
+        name="permanence",
+        help="Random walk along memory: follow objects also while nothing is seen of them.",
+    )
+    permanence.command(f"{_HERE}.permanence:train", help="Train a tracker on games.")
+    permanence.command(f"{_HERE}.permanence:track", help="Follow boxed objects through a video.")
+    permanence.command(f"{_HERE}.permanence:evaluate", help="Score a tracker on hidden objects.")
     config = cyclopts.App(name="config", help="Show presets and their settings.")
     config.command(f"{_HERE}.config:presets", help="List the presets of a system.")
     config.command(f"{_HERE}.config:show", help="Print a preset, overrides applied, as YAML.")
     app.command(crw)
     app.command(rin)
     app.command(flow)
+    app.command(permanence)
     app.command(carml)
     app.command(config)
     app.command(f"{_HERE}.demo:demo", help="Run the main jobs on small scenes; write one report.")

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from scalable_binding.errors import UserError
 
-System = Literal["crw", "rin", "carml", "flow"]
+System = Literal["crw", "rin", "carml", "flow", "permanence"]
 
 PresetOption = Annotated[str, Parameter(help="Named configuration to start from.")]
 ConfigOption = Annotated[
