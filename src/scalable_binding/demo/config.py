@@ -93,6 +93,26 @@ class CARMLSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlowSettings:
+    """Settings of the story of optical flow.
+
+    Args:
+        weights: of the network to show, as in ``flow.model.load``; None takes the one that ships.
+        height, width, num_frames: the synthetic clip, in pixels and frames.
+    """
+
+    weights: str | None = None
+    height: int = 192
+    width: int = 320
+    num_frames: int = 16
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 2:
+            got = str(self.num_frames)
+            raise UserError("demo, flow.num_frames", expected="at least 2", got=got)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoConfig:
     """Settings of the demo; the defaults take about a minute on two CPU cores.
 
@@ -105,4 +125,5 @@ class DemoConfig:
     seed: int = 12
     crw: CRWSettings = field(default_factory=CRWSettings)
     rin: RINSettings = field(default_factory=RINSettings)
+    flow: FlowSettings = field(default_factory=FlowSettings)
     carml: CARMLSettings = field(default_factory=CARMLSettings)

@@ -1,0 +1,51 @@
+"""Optical flow on a synthetic clip, beside the truth, and points followed through it."""
+
+from scalable_binding.demo import report
+from scalable_binding.demo.flow import motion, tracks
+from scalable_binding.demo.report import Section
+from scalable_binding.demo.stage import Stage, Story
+from scalable_binding.flow import model
+
+_COMMANDS = """
+sbind flow estimate video.mp4 --out flow --overlay flow.mp4
+sbind flow track video.mp4 --points points.csv --out tracks.csv --overlay tracks.mp4
+
+# a network of your own, from a folder of unlabelled videos
+sbind flow train VIDEOS --run runs/flow
+sbind flow estimate video.mp4 --out flow --weights runs/flow
+"""
+
+
+def sections(stage: Stage) -> list[Section]:
+    """Flow, points, and how to do the same with one's own videos.
+
+    Raises:
+        UserError: the weights cannot be used, or a file cannot be written.
+    """
+    network = model.load(stage.config.flow.weights or "shipped")
+    scene = motion.draw_scene(stage.config)
+    return [
+        motion.show(stage, scene, network),
+        tracks.show(stage, scene, network),
+        _how_to(),
+    ]
+
+
+def _how_to() -> Section:
+    return Section(
+        name="own",
+        title="Your own videos",
+        blocks=[
+            report.paragraph("A video, or two images, and for tracks a table `frame,id,x,y`:"),
+            report.code(_COMMANDS),
+        ],
+    )
+
+
+STORY = Story(
+    name="flow",
+    title="Where every pixel goes",
+    lead="The same walk with pixels as its nodes, made from coarse to fine: optical flow and point "
+    "tracks from a network that learned on videos without any label.",
+    tell=sections,
+)

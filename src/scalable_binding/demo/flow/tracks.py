@@ -1,0 +1,90 @@
+"""Points followed through the clip by the chained walk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from scalable_binding.data import videos
+from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.synthetic import Scene
+from scalable_binding.demo import report
+from scalable_binding.demo.flow.motion import FPS
+from scalable_binding.demo.report import Section
+from scalable_binding.demo.stage import Stage
+from scalable_binding.flow import tracks
+from scalable_binding.flow.model import FlowNet
+from scalable_binding.flow.tracks import Track
+from scalable_binding.plots import keypoints as drawn
+
+_TRAIL = 12
+_NEAR = 5.0
+_MOST = 12
+
+
+def show(stage: Stage, scene: Scene, network: FlowNet) -> Section:
+    """A video of the points with their trails, and how far they are from the truth at the end."""
+    stage.say("Point tracks")
+    points = _points(scene)
+    if not points:
+        said = "No key point can be seen in the first frame of this clip, so none was followed."
+        return Section(name="tracks", title="Points followed", blocks=[report.paragraph(said)])
+    found = list(tracks.follow(scene.frames, points, network))
+    clip = stage.out / "tracks.mp4"
+    videos.write(clip, _draw(scene, found), fps=FPS)
+    scores = _score(scene, found)
+    return Section(
+        name="tracks",
+        title="Points followed",
+        blocks=[
+            report.paragraph(
+                f"{len(points)} points, given in the first frame, go along the flow; a dot is "
+                "drawn while its point is found to be seen. Of the places where a point truly can "
+                f"be seen, {scores['near']:.0%} are within {_NEAR:.0f} pixels of the track, with "
+                f"points left where they began {scores['near, left in place']:.0%}. Whether a "
+                f"point can be seen is told rightly in {scores['visibility']:.0%} of the cases."
+            ),
+            report.video(clip, "Points with the way they came."),
+        ],
+        scores=scores,
+    )
+
+
+def _points(scene: Scene) -> list[Keypoint]:
+    seen = [
+        Keypoint(frame=0, id=number, x=x, y=y)
+        for number, (x, y) in enumerate(scene.keypoints[0].tolist())
+        if scene.visible[0, number]
+    ]
+    return seen[:: max(1, len(seen) // _MOST)][:_MOST]
+
+
+def _score(scene: Scene, found: Sequence[Sequence[Track]]) -> dict[str, float]:
+    later = [track for listed in found[1:] for track in listed]
+    truth = torch.stack([scene.keypoints[track.frame, track.id] for track in later])
+    start = torch.stack([scene.keypoints[0, track.id] for track in later])
+    visible = torch.stack([scene.visible[track.frame, track.id] for track in later])
+    places = torch.tensor([(track.x, track.y) for track in later])
+    said = torch.tensor([track.visible for track in later])
+    near = ((places - truth).norm(dim=-1) < _NEAR)[visible]
+    still = ((start - truth).norm(dim=-1) < _NEAR)[visible]
+    return {
+        "near": float(near.float().mean()) if len(near) else 0.0,
+        "near, left in place": float(still.float().mean()) if len(still) else 0.0,
+        "visibility": float((said == visible).float().mean()),
+    }
+
+
+def _draw(scene: Scene, found: Sequence[Sequence[Track]]) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    nowhere = (float("nan"), float("nan"))
+    ways = torch.tensor(
+        [[(one.x, one.y) if one.visible else nowhere for one in listed] for listed in found]
+    )
+    for number, frame in enumerate(scene.frames):
+        sure = torch.tensor([one.confidence for one in found[number]]).sqrt()
+        past = ways[max(0, number - _TRAIL) : number]
+        trail = past if len(past) else None
+        yield drawn.draw(frame, ways[number], confidence=sure, trail=trail)
