@@ -7,10 +7,10 @@ says, and is kept in DIR; what is there already is not trained again, so that on
 where another stopped. Tables at the end are means over the seeds, with the range of seeds.
 
 Transfer: share of unseen goals that were reached in each episode of a trial, nothing trained.
-Skills: in the last episodes of 256 trials of the agent's own tasks, the share of 10 x 10 cells
-visited, the information between task and cell (nats), and how many tasks are in use. One task:
-share of episodes that reach one test goal, against environment steps, from scratch (episodes by
-themselves) and from CARML's agent. Many tasks: the same for supervised meta-learning.
+Skills: in the last episodes of 256 trials of the last whole round's tasks, the share of 10 x 10
+cells visited, the information between task and cell (nats), and how many tasks are in use. One
+task: share of episodes that reach one test goal, against environment steps, from scratch (episodes
+by themselves) and from CARML's agent. Many tasks: the same for supervised meta-learning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from typing import Any
 from benchmarks import timing
 from scalable_binding.carml import evaluate, inference
 from scalable_binding.carml.presets import maze
+from scalable_binding.carml.rounds import list_rounds, read_round
 from scalable_binding.carml.train import train
+from scalable_binding.engine import checkpoint
 from scalable_binding.engine.config import override
 from scalable_binding.plots.curves import table
 
@@ -99,15 +101,14 @@ def learn_skills(out: Path, name: str, seed: int, num_tasks: int, updates: int |
         found = evaluate.transfer(each, config, num_tasks=num_tasks, seed=seed)
         scores[agent] = found.record()["success"]
     if name != "oracle":
-        scores |= evaluate.practise_round(run).figures
+        numbers = list_rounds(run)
+        # The last round that is over, with the agent that it led to.
+        scores |= evaluate.practise_round(run, numbers[-2] if numbers[1:] else None).figures
     write(file, scores)
 
 
 def early(run: Path, num_tasks: int) -> list[float]:
     """Return the share of goals reached in the last episode by the agent after each round."""
-    from scalable_binding.carml.rounds import list_rounds, read_round
-    from scalable_binding.engine import checkpoint
-
     config, policy, found = inference.read_config(run), inference.load(run), []
     for number in list_rounds(run)[1:]:
         checkpoint.load_tensors(policy, read_round(run, number).policy, run)

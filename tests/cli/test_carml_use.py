@@ -58,6 +58,15 @@ def test_evaluate_writes_a_report_with_everything_in_it(run, tmp_path, capsys):
     assert names == {"transfer.png", "learning.png", "skills.png", "trials.png"}
 
 
+@pytest.mark.slow
+def test_report_of_a_vae_shows_its_mean_trajectories(tmp_path, capsys):
+    run = runs.make(tmp_path / "run", scaffold__kind="vae", scaffold__vae__epochs=2)
+    page = tmp_path / "report.html"
+    assert main(["carml", "evaluate", str(run), "--tasks", "4", "--report", str(page)]) == 0
+    assert "Mean trajectories of 16 tasks" in page.read_text()
+    assert (tmp_path / "report" / "reconstructions.png").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
