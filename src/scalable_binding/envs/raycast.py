@@ -115,8 +115,10 @@ class Camera:
         seen = (share >= 0) & (share < 1) & (depth[..., None] > NEAR)
         level = nearest_level(depth, _OBJECT_LEVELS)
         starts = pictures * (self.columns * _OBJECT_LEVELS) + level
-        for number in range(depth.shape[1]):
-            eye, pixel = seen[:, number].nonzero(as_tuple=True)
+        # Objects that share a column lie in layers; there are seldom more than two of these.
+        layers = seen.cumsum(1) * seen
+        for layer in range(1, int(layers.amax()) + 1):
+            eye, number, pixel = (layers == layer).nonzero(as_tuple=True)
             column = (share[eye, number, pixel] * self.columns).long()
             found = starts[eye, number] + column * _OBJECT_LEVELS
             _blend(strips, eye * self.size + pixel, self._objects.index_select(0, found))
