@@ -141,3 +141,23 @@ def test_the_cost_of_flow_is_measured_and_compared(run, capsys):
 
     rows = [cost._row(h, w, cost.WAYS[0], h * w / 1e6, 1.0) for h, w in cost.SIZES]
     assert cost.growth(rows, cost.WAYS[0], "seconds") == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.slow
+def test_mixtures_come_to_the_same_likelihood(run, tmp_path):
+    run("carml.mixture", "--rounds", 1, "--trajectories", 40, "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    for name in ("trajectories", "single states"):
+        ours, theirs = found[f"log-likelihood, {name}"].split(", ")
+        assert float(ours.split()[-1]) == pytest.approx(float(theirs.split()[-1]), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_agents_of_the_maze_are_trained_once_and_compared(run, tmp_path, capsys):
+    options = ("--out", tmp_path, "--seeds", 0, "--updates", 1, "--tasks", 4, "--only", "carml")
+    run("carml.maze", *options)
+    first = (tmp_path / "carml-0.json").read_text()
+    run("carml.maze", *options)
+    assert (tmp_path / "carml-0.json").read_text() == first
+    said = capsys.readouterr().out
+    assert "| random" in said and "| carml" in said
