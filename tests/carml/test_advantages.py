@@ -38,6 +38,7 @@ def test_later_episodes_count_in_earlier_ones() -> None:
     assert found.advantages[0, 0] == pytest.approx(0.9**3)
 
 
+@pytest.mark.slow
 def test_torchrl_finds_the_same() -> None:
     functional = pytest.importorskip("torchrl.objectives.value.functional")
     random = torch.Generator().manual_seed(1)
