@@ -5,7 +5,7 @@
 CLIPS is a folder of videos, DAVIS that of frames; the synthetic world gives half of the clips, and
 no truth of it enters the loss. Videos are first written as folders of JPEGs, 24 frames a second and
 480 pixels high, into RUN-data. Then this is ``sbind flow train`` with the preset "small".
-A run that was stopped goes on.
+A run that was stopped goes on; one that stops early ships as far as it came, and its card says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks import timing
 from benchmarks.crw.train import to_frames
 from scalable_binding.cli.settings import configure
 from scalable_binding.engine.atomic import write_text
-from scalable_binding.engine.checkpoint import WEIGHTS
+from scalable_binding.engine.checkpoint import WEIGHTS, latest_step
 from scalable_binding.flow.model import CONFIG, SHIPPED, load
 from scalable_binding.flow.train import train
 
@@ -42,9 +42,10 @@ def ship(run: Path) -> None:
     tensors = {name: tensor.half().contiguous() for name, tensor in load(run).state_dict().items()}
     SHIPPED.mkdir(parents=True, exist_ok=True)
     save_file(tensors, SHIPPED / WEIGHTS)
+    (SHIPPED / WEIGHTS).chmod(0o644)
     shutil.copyfile(run / CONFIG, SHIPPED / CONFIG)
-    steps = json.loads((run / CONFIG).read_text(encoding="utf-8"))["fit"]["steps"]
-    card = {**CARD, **timing.conditions(), "steps": steps}
+    planned = json.loads((run / CONFIG).read_text(encoding="utf-8"))["fit"]["steps"]
+    card = {**CARD, **timing.conditions(), "steps": latest_step(run), "planned": planned}
     write_text(SHIPPED / "card.json", json.dumps(card, indent=2) + "\n")
 
 

@@ -104,7 +104,7 @@ class FlowSettings:
     weights: str | None = None
     height: int = 192
     width: int = 320
-    num_frames: int = 16
+    num_frames: int = 10
 
     def __post_init__(self) -> None:
         if self.num_frames < 2:

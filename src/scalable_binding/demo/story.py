@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from scalable_binding.data import files
-from scalable_binding.demo import crw, report, rin
+from scalable_binding.demo import crw, flow, report, rin
 from scalable_binding.demo.config import DemoConfig
 from scalable_binding.demo.report import Chapter
 from scalable_binding.demo.stage import Stage, Story
 
-STORIES: tuple[Story, ...] = (crw.STORY, rin.STORY)
+STORIES: tuple[Story, ...] = (crw.STORY, flow.STORY, rin.STORY)
 """One a system, in the order of the report."""
 
 REPORT = "report.html"

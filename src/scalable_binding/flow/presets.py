@@ -196,7 +196,7 @@ def small() -> FlowConfig:
     """A run for one or two CPU cores: the weights that ship come from it."""
     return FlowConfig(
         fit=FitConfig(
-            steps=1500,
+            steps=400,
             batch_size=4,
             optimiser=OptimiserConfig(name="adamw", lr=8e-4, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=50, curve="cosine"),
