@@ -54,7 +54,7 @@ def test_evaluate_writes_a_report_with_everything_in_it(run, tmp_path, capsys):
     assert text.count("data:image/png") == 4
     for title in ("Unseen tasks", "Learning", "Tasks that it made", "Trials of unseen tasks"):
         assert f"<h2>{title}</h2>" in text
-    names = {path.name for path in (tmp_path / "report").glob("*.png")}
+    names = {path.name for path in (tmp_path / "report-pictures").glob("*.png")}
     assert names == {"transfer.png", "learning.png", "skills.png", "trials.png"}
 
 
@@ -64,7 +64,7 @@ def test_report_of_a_vae_shows_its_mean_trajectories(tmp_path, capsys):
     page = tmp_path / "report.html"
     assert main(["carml", "evaluate", str(run), "--tasks", "4", "--report", str(page)]) == 0
     assert "Mean trajectories of 16 tasks" in page.read_text()
-    assert (tmp_path / "report" / "reconstructions.png").exists()
+    assert (tmp_path / "report-pictures" / "reconstructions.png").exists()
 
 
 @pytest.mark.parametrize(

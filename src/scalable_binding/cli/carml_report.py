@@ -23,6 +23,7 @@ from scalable_binding.demo import report as page
 from scalable_binding.demo.report import Chapter, Section
 from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import tasks as test_tasks
+from scalable_binding.envs.tasks import Task
 from scalable_binding.envs.walls import LAYOUTS
 from scalable_binding.plots import curves, grids, skills
 from scalable_binding.plots.curves import Curve, Panel
@@ -46,7 +47,7 @@ def write(run: Path, path: Path, scores: Mapping[str, Transfer]) -> None:
         UserError: it cannot be written.
     """
     config = inference.read_config(run)
-    folder = path.with_suffix("")
+    folder = path.with_name(f"{path.stem}-pictures")
     prepare_folder(folder, overwrite=True)
     sections = [_scores(folder, scores, config), _learning(run, folder)]
     sections += _tasks(run, folder, config)
@@ -141,12 +142,13 @@ def _trials(run: Path, folder: Path, config: CARMLConfig) -> Section:
     settings, num = config.environment, NUM_SHOWN
     drawn = test_tasks.draw(settings.name, num, generator(config.fit.seed, 9))
     blocks = [page.paragraph("A row for each task, a column for each episode of one trial.")]
-    rows = []
+    rows, names = [], []
     for number in range(num):
         task = drawn[number]
         asked = f"object={task.target}" if task.goal is None else "goal={},{}".format(*task.goal)
         found = inference.try_out(run, asked, seed=number, episodes=config.curriculum.episodes)
-        rows.append(_draw_trial(found, task.goal, config))
+        rows.append(_draw_trial(found, task, config))
+        names.append(found.name)
         if found.trials.observations.ndim == 6:
             file = folder / f"trial-{number}.mp4"
             frames = rearrange(found.trials.trajectories[0], "n t c h w -> (n t) c h w")
@@ -154,15 +156,20 @@ def _trials(run: Path, folder: Path, config: CARMLConfig) -> Section:
             blocks.append(page.video(file, f"{found.name}: what the agent sees"))
     file = folder / "trials.png"
     columns = [f"episode {n}" for n in range(1, config.curriculum.episodes + 1)]
-    images.write(file, grids.table(torch.stack(rows), columns=columns))
-    blocks.append(page.pictures([(file, "White: the goal. Blue to yellow: the path.")], wide=True))
+    images.write(file, grids.table(torch.stack(rows), rows=names, columns=columns))
+    caption = "White: the goal. Colour: where the agent heads, or time from blue to yellow."
+    blocks.append(page.pictures([(file, caption)], wide=True))
     return Section(name="trials", title="Trials of unseen tasks", blocks=blocks)
 
 
-def _draw_trial(found: Adaptation, goal: tuple[float, float] | None, config: CARMLConfig) -> Tensor:
-    """A map for each episode of the first trial."""
+def _draw_trial(found: Adaptation, task: Task, config: CARMLConfig) -> Tensor:
+    """A map for each episode of the first trial, with the goal in it."""
     truths = found.truths
-    places = [goal] if goal is not None else [tuple(p) for p in _objects(truths).tolist()]
+    goal = task.goal
+    if task.target is not None:
+        x, y = truths["objects"][0, 0, 0, task.target].tolist()
+        goal = (x, y)
+    places = [goal] if goal is not None else []
     maps = []
     for episode in range(found.returns.shape[1]):
         here = {name: values[:1, episode] for name, values in truths.items()}
@@ -188,11 +195,7 @@ def _tracks(truths: Mapping[str, Tensor]) -> list[Track]:
     return [Track(positions, skills.time_colours(num, length))]
 
 
-def _objects(truths: Mapping[str, Tensor]) -> Tensor:
-    return truths["objects"][0, 0, 0] if "objects" in truths else torch.empty(0, 2)
-
-
-def _plane(config: CARMLConfig, places: list[Any]) -> Plane:
+def _plane(config: CARMLConfig, places: list[tuple[float, float]]) -> Plane:
     if config.environment.name == "sawyer":
         return Plane(low=(-0.25, 0.45), high=(0.25, 0.75), places=places)
     walls = []
