@@ -33,7 +33,8 @@ class DiscriminatorConfig:
         temperature: of its softmax; below 3 tasks collapse at once.
         hidden: units of its two layers (on features, for pixels).
         lr: of Adam.
-        steps: gradient steps after each update of the agent.
+        steps: gradient steps after each update of the agent. With few of them the classifier lags
+            behind, and what it pays stays low for as long.
         first_steps: gradient steps on the mixture's labels, for the pre-trained one.
         batch_size: states in a gradient step.
 
@@ -42,8 +43,8 @@ class DiscriminatorConfig:
 
     temperature: float = 3.0
     hidden: int = 64
-    lr: float = 1e-3
-    steps: int = 10
+    lr: float = 3e-3
+    steps: int = 40
     first_steps: int = 300
     batch_size: int = 512
 
