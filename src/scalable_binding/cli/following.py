@@ -33,7 +33,7 @@ BOXES = "boxes.csv"
 OVERLAY = "overlay.mp4"
 STATES = ("visible", "occluded", "contained", "carried", "hidden")
 
-_FPS = 8
+_FPS = 8.0
 _SHOWN = 384
 """Pixels that the shorter side of an overlay has at least."""
 
