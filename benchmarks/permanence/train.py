@@ -1,6 +1,6 @@
 """Train the tracker that ships, and the same with other seeds and without memory.
 
-    python -m benchmarks.permanence.train --out DIR [--seeds 0 1 2] [--ship]
+    python -m benchmarks.permanence.train --out DIR [--seeds 0 1 2] [--kinds memory memoryless] [--ship]
 
 Per seed two runs of the preset "small", ``DIR/memory-SEED`` and ``DIR/memoryless-SEED``, on the
 same games, which are painted once and kept in ``DIR/games.pt``. A run that was stopped goes on.
@@ -30,6 +30,7 @@ from scalable_binding.permanence.train import train
 
 COMMAND = "python -m benchmarks.permanence.train --out DIR --ship"
 GAMES_SEED = 0
+KINDS = {"memory": True, "memoryless": False}
 
 
 def paint(config: ClipConfig, kept: Path) -> dict[int, Hiding]:
@@ -56,7 +57,7 @@ def run_folder(out: Path, seed: int, *, memory: bool) -> Path:
 
 
 def learn(out: Path, seed: int, *, memory: bool, settings: list[str]) -> None:
-    """One run, and the CPU seconds that it took so far in ``seconds.json`` beside its log."""
+    """One run; prints the CPU seconds that it took."""
     config = configured(seed, memory=memory, settings=settings)
     painted = paint(config.clips, out / "games.pt")
     world = hiding(size=config.clips.size, num_frames=config.clips.num_frames)
@@ -93,12 +94,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--set", dest="settings", nargs="*", default=[])
     parser.add_argument("--ship", action="store_true")
     chosen = parser.parse_args()
     for seed in chosen.seeds:
-        for memory in (True, False):
-            learn(chosen.out, seed, memory=memory, settings=chosen.settings)
+        for kind in chosen.kinds:
+            learn(chosen.out, seed, memory=KINDS[kind], settings=chosen.settings)
     if chosen.ship:
         ship(run_folder(chosen.out, chosen.seeds[0], memory=True))
 
