@@ -117,6 +117,34 @@ def test_training_does_not_look_through_windows() -> None:
     assert encoder(noise(1, 3, 24, 40) / 255, pool=False).shape == (1, 15, 12 + 16)
 
 
+def test_calibration_gives_every_norm_the_statistics_of_the_images() -> None:
+    encoder = Encoder((4, 8, 16), batch_statistics=False)
+    images = noise(6, 3, 48, 64) / 255
+    encoder.calibrate(images)
+    encoder.eval()
+    seen: list[torch.Tensor] = []
+    for block in (encoder.resnet.bn1, encoder.resnet.layer2[0].bn2, encoder.resnet.layer3[1].bn1):
+        block.register_forward_hook(lambda _, __, out: seen.append(out.clone()))
+    with torch.no_grad():
+        encoder(images, pool=False)
+    for maps in seen:
+        mean, deviation = maps.mean(dim=(0, 2, 3)), maps.std(dim=(0, 2, 3))
+        torch.testing.assert_close(mean, torch.zeros_like(mean), atol=1e-2, rtol=0)
+        torch.testing.assert_close(deviation, torch.ones_like(deviation), atol=2e-2, rtol=0)
+    assert len(seen) == 3
+
+
+def test_without_batch_statistics_training_keeps_those_it_began_with() -> None:
+    for keeps in (False, True):
+        encoder = Encoder((4, 8, 16), batch_statistics=not keeps)
+        encoder.calibrate(noise(6, 3, 48, 64) / 255)
+        before = encoder.resnet.bn1.running_mean.clone()
+        encoder.train()
+        encoder(noise(2, 3, 24, 24) / 255, pool=False)
+        assert torch.equal(encoder.resnet.bn1.running_mean, before) is keeps
+        assert encoder.resnet.layer1.training
+
+
 def test_colours_of_a_cell_are_those_of_its_quarters() -> None:
     image = torch.rand(1, 3, 13, 17, generator=torch.Generator().manual_seed(0))
     found = cell_colours(image)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from scalable_binding.crw import objective, train
 from scalable_binding.crw.model import Encoder, load
-from scalable_binding.crw.presets import ClipConfig, CRWConfig, debug, kinetics, small
+from scalable_binding.crw.presets import ClipConfig, CRWConfig, calibrated, debug, kinetics, small
 from scalable_binding.data import videos
 from scalable_binding.data.synthetic import SyntheticClips, WorldConfig
 from scalable_binding.engine.config import from_mapping, override, to_mapping
@@ -203,10 +203,32 @@ def _return_accuracy(encoder: Encoder, frames: torch.Tensor) -> dict[str, torch.
         return objective.loss(encoder, {"frames": frames}, generator, walk)[1]
 
 
-@pytest.mark.parametrize("preset", [kinetics, small, debug])
+@pytest.mark.parametrize("preset", [kinetics, small, calibrated, debug])
 def test_presets_survive_a_file(preset: Any) -> None:
     config = preset()
     assert from_mapping(CRWConfig, json.loads(json.dumps(to_mapping(config)))) == config
+
+
+def test_a_calibrated_encoder_has_random_weights_and_the_statistics_of_the_videos(
+    clips: Path, tmp_path: Path
+) -> None:
+    smaller = {
+        "encoder.widths": "4,8,8",
+        "clips.size": "48",
+        "clips.crop": "40",
+        "clips.fps": "8",
+        "fit.progress": "false",
+    }
+    config = override(calibrated(), smaller)
+    found = train.train(config, [clips], tmp_path / "run")
+    fresh = train.build(config)
+    assert torch.equal(found.resnet.conv1.weight, fresh.resnet.conv1.weight)
+    statistics = found.resnet.layer3[1].bn2
+    assert not torch.equal(statistics.running_var, fresh.resnet.layer3[1].bn2.running_var)
+    loaded = load(tmp_path / "run")
+    assert isinstance(loaded, Encoder) and same(loaded, found)
+    again = train.train(config, [clips], tmp_path / "other")
+    assert same(again, found)
 
 
 @pytest.mark.parametrize(

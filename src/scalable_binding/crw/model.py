@@ -28,7 +28,7 @@ STRIDES = (1, 2, 1, 1)
 
 CONFIG = "config.json"
 
-ARGUMENTS = ("widths", "width", "readout", "windows", "padding_mode")
+ARGUMENTS = ("widths", "width", "readout", "windows", "padding_mode", "batch_statistics")
 """Of :class:`Encoder`, as ``config.json`` names them."""
 
 READOUT = (3,)
@@ -62,6 +62,8 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         windows: odd sides, in cells, of the squares around a cell over which each of these stages
             is averaged; 1 is the cell by itself.
         padding_mode: padding of the convolutions, "reflect" as in the authors' code or "zeros".
+        batch_statistics: normalise by the statistics of each batch in training. Without, batch
+            norms keep those that :meth:`calibrate` gave them, and only scale and shift.
 
     Source: Thesis 3.2.3, 3.7.8 and Table 3.4.
     """
@@ -76,6 +78,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         readout: int | Sequence[int] = READOUT,
         windows: Sequence[int] = (1,),
         padding_mode: PaddingMode = "zeros",
+        batch_statistics: bool = True,
     ) -> None:
         super().__init__()
         widths = tuple(widths)
@@ -88,6 +91,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         self.readout = readout
         self.windows = windows
         self.padding_mode = padding_mode
+        self.batch_statistics = batch_statistics
         self.resnet = ResNet(widths, STRIDES[: len(widths)], padding_mode=padding_mode)
         self.head = None if width is None else nn.Linear(self.resnet.width, width)
         self.register_buffer("mean", torch.tensor(CHANNEL_MEAN).view(3, 1, 1), persistent=False)
@@ -97,6 +101,29 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.resnet.conv1.weight.device
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Training mode, or not; batch norms follow where they are to use a batch's statistics."""
+        super().train(mode)
+        if not self.batch_statistics:
+            for norm in self._norms():
+                norm.eval()
+        return self
+
+    @torch.no_grad()
+    def calibrate(self, images: Float[Tensor, "b 3 h w"]) -> None:
+        """Take the statistics of every batch norm from these images, colours in [0, 1]."""
+        for norm in self._norms():
+            norm.reset_running_stats()
+            norm.momentum = None  # the next batch counts whole
+            norm.train()
+        self.resnet(self._normalise(images).contiguous(memory_format=torch.channels_last))
+        for norm in self._norms():
+            norm.momentum = 0.1
+        self.train(self.training)
+
+    def _norms(self) -> list[nn.BatchNorm2d]:
+        return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
 
     def forward(
         self, images: Float[Tensor, "b 3 h w"], pool: bool = True
@@ -214,6 +241,7 @@ def arguments(encoder: Encoder) -> dict[str, Any]:
         list(encoder.readout),
         list(encoder.windows),
         encoder.padding_mode,
+        encoder.batch_statistics,
     )
     return dict(zip(ARGUMENTS, values, strict=True))
 

@@ -27,6 +27,9 @@ from scalable_binding.errors import UserError
 from scalable_binding.plots import walks
 from scalable_binding.walk.affinity import similarity, transition
 
+CALIBRATION_CLIPS = 16
+"""Clips whose frames give the batch norms their statistics where batches do not."""
+
 WORLD_FPS = 24.0
 """Frames a second that the rates of the synthetic world are meant for."""
 
@@ -54,6 +57,8 @@ def train(
     """
     encoder = build(config)
     clips = open_clips(config.clips, data, config.fit.seed)
+    if not config.encoder.batch_statistics:
+        encoder.calibrate(_some_frames(clips, CALIBRATION_CLIPS))
     hooks = list(hooks)
     if config.picture_every:
         clip = clips[0]["frames"]
@@ -77,7 +82,13 @@ def build(config: CRWConfig) -> Encoder:
         readout=settings.readout,
         windows=settings.windows,
         padding_mode=settings.padding,
+        batch_statistics=settings.batch_statistics,
     )
+
+
+def _some_frames(clips: Dataset[dict[str, Tensor]], count: int) -> Tensor:
+    """The frames of the first clips, colours in [0, 1]."""
+    return torch.cat([clips[index]["frames"] for index in range(count)]).float() / 255
 
 
 def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[dict[str, Tensor]]:
