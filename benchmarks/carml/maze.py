@@ -2,9 +2,10 @@
 
     python -m benchmarks.carml.maze --out DIR [--seeds 0 1 2] [--only NAME ...] [--tasks 200]
 
-Not run by `make bench`: about ten minutes on one CPU core for a seed. Every run is the preset `maze`, changed as its row
-says, and is kept in DIR; what is there already is not trained again, so that one call can go on
-where another stopped. Tables at the end are means over the seeds, with the range of seeds.
+Not run by make bench. About ten minutes on one CPU core for a seed. Every run is the preset
+`maze`, changed as its row says, and is kept in DIR; what is there already is not trained again, so
+that one call can go on where another stopped. Tables at the end are means over the seeds, with the
+range of seeds.
 
 Transfer: share of unseen goals that were reached in each episode of a trial, nothing trained.
 Skills: in the last episodes of 256 trials of the last whole round's tasks, the share of 10 x 10
