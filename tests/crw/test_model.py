@@ -14,14 +14,13 @@ from scalable_binding.crw.model import (
     Encoder,
     RawPatches,
     cell_colours,
+    draw,
 )
 
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Encoder((4, 8, 16, 32), width=12).eval()
+    return draw(0, widths=(4, 8, 16, 32), width=12).eval()
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -70,21 +69,21 @@ def test_cells_are_nodes_row_by_row(encoder: Encoder) -> None:
 
 @pytest.mark.parametrize(("readout", "width"), [(1, 4), (2, 8), (3, 16), (4, 32)])
 def test_features_come_from_the_stage_that_is_read(readout: int, width: int) -> None:
-    encoder = Encoder((4, 8, 16, 32), readout=readout).eval()
+    encoder = draw(0, widths=(4, 8, 16, 32), readout=readout).eval()
     assert encoder.features(noise(3, 32, 32)).shape[0] == width
 
 
 @pytest.mark.parametrize("size", [(32, 40), (37, 51)])
 def test_stages_side_by_side_compare_by_their_mean_similarity(size: tuple[int, int]) -> None:
-    tensors = Encoder((4, 8, 16)).state_dict()
+    tensors = draw(0, widths=(4, 8, 16)).state_dict()
     frame = noise(3, *size)
     alone = []
     for stage in (1, 2, 3):
-        encoder = Encoder((4, 8, 16), readout=stage).eval()
+        encoder = draw(0, widths=(4, 8, 16), readout=stage).eval()
         encoder.load_state_dict(tensors)
         alone.append(encoder.features(frame).flatten(1))
     alone.append(functional.normalize(cell_colours(frame[None] / 255)[0], dim=0).flatten(1))
-    together = Encoder((4, 8, 16), readout=(1, 2, 3, 0)).eval()
+    together = draw(0, widths=(4, 8, 16), readout=(1, 2, 3, 0)).eval()
     together.load_state_dict(tensors)
     found = together.features(frame).flatten(1)
     assert len(found) == 4 + 8 + 16 + 12
@@ -94,7 +93,7 @@ def test_stages_side_by_side_compare_by_their_mean_similarity(size: tuple[int, i
 
 
 def test_a_window_tells_the_mean_of_the_cells_around_each() -> None:
-    encoder = Encoder((4, 8, 16), width=None, readout=(0, 3), windows=(1, 3)).eval()
+    encoder = draw(0, widths=(4, 8, 16), width=None, readout=(0, 3), windows=(1, 3)).eval()
     frame = noise(3, 40, 48)
     with torch.no_grad():
         deep = encoder.resnet((frame[None] / 255 - encoder.mean) / encoder.std)[0]
@@ -113,12 +112,12 @@ def test_a_window_tells_the_mean_of_the_cells_around_each() -> None:
 
 
 def test_training_does_not_look_through_windows() -> None:
-    encoder = Encoder((4, 8, 16), width=None, readout=(0, 3), windows=(1, 3)).eval()
+    encoder = draw(0, widths=(4, 8, 16), width=None, readout=(0, 3), windows=(1, 3)).eval()
     assert encoder(noise(1, 3, 24, 40) / 255, pool=False).shape == (1, 15, 12 + 16)
 
 
 def test_calibration_gives_every_norm_the_statistics_of_the_images() -> None:
-    encoder = Encoder((4, 8, 16), batch_statistics=False)
+    encoder = draw(0, widths=(4, 8, 16), batch_statistics=False)
     images = noise(6, 3, 48, 64) / 255
     encoder.calibrate(images)
     encoder.eval()
@@ -136,7 +135,7 @@ def test_calibration_gives_every_norm_the_statistics_of_the_images() -> None:
 
 def test_without_batch_statistics_training_keeps_those_it_began_with() -> None:
     for keeps in (False, True):
-        encoder = Encoder((4, 8, 16), batch_statistics=not keeps)
+        encoder = draw(0, widths=(4, 8, 16), batch_statistics=not keeps)
         encoder.calibrate(noise(6, 3, 48, 64) / 255)
         before = encoder.resnet.bn1.running_mean.clone()
         encoder.train()
@@ -163,7 +162,7 @@ def test_colours_of_a_cell_are_those_of_its_quarters() -> None:
 
 
 def test_without_a_head_the_walk_compares_what_labels_are_carried_by() -> None:
-    encoder = Encoder((4, 8, 16), width=None, readout=(0, 2, 3)).eval()
+    encoder = draw(0, widths=(4, 8, 16), width=None, readout=(0, 2, 3)).eval()
     assert not any(name.startswith("head") for name in encoder.state_dict())
     frame = noise(3, 24, 40)
     nodes = encoder(frame[None] / 255, pool=False)[0]
