@@ -89,4 +89,19 @@ class DeadOnArrival(Counter):
         raise OSError("no such level")
 
 
+class Wearing(Counter):
+    """Raises for good once it has been stepped so often."""
+
+    def __init__(self, lifetime):
+        super().__init__()
+        self.left = lifetime
+
+    def step(self, action):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("worn out")
+        return super().step(action)
+
+
+gymnasium.register("Wearing-v0", entry_point=Wearing, max_episode_steps=5)
 gymnasium.register("Counter-v0", entry_point=Counter, max_episode_steps=5)

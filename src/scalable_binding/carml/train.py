@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from scalable_binding.carml import model, objective
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.given import NoReward
 from scalable_binding.carml.model import Policy
-from scalable_binding.carml.rollout import Trials, collect
+from scalable_binding.carml.rollout import Reward, Trials, collect
 from scalable_binding.carml.rounds import write_round
 from scalable_binding.carml.sources import SKILLS, TaskSource, build_source, wrap
 from scalable_binding.carml.start import begin_from
@@ -37,6 +38,9 @@ from scalable_binding.errors import UserError
 
 PLACES = {"first": 0, "scaffold": 1, "tasks": 2, "actions": 3, "absorb": 4, "order": 5}
 """What randomness is for: each has generators of its own, a function of seed, update and rank."""
+
+STEPPING = ("vector=", "num_workers=", "timeout=", "restarts=")
+"""Options that say how environments are stepped, which a resumed run may change."""
 
 
 def train(config: CARMLConfig, run: Path) -> Policy:
@@ -150,14 +154,23 @@ class _Training:
     def _update(self, step: int) -> dict[str, Tensor]:
         """One update: new tasks, trials of them, passes of PPO, and what the tasks learn of it."""
         reward = self.source.draw(self.env.num_envs, self._generator("tasks", step))
-        actions = self._generator("actions", step, self.ranks.device)
-        episodes = self.config.curriculum.episodes
-        trials = collect(self.env, self.policy, reward, episodes, actions)
+        trials = self._collect(reward, step)
         figures = self._learn(trials, step)
         learned = self.source.absorb(trials, reward, self._generator("absorb", step))
         figures |= {name: torch.tensor(figure) for name, figure in learned.items()}
         means = trials.rewards.mean(dim=(0, 2))
         return figures | {f"reward_{n}": mean for n, mean in enumerate(means, start=1)}
+
+    def _collect(self, reward: Reward, step: int) -> Trials:
+        """The trials of an update; an environment that fails costs nothing that came before."""
+        actions = self._generator("actions", step, self.ranks.device)
+        try:
+            return collect(self.env, self.policy, reward, self.config.curriculum.episodes, actions)
+        except UserError:
+            # With several processes the others wait for this one's gradients, not for its state.
+            if self.ranks.size == 1 and checkpoint.latest_step(self.run) != step - 1:
+                self._save(step - 1)
+            raise
 
     def _learn(self, trials: Trials, step: int) -> dict[str, Tensor]:
         """The passes over an update's trials; returns the mean metrics of their gradient steps."""
@@ -250,6 +263,14 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
 
 
+def _world(environment: Any) -> Any:
+    """An environment's name and options without those that only say how it is stepped."""
+    if not isinstance(environment, dict):
+        return environment
+    options = environment.get("options", ())
+    return {**environment, "options": [o for o in options if not o.startswith(STEPPING)]}
+
+
 def _check_run(config: CARMLConfig, run: Path) -> None:
     """Compare a folder's run with the configuration that is to go on with it.
 
@@ -264,7 +285,7 @@ def _check_run(config: CARMLConfig, run: Path) -> None:
         return  # write_config warns of it
     wanted = to_mapping(config.environment)
     found = record.get("environment")
-    if found != wanted:
+    if _world(found) != _world(wanted):
         fix = "choose another folder, or go on with the settings in its config.json"
         got, expected = f"a run in {found}", f"a run in {wanted}"
         raise UserError(f"{run}", expected=expected, got=got, fix=fix)
