@@ -1,8 +1,9 @@
 """Make an encoder without labels, the one that ships for example, and put it into the package.
 
-    python -m benchmarks.crw.train CLIPS DAVIS/JPEGImages/480p --run RUN [--preset small] [--ship]
+    python -m benchmarks.crw.train CLIPS --run RUN --ship
+    python -m benchmarks.crw.train CLIPS DAVIS/JPEGImages/480p --run RUN --preset small
 
-CLIPS is a folder of videos, DAVIS that of frames. Videos are first written as folders of JPEGs, 24
+CLIPS is a folder of videos; further folders hold folders of frames. Videos are first written as folders of JPEGs, 24
 frames a second and 480 pixels high, into RUN-data, since a clip is read from these many times
 faster. Then this is ``sbind crw train``: with the preset "calibrated", which ships, a minute; with
 "small" some ten minutes on one CPU core. Not run by ``make bench``. A run that was stopped goes on.
@@ -28,13 +29,11 @@ from scalable_binding.engine.config import override
 
 FPS = 24
 HEIGHT = 480
-COMMAND = "python -m benchmarks.crw.train CLIPS DAVIS/JPEGImages/480p --run RUN --ship"
+COMMAND = "python -m benchmarks.crw.train CLIPS --run RUN --ship"
 CARD = {
     "name": "crw",
-    "data": "six demo videos (1,344 frames); the frames, not the masks, of eight sequences of "
-    "DAVIS 2016 (523 frames). With the preset calibrated, only statistics of 32 frames: the "
-    "convolutions are random",
-    "licence": "videos: Apache-2.0; DAVIS: BSD; weights: Apache-2.0",
+    "data": "statistics of 32 frames of six demo videos; the convolutions are random",
+    "licence": "videos: Apache-2.0; weights: Apache-2.0",
     "command": COMMAND,
 }
 
@@ -67,14 +66,14 @@ def ship(run: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
-    parser.add_argument("davis", type=Path)
+    parser.add_argument("frames", type=Path, nargs="*", default=[])
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--preset", default="calibrated")
     parser.add_argument("--ship", action="store_true")
     chosen = parser.parse_args()
-    frames = to_frames(chosen.clips, chosen.run.with_name(f"{chosen.run.name}-data"))
+    clips = to_frames(chosen.clips, chosen.run.with_name(f"{chosen.run.name}-data"))
     config = override(configure("crw", chosen.preset), {"fit.num_workers": 1})
-    train(config, [frames, chosen.davis], chosen.run)
+    train(config, [clips, *chosen.frames], chosen.run)
     if chosen.ship:
         ship(chosen.run)
 
