@@ -1,6 +1,6 @@
 """Train the tracker that ships, and the same with other seeds and without memory.
 
-    python -m benchmarks.permanence.train --out DIR [--seeds 0 1 2] [--kinds memory memoryless] [--ship]
+    python -m benchmarks.permanence.train --out DIR [--seeds 0 1 2] [--kinds memory] [--ship]
 
 Per seed two runs of the preset "small", ``DIR/memory-SEED`` and ``DIR/memoryless-SEED``, on the
 same games, which are painted once and kept in ``DIR/games.pt``. A run that was stopped goes on.

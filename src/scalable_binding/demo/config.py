@@ -113,6 +113,24 @@ class FlowSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PermanenceSettings:
+    """Settings of the story of hidden objects.
+
+    Args:
+        weights: run folder of the tracker to show; None takes the one that ships.
+        num_games: games of each kind to score on, besides the one of each kind that is shown.
+    """
+
+    weights: str | None = None
+    num_games: int = 4
+
+    def __post_init__(self) -> None:
+        if self.num_games < 1:
+            got = str(self.num_games)
+            raise UserError("demo, permanence.num_games", expected="at least 1", got=got)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoConfig:
     """Settings of the demo; the defaults take about a minute on two CPU cores.
 
@@ -126,4 +144,5 @@ class DemoConfig:
     crw: CRWSettings = field(default_factory=CRWSettings)
     rin: RINSettings = field(default_factory=RINSettings)
     flow: FlowSettings = field(default_factory=FlowSettings)
+    permanence: PermanenceSettings = field(default_factory=PermanenceSettings)
     carml: CARMLSettings = field(default_factory=CARMLSettings)

@@ -127,17 +127,22 @@ def follow(
 
     ``told`` gives it the true boxes of visible objects in every frame; hidden ones never.
     """
-    given = [
+    given = prompts(case)
+    corrections = dict(enumerate(given)) if told else None
+    tracked = track(case.frames, given[0], model, config, corrections=corrections)
+    return torch.tensor([[box.corners for box in found] for found in tracked])
+
+
+def prompts(case: Case) -> list[list[Box]]:
+    """The true boxes of the visible objects, frame by frame."""
+    return [
         [
             Box(t, number, *corners)
             for number, corners in enumerate(case.boxes[t].tolist())
             if case.states[t, number] == VISIBLE
         ]
-        for t in range(len(case.frames))
+        for t in range(len(case.boxes))
     ]
-    corrections = dict(enumerate(given)) if told else None
-    tracked = track(case.frames, given[0], model, config, corrections=corrections)
-    return torch.tensor([[box.corners for box in found] for found in tracked])
 
 
 def score(

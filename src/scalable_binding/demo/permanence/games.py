@@ -1,0 +1,99 @@
+"""One game of each kind, played and followed; scores on more of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from einops import repeat
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from scalable_binding.data import images, videos
+from scalable_binding.data.synthetic.hiding import STATES
+from scalable_binding.demo import report
+from scalable_binding.demo.report import Section
+from scalable_binding.demo.stage import Stage
+from scalable_binding.permanence import evaluate
+from scalable_binding.permanence.evaluate import Case
+from scalable_binding.permanence.inference import load, track
+from scalable_binding.permanence.model import SpatialMemory
+from scalable_binding.plots import boxes, grids
+
+TITLE = "Behind screens, in cups, and in a shell game"
+
+_ENLARGED = 6
+_FPS = 5.0
+_STILLS = 6
+_NAMES = {
+    "model, told": "walk along memory",
+    "last seen": "last seen",
+    "constant velocity": "constant velocity",
+}
+_CAPTIONS = {
+    "occlusion": "Occlusion: things pass behind screens, and screens over things.",
+    "containment": "Containment: a cup is lowered over a thing and lifted again.",
+    "carrying": "Carrying: the cup takes the thing to another place.",
+    "shell game": "A shell game: one of three cups that look the same hides the ball.",
+}
+
+
+def show(stage: Stage, weights: str) -> Section:
+    """Videos and stills of a game of each kind, and mean distances in every state."""
+    stage.say("Hide and seek")
+    network = load(weights)
+    wanted = stage.config.permanence.num_games
+    cases = list(evaluate.synthetic_cases(wanted, size=network.side, seed=stage.config.seed))
+    blocks = [
+        report.paragraph(
+            "The tracker is told the boxes of the first frame and nothing else. Boxes are solid "
+            "where it sees the object and dashed, with a cross, where it only remembers; thin "
+            "white boxes are the truth."
+        )
+    ]
+    for kind, caption in _CAPTIONS.items():
+        shown = next((case for case in cases if case.kind == kind), None)
+        if shown is None:
+            continue
+        name = kind.replace(" ", "-")
+        drawn = torch.stack(list(_draw(shown, network)))
+        clip, stills = stage.out / f"{name}.mp4", stage.out / f"{name}.png"
+        videos.write(clip, drawn, fps=_FPS)
+        chosen = torch.linspace(0, len(drawn) - 1, _STILLS).round().long()
+        images.write(stills, grids.grid(drawn[chosen], columns=_STILLS))
+        blocks += [report.video(clip, caption), report.pictures([(stills, caption)], wide=True)]
+    scores = evaluate.evaluate(weights, cases)["scores"]
+    told = {title: scores[name]["distance"]["all"] for name, title in _NAMES.items()}
+    return Section(
+        name="games", title=TITLE, blocks=[*blocks, report.paragraph(_compare(told))], scores=told
+    )
+
+
+def _draw(case: Case, network: SpatialMemory) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    found = track(case.frames, evaluate.prompts(case)[0], network)
+    for frame, tracked, truth in zip(case.frames, found, case.boxes, strict=True):
+        large = repeat(frame, "c h w -> c (h y) (w x)", y=_ENLARGED, x=_ENLARGED)
+        yield boxes.draw(
+            large,
+            _enlarged(torch.tensor([box.corners for box in tracked])),
+            torch.tensor([box.visible for box in tracked]),
+            truth=_enlarged(truth),
+        )
+
+
+def _enlarged(corners: Float[Tensor, "o 4"]) -> Float[Tensor, "o 4"]:
+    return (corners + 0.5) * _ENLARGED - 0.5
+
+
+def _compare(scores: dict[str, dict[str, float]]) -> str:
+    """The mean distances in words, state by state."""
+    states = [state for state in (*STATES[1:], "hidden") if state in scores["last seen"]]
+    lines = [
+        f"*{'hidden, all together' if state == 'hidden' else state}*: "
+        + ", ".join(f"{title} {scores[title][state]:.1f}" for title in scores)
+        for state in states
+    ]
+    return (
+        "Mean distance from the truth while objects are hidden, in pixels of 48, when all are told "
+        f"where an object is whenever it is seen; {'; '.join(lines)}."
+    )
