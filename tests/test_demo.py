@@ -15,7 +15,15 @@ from scalable_binding import demo
 from scalable_binding.cli import main
 from scalable_binding.crw import model
 from scalable_binding.data import images, masks, videos
-from scalable_binding.demo import CRWSettings, DemoConfig, FlowSettings, RINSettings, report, story
+from scalable_binding.demo import (
+    CARMLSettings,
+    CRWSettings,
+    DemoConfig,
+    FlowSettings,
+    RINSettings,
+    report,
+    story,
+)
 from scalable_binding.demo.crw import contest, video
 from scalable_binding.demo.crw.scene import FPS, draw_scene
 from scalable_binding.demo.montage import tiled
@@ -25,10 +33,11 @@ from scalable_binding.errors import UserError
 SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_frames": 6, "weights": "random"}
 BRIEF = RINSettings(steps=2, num_rows=1, num_futures=1)
 SHORT = FlowSettings(height=64, width=96, num_frames=3)
+FEW = CARMLSettings(num_trials=8, num_tasks=2, num_shown=1)
 
 
 def small(**changed: Any) -> DemoConfig:
-    return DemoConfig(crw=CRWSettings(**SMALL | changed), rin=BRIEF, flow=SHORT)
+    return DemoConfig(crw=CRWSettings(**SMALL | changed), rin=BRIEF, flow=SHORT, carml=FEW)
 
 
 @pytest.fixture(scope="module")

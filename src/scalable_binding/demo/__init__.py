@@ -6,7 +6,13 @@ with their scores. ``story.STORIES`` lists them in the order of the report; the 
 have a dataclass in ``config.py``.
 """
 
-from scalable_binding.demo.config import CRWSettings, DemoConfig, FlowSettings, RINSettings
+from scalable_binding.demo.config import (
+    CARMLSettings,
+    CRWSettings,
+    DemoConfig,
+    FlowSettings,
+    RINSettings,
+)
 from scalable_binding.demo.story import run
 
-__all__ = ["CRWSettings", "DemoConfig", "FlowSettings", "RINSettings", "run"]
+__all__ = ["CARMLSettings", "CRWSettings", "DemoConfig", "FlowSettings", "RINSettings", "run"]
