@@ -3,10 +3,11 @@
     python -m benchmarks.crw.train CLIPS --run RUN --ship
     python -m benchmarks.crw.train CLIPS DAVIS/JPEGImages/480p --run RUN --preset small
 
-CLIPS is a folder of videos; further folders hold folders of frames. Videos are first written as folders of JPEGs, 24
-frames a second and 480 pixels high, into RUN-data, since a clip is read from these many times
-faster. Then this is ``sbind crw train``: with the preset "calibrated", which ships, a minute; with
-"small" some ten minutes on one CPU core. Not run by ``make bench``. A run that was stopped goes on.
+CLIPS is a folder of videos; further folders hold folders of frames. Videos are first written as
+folders of JPEGs, 24 frames a second and 480 pixels high, into RUN-data, since a clip is read from
+these many times faster. Then this is ``sbind crw train``: with the preset "calibrated", which
+ships, a minute; with "small" some ten minutes on one CPU core. Not run by ``make bench``. A run
+that was stopped goes on.
 """
 
 from __future__ import annotations
