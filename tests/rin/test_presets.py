@@ -59,6 +59,7 @@ def test_every_preset_survives_being_written_and_tells_its_command(name: str) ->
         {"model.size": "9,8"},
         {"model.num_classes": "0"},
         {"model.drop_path": "1"},
+        {"model.embedding_std": "0"},
         {"diffusion.scale": "0"},
         {"diffusion.self_conditioning": "1.1"},
         {"diffusion.label_dropout": "-0.1"},

@@ -21,7 +21,6 @@ def linear(width_in: int, width_out: int) -> nn.Linear:
     return layer
 
 
-def embedding_(weight: Tensor) -> None:
+def embedding_(weight: Tensor, std: float = EMBEDDING_STD) -> None:
     """Draw learned vectors from a normal distribution, cut at two deviations."""
-    bound = 2 * EMBEDDING_STD
-    nn.init.trunc_normal_(weight, std=EMBEDDING_STD, a=-bound, b=bound)
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)

@@ -61,6 +61,7 @@ class PatchEmbedding(nn.Module):
         channels: of the signals.
         patch: as many sides as ``size``, each dividing its own.
         width: of the tokens.
+        position_std: deviation of the positions at the start.
 
     Raises:
         UserError: sides that patches do not divide.
@@ -69,7 +70,13 @@ class PatchEmbedding(nn.Module):
     """
 
     def __init__(
-        self, size: Sequence[int], channels: int, patch: Sequence[int], width: int
+        self,
+        size: Sequence[int],
+        channels: int,
+        patch: Sequence[int],
+        width: int,
+        *,
+        position_std: float = initialisation.EMBEDDING_STD,
     ) -> None:
         super().__init__()
         self.grid = grid_of(size, patch)
@@ -81,7 +88,7 @@ class PatchEmbedding(nn.Module):
         # Fans of the convolution that this product is.
         initialisation.glorot_uniform_(self.project.weight, area * channels, area * width)
         nn.init.zeros_(self.project.bias)
-        initialisation.embedding_(self.positions)
+        initialisation.embedding_(self.positions, position_std)
 
     def forward(self, x: Float[Tensor, "b c *size"]) -> Float[Tensor, "b n d"]:
         """A token for each patch."""

@@ -34,6 +34,9 @@ class ModelConfig:
             its own; meant for input scales below 1.
         interface_conditioning: take up the interface of the previous step too, like the latents.
         checkpointing: compute each block again on the way back instead of keeping what is in it.
+        embedding_std: deviation of latents and positions at the start. At the thesis' 0.02 all
+            latents read alike from everywhere, and it takes long until one reads from a place;
+            at 1 they begin apart, which short runs need.
     """
 
     size: tuple[int, ...] = (64, 64)
@@ -55,6 +58,7 @@ class ModelConfig:
     normalise_input: bool = False
     interface_conditioning: bool = False
     checkpointing: bool = False
+    embedding_std: float = 0.02
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
@@ -67,6 +71,9 @@ class ModelConfig:
             _check_least(f"model.{name}", getattr(self, name), 0)
         for name in ("dropout", "drop_path"):
             _check_rate(f"model.{name}", getattr(self, name))
+        if not self.embedding_std > 0:
+            got = str(self.embedding_std)
+            raise UserError("model.embedding_std", expected="a number above 0", got=got)
         _check_least("model.num_latents", self.num_latents, 1 + self.num_conditions)
         self._check_widths()
         self._check_size()

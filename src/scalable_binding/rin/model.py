@@ -84,6 +84,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         normalise_input: bool = False,
         interface_conditioning: bool = False,
         checkpointing: bool = False,
+        embedding_std: float = initialisation.EMBEDDING_STD,
     ) -> None:
         super().__init__()
         self.settings = ModelConfig(
@@ -106,6 +107,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
             normalise_input=normalise_input,
             interface_conditioning=interface_conditioning,
             checkpointing=checkpointing,
+            embedding_std=embedding_std,
         )
         self._build_ends(self.settings)
         self._build_conditions(self.settings)
@@ -125,14 +127,16 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         )
 
     def _build_ends(self, s: ModelConfig) -> None:
-        self.embedding = PatchEmbedding(s.size, s.channels, s.patch, s.interface_width)
+        self.embedding = PatchEmbedding(
+            s.size, s.channels, s.patch, s.interface_width, position_std=s.embedding_std
+        )
         self.readout_norm = layer_norm(s.interface_width)
         self.readout = initialisation.linear(s.interface_width, s.channels * math.prod(s.patch))
 
     def _build_conditions(self, s: ModelConfig) -> None:
         learned = s.num_latents - s.num_conditions
         self.latents = nn.Parameter(torch.empty(learned, s.latent_width))
-        initialisation.embedding_(self.latents)
+        initialisation.embedding_(self.latents, s.embedding_std)
         self.gamma = GammaEmbedding(s.latent_width)
         self.label = ClassEmbedding(s.num_classes, s.latent_width) if s.num_classes else None
         self.previous = SelfConditioning(s.latent_width, s.latent_expansion)
