@@ -120,7 +120,7 @@ def test_what_was_seen_often_is_no_longer_new():
     often, never = torch.rand(256, 2), torch.rand(256, 2) + torch.tensor([2.0, 0.0])
     network.draw_weights(torch.cat([often, never]), generator(), None)
     optimiser = torch.optim.Adam(network.predictor.parameters(), 1e-3)
-    before = float(network(often).mean())
+    before = float(network(often).detach().mean())
     for _ in range(100):
         optimiser.zero_grad()
         network(often).mean().backward()
