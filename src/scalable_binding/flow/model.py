@@ -34,6 +34,9 @@ CONFIG = "config.json"
 ARGUMENTS = ("widths", "width", "radius", "peak", "temperature", "head")
 """Of :class:`FlowNet`, as ``config.json`` names them."""
 
+_SUPPORT = 5
+"""Side of the square of nodes that are searched for together at the coarsest level."""
+
 _TABLE = 2**22
 """Similarities of the coarsest level that are in memory at once, an image."""
 
@@ -149,11 +152,13 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     def _search(self, a: Maps, b: Maps) -> Displacements:
         """The expected displacement of each node, looking everywhere: a full softmax.
 
-        The mean is over the nodes near the likeliest one; rows are taken a few at a time.
+        A node is compared together with those around it, since they move alike: a single one of 16
+        pixels is easily mistaken for another. The mean is over the nodes near the likeliest one;
+        rows are taken a few at a time. Of neighbouring displacements the median counts.
         """
         height, width = a.shape[-2:]
         with torch.autocast(a.device.type, enabled=False):
-            rows, columns = _nodes(a.float()), _nodes(b.float())
+            rows, columns = _nodes(_with_neighbours(a)), _nodes(_with_neighbours(b))
             places = grid((height, width), a.device)
             parts = []
             for part in spans(len(places), max(1, _TABLE // len(places))):
@@ -164,7 +169,7 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
                 step = transition(near, self.temperature)
                 parts.append(WindowStep(step, likeliest, (height, width)).expected_place())
             place = torch.cat(parts, dim=1)
-            return rearrange(place - places, "b (h w) xy -> b xy h w", h=height)
+            return _median(rearrange(place - places, "b (h w) xy -> b xy h w", h=height))
 
     def _look(
         self, a: Maps, b: Maps, base: Displacements
@@ -300,6 +305,21 @@ class Head(nn.Module):
 def _norm(width: int) -> nn.InstanceNorm2d:
     """Each channel by itself over the image, so that a change of light changes little."""
     return nn.InstanceNorm2d(width, affine=True)
+
+
+def _with_neighbours(maps: Maps) -> Maps:
+    """Unit vectors of each node's features and those of the nodes around it."""
+    height = maps.shape[-2]
+    together = functional.unfold(maps.float(), _SUPPORT, padding=_SUPPORT // 2)
+    vectors = functional.normalize(together, dim=1)
+    return rearrange(vectors, "b d (h w) -> b d h w", h=height)
+
+
+def _median(flow: Displacements) -> Displacements:
+    """The median of each coordinate over 3 x 3 nodes."""
+    padded = functional.pad(flow, [1] * 4, mode="replicate")
+    around = padded.unfold(2, 3, 1).unfold(3, 3, 1)
+    return around.flatten(4).median(dim=-1).values
 
 
 def _nodes(maps: Maps) -> Float[Tensor, "b n d"]:
