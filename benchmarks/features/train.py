@@ -144,7 +144,7 @@ def train(arguments: argparse.Namespace, run: Path) -> tuple[nn.Module, dict]:
         }
     elif arguments.kind == "moving-digits":
         model = MotionClassifier()
-        config = settings(2200, 24, arguments.seed)
+        config = settings(550, 24, arguments.seed)
         videos = LabelledVideos("train", arguments.seed, num_frames=6)
         model = fit(model, tell_motion, videos, config, run)
         card = {

@@ -175,7 +175,7 @@ def moving_digits() -> RINConfig:
 
     Command: ``sbind rin train --preset moving-digits --run RUN``. Not run by us to the end: the
     time is by the cost of a step. Latents and positions begin wider than the thesis', since with
-    its 0.02 nothing had been read from the given frames after 1,900 steps of 8 videos.
+    its 0.02 nothing was read from the given frames after 2,100 steps of 8 videos.
     """
     model = ModelConfig(
         size=(12, 32, 32),
