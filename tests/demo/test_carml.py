@@ -49,7 +49,7 @@ def test_tasks_and_trials_are_shown(tmp_path: Path) -> None:
     for name in ("skills-early.png", "skills-late.png"):
         height, width = images.probe(out / name)
         assert height >= 112 and width >= 112
-    assert videos.probe(out / "trials.mp4").num_frames == 26
+    assert videos.probe(out / "trials.mp4").num_frames == 25
     scores = {section.name: section.scores for section in shown}
     assert 0 < scores["skills"]["last round"]["coverage"] <= 1
     reached = scores["trials"]["reached"]
@@ -60,7 +60,7 @@ def test_tasks_and_trials_are_shown(tmp_path: Path) -> None:
 def test_an_agent_that_is_not_shipped_is_said_to_be_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carml, "SHIPPED", tmp_path / "nothing")
+    monkeypatch.setattr(carml, "WEIGHTS", tmp_path / "nothing")
     shown = carml.sections(stage(tmp_path, None))
     assert "holds no trained agent" in shown[0].blocks[0] and shown[1].name == "own"
 

@@ -15,7 +15,7 @@ def episode(positions, *, goal=(400.0, 100.0), shade=200):
     positions = torch.tensor(positions)
     frames = torch.full((len(positions), 3, 20, 20), shade, dtype=torch.uint8)
     colours = skills.plain_colours((250.0, 0.0, 0.0), 1, len(positions))[0]
-    return Episode(frames, positions, colours, goal, 50.0)
+    return Episode(positions, colours, goal, 50.0, frames)
 
 
 def test_every_moment_shows_the_view_and_the_way_so_far():
@@ -44,6 +44,14 @@ def test_episodes_stand_side_by_side_and_trials_below():
     one = next(rollouts.film([[still]], PLANE))
     many = next(rollouts.film([[still] * 4] * 2, PLANE, names=["object 1", "object 2"]))
     assert many.shape[2] > 4 * 80 and many.shape[1] > one.shape[1] + 150
+
+
+def test_without_frames_the_map_stands_alone():
+    seen = episode([[50.0, 50.0], [60.0, 50.0]])
+    blind = Episode(seen.positions, seen.colours, seen.goal, seen.radius)
+    alone, whole = (next(rollouts.film([[one]], PLANE)) for one in (blind, seen))
+    assert whole.shape[1] == alone.shape[1] + 80
+    assert torch.equal(alone[:, -84:], whole[:, -84:])
 
 
 def test_mistakes_are_named():

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from scalable_binding.data import files
-from scalable_binding.demo import carml, crw, flow, report, rin
+from scalable_binding.demo import carml, crw, flow, permanence, report, rin
 from scalable_binding.demo.config import DemoConfig
 from scalable_binding.demo.report import Chapter
 from scalable_binding.demo.stage import Stage, Story
@@ -20,8 +20,9 @@ from scalable_binding.demo.stage import Stage, Story
 STORIES: tuple[Story, ...] = (
     crw.STORY,
     flow.STORY,
+    permanence.STORY,
     rin.STORY,
-    *([carml.STORY] if carml.SHIPPED.is_dir() else []),
+    *([carml.STORY] if carml.shipped() else []),
 )
 """One a system, in the order of the report; that of CARML where an agent ships."""
 

@@ -23,18 +23,18 @@ class Episode:
     """What happened in an episode.
 
     Attributes:
-        frames: what was seen before every step and after the last one.
-        positions: where the agent was at these moments, in the units of the plane.
+        positions: where the agent was at each moment, in the units of the plane.
         colours: of these positions, 0 to 255.
         goal: x, y of the goal.
         radius: at which it counts as reached.
+        frames: what was seen at these moments; None shows the map alone.
     """
 
-    frames: UInt8[Tensor, "t 3 h w"]
     positions: Float[Tensor, "t 2"]
     colours: Float[Tensor, "t 3"]
     goal: tuple[float, float]
     radius: float
+    frames: UInt8[Tensor, "t 3 h w"] | None = None
 
 
 def film(
@@ -50,7 +50,7 @@ def film(
     Raises:
         UserError: there are no episodes, or of several lengths.
     """
-    lengths = {len(episode.frames) for row in rows for episode in row}
+    lengths = {len(episode.positions) for row in rows for episode in row}
     if len(lengths) != 1:
         got = " and ".join(map(str, sorted(lengths))) or "none"
         raise UserError("length of the episodes of a film", expected="one", got=got)
@@ -71,10 +71,12 @@ def _panel(
     episode: Episode, moment: int, plane: Plane, picture: Float[Tensor, "3 h w"]
 ) -> UInt8[Tensor, "3 height w"]:
     """What is seen at a moment, and below it the way that led there."""
+    _draw_map(picture, episode, moment, plane)
+    if episode.frames is None:
+        return canvas.finish(picture)
     view = functional.interpolate(
         episode.frames[moment, None].float(), (plane.size, plane.size), mode="nearest"
     )[0]
-    _draw_map(picture, episode, moment, plane)
     return torch.cat([view.byte(), canvas.finish(picture)], dim=1)
 
 

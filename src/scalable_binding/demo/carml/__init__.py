@@ -7,7 +7,10 @@ from scalable_binding.demo.carml import skills, trials
 from scalable_binding.demo.report import Section
 from scalable_binding.demo.stage import Stage, Story
 
-SHIPPED = Path(__file__).parents[2] / "weights" / "carml-room"
+WEIGHTS = Path(__file__).parents[2] / "weights"
+
+AGENTS = ("carml-room", "carml-maze")
+"""Agents that may ship; the first that does is shown."""
 
 _COMMANDS = """
 # an agent for any Gymnasium environment with pixels or a state; rewards are not looked at
@@ -24,17 +27,23 @@ def sections(stage: Stage) -> list[Section]:
     Raises:
         UserError: the run cannot be used, or a file cannot be written.
     """
-    run = SHIPPED if stage.config.carml.run is None else Path(stage.config.carml.run)
-    if run == SHIPPED and not run.is_dir():
+    given = stage.config.carml.run
+    run = shipped() if given is None else Path(given)
+    if run is None:
         return [_missing(), _how_to()]
     return [skills.show(stage, run), trials.show(stage, run), _how_to()]
+
+
+def shipped() -> Path | None:
+    """The run folder of the agent that ships, if one does."""
+    return next((WEIGHTS / name for name in AGENTS if (WEIGHTS / name).is_dir()), None)
 
 
 def _missing() -> Section:
     return Section(
         name="skills",
         title="Tasks that nobody gave",
-        blocks=[report.note("This installation holds no trained agent of the room.")],
+        blocks=[report.note("This installation holds no trained agent.")],
     )
 
 
@@ -55,8 +64,8 @@ def _how_to() -> Section:
 STORY = Story(
     name="carml",
     title="Practise without a reward, adapt to one in four episodes",
-    lead="The agent sees a room through its own eyes. Without any reward it sorts what it has seen "
-    "into tasks, practises how to find out which of them it is given, and starts over with what "
-    "it has seen meanwhile. Then it meets a reward that it has never had.",
+    lead="In a world without any reward an agent sorts what it has seen into tasks, practises how "
+    "to find out which of them it is given, and starts over with what it has seen meanwhile. Then "
+    "it meets a reward that it has never had.",
     tell=sections,
 )

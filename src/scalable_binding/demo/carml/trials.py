@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from scalable_binding.carml import inference
 from scalable_binding.carml.asked import request_tasks
@@ -14,14 +13,13 @@ from scalable_binding.carml.evaluate import interval, untrained
 from scalable_binding.carml.inference import Adaptation
 from scalable_binding.data import videos
 from scalable_binding.demo import report
-from scalable_binding.demo.carml.skills import PLANE
+from scalable_binding.demo.carml.skills import colours, plane
 from scalable_binding.demo.report import Section
 from scalable_binding.demo.stage import Stage
 from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import catalogue, tasks
-from scalable_binding.envs.layouts import START
 from scalable_binding.envs.tasks import TaskBatch
-from scalable_binding.plots import rollouts, skills
+from scalable_binding.plots import rollouts
 from scalable_binding.plots.rollouts import Episode
 
 _PLACE = 40
@@ -48,20 +46,21 @@ def show(stage: Stage, run: Path) -> Section:
     clip = stage.out / "trials.mp4"
     rows = [_episodes(found["the agent"], asked, number) for number in range(settings.num_shown)]
     names = [asked[number].name for number in range(settings.num_shown)]
-    videos.write(clip, rollouts.film(rows, PLANE, names=names), fps=_FPS)
+    videos.write(clip, rollouts.film(rows, plane(world.name), names=names), fps=_FPS)
+    goal = "a place" if asked[0].target is None else "one of the objects"
     shares = {name: _shares(each) for name, each in found.items()}
     return Section(
         name="trials",
         title="A reward that it has never had",
         blocks=[
             report.paragraph(
-                f"Now the reward grows the nearer the agent comes to one of the objects. It is "
-                f"not told which; it has {len(shares['chance'])} episodes to find out, and nothing "
+                f"Now the reward grows the nearer the agent comes to {goal}. It is not told "
+                f"which; it has {len(shares['chance'])} episodes to find out, and nothing "
                 f"is trained any more: it remembers. The first {settings.num_shown} of "
                 f"{settings.num_tasks} such tasks, not chosen:"
             ),
             report.video(
-                clip, "Above what the agent sees, below where it is; the ring is the goal."
+                clip, "Where the agent is, and what it sees if it has eyes; the ring is the goal."
             ),
             report.table(
                 ("goal reached", *(f"episode {n + 1}" for n in range(len(shares["chance"])))),
@@ -89,25 +88,16 @@ def _margin(found: Adaptation) -> float:
 
 def _episodes(found: Adaptation, asked: TaskBatch, number: int) -> list[Episode]:
     """The episodes of a trial, for a film."""
-    one = {name: values[number] for name, values in found.truths.items()}
-    goals = asked.select([number]).goals({name: values[None] for name, values in one.items()})[0]
-    x, y, heading = START
-    episodes = []
-    for n, positions in enumerate(one["position"]):
-        headings = torch.cat([torch.tensor([heading]), one["heading"][n]])
-        episodes.append(
-            Episode(
-                frames=_frames(found, number, n),
-                positions=torch.cat([torch.tensor([[x, y]]), positions]),
-                colours=skills.heading_colours(headings),
-                goal=(float(goals[n, 0, 0]), float(goals[n, 0, 1])),
-                radius=asked[number].radius,
-            )
+    truths = {name: values[number] for name, values in found.truths.items()}
+    goals = asked.select([number]).goals({name: values[None] for name, values in truths.items()})[0]
+    seen = found.trials.trajectories[number]
+    return [
+        Episode(
+            positions=positions,
+            colours=ways,
+            goal=(float(goals[n, 0, 0]), float(goals[n, 0, 1])),
+            radius=asked[number].radius,
+            frames=seen[n] if seen.dtype == torch.uint8 else None,
         )
-    return episodes
-
-
-def _frames(found: Adaptation, number: int, episode: int) -> Tensor:
-    trials = found.trials
-    last = trials.final[number, episode, None]
-    return torch.cat([trials.observations[number, episode], last])
+        for n, (positions, ways) in enumerate(zip(truths["position"], colours(truths), strict=True))
+    ]
