@@ -147,9 +147,9 @@ def evaluate(
         print(f"{name}: return, by episode: {', '.join(map(str, found.returns))}")
     write_json(json, {name: found.record() for name, found in scores.items()})
     if report is not None:
-        from scalable_binding.cli import carml_report
+        from scalable_binding.cli.carml_report import write as write_report
 
-        carml_report.write(run, report, scores)
+        write_report(run, report, scores)
         print(f"report: {report}")
 
 
