@@ -4,7 +4,7 @@
 
 The claim: on scenes of the synthetic world whose textures no training showed, at most half of zero
 flow's error, and clearly less than untrained features, a brute-force patch matcher and the walk of
-one scale. About two minutes; the patch matcher takes most of them.
+one scale. About three minutes, most of them the patch matcher's.
 
 With --frames, a folder of folders of frames, such as DAVIS' JPEGImages/480p, there are two more
 tables. *Warped*: a frame of each folder, moved by a known smooth warp (sums of sine waves, a turn

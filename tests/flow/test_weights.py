@@ -36,4 +36,4 @@ def test_on_held_out_scenes_it_beats_no_motion_and_untrained_features() -> None:
     )
     still = error([torch.zeros_like(one.flow) for one in examples])
     assert found < 0.85 * still
-    assert found < 0.3 * untrained
+    assert found < 0.6 * untrained
