@@ -3,8 +3,8 @@
     python -m benchmarks.flow.cost [--rounds 3] [--clock cpu] [--picture FILE] [--json FILE]
 
 About a minute. The claim: time and memory of the multiscale walk grow linearly with the number of
-pixels (from the second smallest to the largest frame, not more than twice as fast as the pixels), and
-those of full attention between the same finest features with the square of it.
+pixels (from the second smallest to the largest frame, not more than twice as fast as the pixels),
+and those of full attention between the same finest features with the square of it.
 
 Every measurement is a process of its own that finds the flow of a pair both ways; its memory is the
 most it ever held, less what it held with network and frames alone. Full attention is left out where
