@@ -20,6 +20,7 @@ from scalable_binding.demo import (
     CRWSettings,
     DemoConfig,
     FlowSettings,
+    PermanenceSettings,
     RINSettings,
     report,
     story,
@@ -33,11 +34,14 @@ from scalable_binding.errors import UserError
 SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_frames": 6, "weights": "random"}
 BRIEF = RINSettings(steps=2, num_rows=1, num_futures=1)
 SHORT = FlowSettings(height=64, width=96, num_frames=3)
+ONCE = PermanenceSettings(num_games=1)
 FEW = CARMLSettings(num_trials=8, num_tasks=2, num_shown=1)
 
 
 def small(**changed: Any) -> DemoConfig:
-    return DemoConfig(crw=CRWSettings(**SMALL | changed), rin=BRIEF, flow=SHORT, carml=FEW)
+    return DemoConfig(
+        crw=CRWSettings(**SMALL | changed), rin=BRIEF, flow=SHORT, permanence=ONCE, carml=FEW
+    )
 
 
 @pytest.fixture(scope="module")

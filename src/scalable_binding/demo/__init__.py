@@ -11,8 +11,17 @@ from scalable_binding.demo.config import (
     CRWSettings,
     DemoConfig,
     FlowSettings,
+    PermanenceSettings,
     RINSettings,
 )
 from scalable_binding.demo.story import run
 
-__all__ = ["CARMLSettings", "CRWSettings", "DemoConfig", "FlowSettings", "RINSettings", "run"]
+__all__ = [
+    "CARMLSettings",
+    "CRWSettings",
+    "DemoConfig",
+    "FlowSettings",
+    "PermanenceSettings",
+    "RINSettings",
+    "run",
+]
