@@ -16,6 +16,7 @@ from scalable_binding.engine.config import override
 from scalable_binding.errors import UserError
 
 FEW = {
+    "environment.options": ["size=24", "episode_length=12"],
     "fit.steps": 1,
     "fit.batch_size": 8,
     "model.widths": [8],
@@ -49,7 +50,7 @@ def test_tasks_and_trials_are_shown(tmp_path: Path) -> None:
     for name in ("skills-early.png", "skills-late.png"):
         height, width = images.probe(out / name)
         assert height >= 112 and width >= 112
-    assert videos.probe(out / "trials.mp4").num_frames == 25
+    assert videos.probe(out / "trials.mp4").num_frames == 12
     scores = {section.name: section.scores for section in shown}
     assert 0 < scores["skills"]["last round"]["coverage"] <= 1
     reached = scores["trials"]["reached"]
