@@ -8,7 +8,7 @@ one that was stopped goes on, and one that is scored is not scored again. Scores
 the environment's test tasks that were reached in each episode of a trial, with nothing trained on
 them, beside the same network acting at random. With --ship the seed that did best on validation
 tasks goes into the package's weights, with the first and the last round of its tasks and a card.
-A run of the maze takes under a minute on one CPU core, one of the room three or four.
+A run of the maze takes under a minute on one CPU core, one of the room under two.
 """
 
 from __future__ import annotations

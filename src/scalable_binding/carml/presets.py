@@ -54,9 +54,10 @@ def maze() -> CARMLConfig:
 
 
 def room() -> CARMLConfig:
-    """A room seen through 24 x 24 pixels: three or four minutes on one CPU core.
+    """A room seen through 24 x 24 pixels: under two minutes on one CPU core.
 
-    A third of the steps that the thesis' episodes have, each more than twice as long.
+    A third of the steps that the thesis' episodes have, each more than twice as long. Seed 0
+    reached .31 of the validation's points and .08 to .14 of the objects; at random .05.
     """
     return CARMLConfig(
         environment=EnvironmentConfig(
@@ -90,11 +91,12 @@ def room() -> CARMLConfig:
         ),
         validation=ValidationConfig(every=20, num_tasks=48),
         fit=FitConfig(
-            steps=240,
+            steps=120,
             batch_size=48,
             optimiser=OptimiserConfig(lr=3e-3),
             ema=EmaConfig(decay=0.0),
             clip_norm=0.5,
+            log_every=10,
             save_every=20,
         ),
     )
