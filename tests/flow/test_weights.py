@@ -22,7 +22,7 @@ def test_the_network_is_small_and_says_where_it_comes_from() -> None:
 
 @pytest.mark.slow
 def test_on_held_out_scenes_it_beats_no_motion_and_untrained_features() -> None:
-    examples = [make() for make in benchmarks.synthetic()[:4]]
+    examples = [make() for make in benchmarks.synthetic()[:6]]
     net = model.load("shipped")
     fresh = model.draw(0, **net.arguments).eval()
 
