@@ -170,7 +170,7 @@ def _check(name: str, value: object, expected: str, holds: bool) -> None:
 def chairs_like() -> FlowConfig:
     """A long run on videos as diverse as FlyingChairs, for a GPU; not run by us.
 
-    Command: ``torchrun --nproc-per-node 8 -m scalable_binding flow train VIDEOS
+    Command: ``torchrun --nproc-per-node 8 -m -- scalable_binding flow train VIDEOS
     --preset chairs-like --run RUN``. Two steps out and back, views of 256 pixels, 64 clips.
     """
     return FlowConfig(

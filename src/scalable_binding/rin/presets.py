@@ -17,7 +17,7 @@ from scalable_binding.rin.config import (
 def imagenet64() -> RINConfig:
     """ImageNet at 64 x 64: row 1 of Tables 2.4 and 2.5.
 
-    Command: ``torchrun --nproc-per-node 8 -m scalable_binding rin train IMAGENET --preset
+    Command: ``torchrun --nproc-per-node 8 -m -- scalable_binding rin train IMAGENET --preset
     imagenet64 --run RUN``, on as many nodes as there are. The thesis took 32 TPUv3 chips and
     reports FID 1.23; not run by us. Learning rate and noise schedule are those of the authors'
     configuration of an ablation, which the thesis does not print.
@@ -83,7 +83,7 @@ def imagenet1024() -> RINConfig:
 def kinetics() -> RINConfig:
     """Predicting 11 frames of Kinetics from 5, 64 x 64: row 6 of Tables 2.4 and 2.5.
 
-    Command: ``torchrun --nproc-per-node 8 -m scalable_binding rin train KINETICS --preset kinetics
+    Command: ``torchrun --nproc-per-node 8 -m -- scalable_binding rin train KINETICS --preset kinetics
     --run RUN``. The thesis took 32 TPUv3 chips and reports FVD 10.8; not run by us. The learning
     rate is ours.
     """
