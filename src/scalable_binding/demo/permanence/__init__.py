@@ -36,8 +36,8 @@ def _how_to() -> Section:
         blocks=[
             report.paragraph(
                 "A table with the boxes of the first frame is all that is needed. The tracker that "
-                "ships has seen synthetic games alone, in frames of 48 pixels, for "
-                "half a minute: it shows the method with its faults, and is no tool for real videos."
+                "ships has seen synthetic games alone, in frames of 48 pixels, for half a minute: "
+                "it shows the method with its faults, and is no tool for real videos."
             ),
             report.code(_COMMANDS),
         ],
