@@ -275,8 +275,8 @@ class CRWConfig:
 def kinetics() -> CRWConfig:
     """The thesis' run (3.2.3, 3.7.5): ResNet-18, ten frames, Adam for two million updates.
 
-    Command: ``torchrun --nproc-per-node 8 -m -- scalable_binding crw train KINETICS --preset kinetics
-    --run RUN``. The thesis reports J&F_m 67.6 on DAVIS 2017; not run by us.
+    Command: ``torchrun --nproc-per-node 8 -m -- scalable_binding crw train KINETICS --preset
+    kinetics --run RUN``. The thesis reports J&F_m 67.6 on DAVIS 2017; not run by us.
     """
     return CRWConfig(
         fit=FitConfig(
