@@ -84,8 +84,8 @@ def kinetics() -> RINConfig:
     """Predicting 11 frames of Kinetics from 5, 64 x 64: row 6 of Tables 2.4 and 2.5.
 
     Command: ``torchrun --nproc-per-node 8 -m -- scalable_binding rin train KINETICS --preset
-    kinetics --run RUN``. The thesis took 32 TPUv3 chips and reports FVD 10.8; not run by us. The learning
-    rate is ours.
+    kinetics --run RUN``. The thesis took 32 TPUv3 chips and reports FVD 10.8; not run by us. The
+    learning rate is ours.
     """
     model = ModelConfig(
         size=(16, 64, 64),
