@@ -46,14 +46,14 @@ def test_tasks_and_trials_are_shown(tmp_path: Path) -> None:
     train(override(presets.room(), FEW), tmp_path / "run")
     out = tmp_path / "out"
     shown = carml.sections(stage(out, tmp_path / "run"))
-    assert [section.name for section in shown] == ["skills", "trials", "own"]
+    assert [section.name for section in shown] == ["room-skills", "room-trials", "own"]
     for name in ("skills-early.png", "skills-late.png"):
-        height, width = images.probe(out / name)
+        height, width = images.probe(out / "room" / name)
         assert height >= 112 and width >= 112
-    assert videos.probe(out / "trials.mp4").num_frames == 12
+    assert videos.probe(out / "room" / "trials.mp4").num_frames == 12
     scores = {section.name: section.scores for section in shown}
-    assert 0 < scores["skills"]["last round"]["coverage"] <= 1
-    reached = scores["trials"]["reached"]
+    assert 0 < scores["room-skills"]["last round"]["coverage"] <= 1
+    reached = scores["room-trials"]["reached"]
     assert set(reached) == {"the agent", "chance"}
     assert all(len(shares) == 4 and min(shares) >= 0 for shares in reached.values())
 

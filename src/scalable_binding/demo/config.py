@@ -71,7 +71,7 @@ class CARMLSettings:
     """Settings of the story of CARML.
 
     Args:
-        run: run folder of an agent; None takes the one that ships.
+        run: run folder of an agent; None takes those that ship.
         num_trials: trials of its own tasks, for the skill maps.
         num_tasks: test tasks that are scored.
         num_shown: test tasks whose trials are filmed.

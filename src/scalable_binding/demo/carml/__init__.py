@@ -1,7 +1,9 @@
 """CARML: an agent that made tasks of its own, shown with these and with new ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from scalable_binding.carml.inference import read_config
 from scalable_binding.demo import report
 from scalable_binding.demo.carml import skills, trials
 from scalable_binding.demo.report import Section
@@ -9,8 +11,8 @@ from scalable_binding.demo.stage import Stage, Story
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 
-AGENTS = ("carml-room", "carml-maze")
-"""Agents that may ship; the first that does is shown."""
+AGENTS = ("carml-maze", "carml-room")
+"""Agents that may ship; those that do are shown."""
 
 _COMMANDS = """
 # an agent for any Gymnasium environment with pixels or a state; rewards are not looked at
@@ -28,15 +30,25 @@ def sections(stage: Stage) -> list[Section]:
         UserError: the run cannot be used, or a file cannot be written.
     """
     given = stage.config.carml.run
-    run = shipped() if given is None else Path(given)
-    if run is None:
-        return [_missing(), _how_to()]
-    return [skills.show(stage, run), trials.show(stage, run), _how_to()]
+    runs = shipped() if given is None else [Path(given)]
+    told = [section for run in runs for section in _show(stage, run)]
+    return [*(told or [_missing()]), _how_to()]
 
 
-def shipped() -> Path | None:
-    """The run folder of the agent that ships, if one does."""
-    return next((WEIGHTS / name for name in AGENTS if (WEIGHTS / name).is_dir()), None)
+def shipped() -> list[Path]:
+    """The run folders of the agents that ship."""
+    return [WEIGHTS / name for name in AGENTS if (WEIGHTS / name).is_dir()]
+
+
+def _show(stage: Stage, run: Path) -> list[Section]:
+    """What one agent practises, and what it does with a reward."""
+    world = read_config(run).environment.name
+    place = replace(stage, out=stage.out / world)
+    told = (skills.show(place, run), trials.show(place, run))
+    return [
+        replace(section, name=f"{world}-{section.name}", title=f"{section.title}: the {world}")
+        for section in told
+    ]
 
 
 def _missing() -> Section:
