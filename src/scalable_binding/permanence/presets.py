@@ -164,13 +164,13 @@ def paper() -> PermanenceConfig:
 
 
 def small() -> PermanenceConfig:
-    """A run of half a minute on one CPU core: frames of 48 pixels, a memory of 12 x 12 cells."""
+    """A run of three minutes on one CPU core: frames of 48 pixels, a memory of 12 x 12 cells."""
     return PermanenceConfig(
         model=ModelConfig(widths=(24, 32), width=32, node_width=16),
         clips=ClipConfig(size=48, num_frames=16, num_games=200),
         loss=LossConfig(restart=5),
         fit=FitConfig(
-            steps=250,
+            steps=1500,
             batch_size=4,
             optimiser=OptimiserConfig(name="adamw", lr=3e-3, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=20, curve="cosine"),

@@ -36,7 +36,7 @@ def _how_to() -> Section:
         blocks=[
             report.paragraph(
                 "A table with the boxes of the first frame is all that is needed. The tracker that "
-                "ships has seen synthetic games alone, in frames of 48 pixels, for half a minute: "
+                "ships has seen synthetic games alone, in frames of 48 pixels, for three minutes: "
                 "it shows the method with its faults, and is no tool for real videos."
             ),
             report.code(_COMMANDS),
