@@ -84,8 +84,8 @@ def ship(run: Path) -> None:
         "data": "200 games of hide and seek of the synthetic world, of generated textures",
         "licence": "Apache-2.0",
         "command": COMMAND,
-        "score": "distance on occluded frames, three seeds, told where objects are seen: 4.81 pixels "
-        "of 48 (last seen 5.62, constant velocity 5.80, the walk without memory 5.26)",
+        "score": "distance on occluded frames, three seeds, told where objects are seen: 4.81 "
+        "pixels of 48 (last seen 5.62, constant velocity 5.80, the walk without memory 5.26)",
         **timing.conditions(),
         "steps": json.loads((run / CONFIG).read_text(encoding="utf-8"))["fit"]["steps"],
     }
