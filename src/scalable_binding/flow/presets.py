@@ -193,14 +193,14 @@ def chairs_like() -> FlowConfig:
 
 
 def small() -> FlowConfig:
-    """A run for a CPU core, some ten minutes: the weights that ship come from it.
+    """A run for a CPU core, some twenty minutes: the weights that ship come from it.
 
     Most batches see views of single frames alone, whose displacements are known: they cost a fifth.
     """
     return FlowConfig(
         walk=WalkConfig(views=ViewConfig(shift=24.0), distance_weight=0.2, clip_rate=0.2),
         fit=FitConfig(
-            steps=1400,
+            steps=2400,
             batch_size=4,
             optimiser=OptimiserConfig(name="adamw", lr=8e-4, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=50, curve="cosine"),
