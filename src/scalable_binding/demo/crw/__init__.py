@@ -33,6 +33,7 @@ STORY = Story(
     title="Label one frame, get all the others",
     lead="Masks and key points follow their objects through a video. Nothing is trained on them: "
     "every spot takes its label from the spots of earlier frames that look most alike to an "
-    "encoder, and that encoder learns from unlabelled videos by the contrastive random walk.",
+    "encoder. Encoders learn from unlabelled videos by the contrastive random walk; the one that "
+    "ships has random convolutions, tuned to real videos by the statistics of a few frames.",
     tell=sections,
 )

@@ -56,7 +56,7 @@ def show(stage: Stage, contest: Contest, labelled: Mapping[str, list[Prediction]
         ),
         *_origin(shown),
         report.paragraph(
-            "Untrained features and mere colours find what looks alike, so they are what a trained "
+            "Untrained features and mere colours find what looks alike, so they are what any "
             "encoder has to beat. Colours go far in a drawn scene, whose surfaces keep them; in "
             "real videos the shipped encoder is ahead (`benchmarks/crw/encoder.md`)."
         ),

@@ -54,7 +54,7 @@ def show(stage: Stage, contest: Contest) -> Section:
         title="Where walkers go",
         blocks=[
             report.paragraph(
-                "This is the game the encoder learns from. A walker starts on a spot of the first "
+                "This is the game that encoders learn from. A walker starts on a spot of the first "
                 "frame (boxed) and steps from frame to frame, each time to one of the "
                 f"{_LABELLING.neighbours} spots, anywhere in the picture, that look most alike; "
                 "the picture is bright where it may be. In training it goes to the end of a clip "
