@@ -21,11 +21,11 @@ from safetensors.torch import save_file
 
 from benchmarks import timing
 from scalable_binding.cli.settings import configure
-from scalable_binding.crw.model import CONFIG, SHIPPED, Encoder, load
+from scalable_binding.crw.model import SHIPPED, Encoder, load
 from scalable_binding.crw.train import train
 from scalable_binding.data import videos
 from scalable_binding.engine.atomic import write_text
-from scalable_binding.engine.checkpoint import WEIGHTS
+from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.config import override
 
 FPS = 24

@@ -21,8 +21,8 @@ from benchmarks import timing
 from benchmarks.crw.train import to_frames
 from scalable_binding.cli.settings import configure
 from scalable_binding.engine.atomic import write_text
-from scalable_binding.engine.checkpoint import WEIGHTS, latest_step
-from scalable_binding.flow.model import CONFIG, SHIPPED, load
+from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, latest_step
+from scalable_binding.flow.model import SHIPPED, load
 from scalable_binding.flow.train import train
 
 COMMAND = "python -m benchmarks.flow.train CLIPS DAVIS/JPEGImages/480p --run RUN --ship"

@@ -23,8 +23,8 @@ from scalable_binding.cli.settings import configure
 from scalable_binding.data.synthetic.games import hiding
 from scalable_binding.data.synthetic.hiding import Hiding, HidingClips
 from scalable_binding.engine.atomic import write_text
-from scalable_binding.engine.checkpoint import WEIGHTS
-from scalable_binding.permanence.inference import CONFIG, SHIPPED, load
+from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
+from scalable_binding.permanence.inference import SHIPPED, load
 from scalable_binding.permanence.presets import ClipConfig, PermanenceConfig
 from scalable_binding.permanence.train import train
 

@@ -23,13 +23,13 @@ from typing import Any
 from benchmarks import timing
 from scalable_binding.cli.settings import configure
 from scalable_binding.engine.atomic import write_text
-from scalable_binding.engine.checkpoint import WEIGHTS
+from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.config import override
 from scalable_binding.plots import curves
 from scalable_binding.rin import evaluate, train
 from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.evaluation_config import EvaluationConfig
-from scalable_binding.rin.pretrained import CONFIG, SHIPPED
+from scalable_binding.rin.pretrained import SHIPPED
 from scalable_binding.rin.sampling_config import SamplingConfig
 
 LICENCE = "digits: UCI optical recognition of handwritten digits, CC BY 4.0; weights: Apache-2.0"

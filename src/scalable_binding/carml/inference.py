@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, collect
 from scalable_binding.carml.train import train
 from scalable_binding.engine import checkpoint
+from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.config import from_mapping, override
-from scalable_binding.engine.fit import CONFIG
 from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import catalogue
 from scalable_binding.envs.batch import BatchEnv, Truth
@@ -58,9 +59,9 @@ def load(run: str | Path) -> Policy:
     missing = [name for name in model.ARGUMENTS if name not in record]
     if missing:
         raise UserError(f"{run / CONFIG}", expected=f"a setting {missing[0]!r}", got="none")
-    policy = model.draw(0, **{name: record[name] for name in model.ARGUMENTS})
-    checkpoint.load_model(policy, run)
-    return policy.eval()
+    make = partial(model.draw, 0, **{name: record[name] for name in model.ARGUMENTS})
+    file = run / WEIGHTS
+    return checkpoint.restore(make, checkpoint.read_tensors(file), file, "an agent")
 
 
 class Agent:

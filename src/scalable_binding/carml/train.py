@@ -24,9 +24,10 @@ from scalable_binding.carml.sources import SKILLS, TaskSource, build_source, wra
 from scalable_binding.carml.start import begin_from
 from scalable_binding.carml.validation import Validation
 from scalable_binding.engine import checkpoint
+from scalable_binding.engine.checkpoint import CONFIG
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.distributed import Ranks, joined
-from scalable_binding.engine.fit import CONFIG, is_due, write_config
+from scalable_binding.engine.fit import is_due, write_config
 from scalable_binding.engine.interruption import Interrupted, StopRequest, deferred_signals
 from scalable_binding.engine.learner import Learner
 from scalable_binding.engine.loading import MicroBatch, micro_batch_size

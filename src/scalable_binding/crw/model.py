@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scalable_binding.crw.presets import STRIDE
-from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
+from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
 from scalable_binding.nn.precision import has_fast_bfloat16
 from scalable_binding.nn.resnet import PaddingMode, ResNet
@@ -25,8 +25,6 @@ CHANNEL_STD = (0.229, 0.224, 0.225)
 
 STRIDES = (1, 2, 1, 1)
 """Of the four stages: the last two keep their size (Table 3.4)."""
-
-CONFIG = "config.json"
 
 ARGUMENTS = ("widths", "width", "readout", "windows", "padding_mode", "batch_statistics")
 """Of :class:`Encoder`, as ``config.json`` names them."""
@@ -250,26 +248,14 @@ def _read_arguments(path: Path) -> dict[str, Any] | None:
     """What a run's or ``save_pretrained``'s config says of the encoder; None if it is no such."""
     if not path.is_file():
         return None
-    try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
+    found = read_config(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path} cannot be read (it holds no settings)")
     return {name: found[name] for name in ARGUMENTS if name in found} if "widths" in found else None
 
 
 def _assemble(arguments: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> Encoder:
-    """The encoder with these tensors, built once one without memory has shown that they fit."""
-    try:
-        with torch.device("meta"):
-            outline = Encoder(**arguments)
-    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-        raise UserError(
-            f"{path.with_name(CONFIG)} does not describe an encoder ({error})"
-        ) from error
-    load_tensors(outline, tensors, path)
-    encoder = draw(0, **arguments)
-    load_tensors(encoder, tensors, path)
-    return encoder.eval()
+    return restore(partial(draw, 0, **arguments), tensors, path, "an encoder")
 
 
 def _from_foreign(found: Mapping[str, Tensor], path: Path) -> Encoder:

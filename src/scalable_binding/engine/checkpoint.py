@@ -9,15 +9,16 @@ that a finished state never stands beside older weights.
 from __future__ import annotations
 
 import argparse
+import json
 import pickle
 import re
 import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -37,9 +38,12 @@ from scalable_binding.engine.distributed import Ranks
 from scalable_binding.engine.ema import named_tensors
 from scalable_binding.errors import UserError
 
+CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 STATE = "state"
 MAX_BYTES = 32 * 2**30
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, step: int) -> None:
@@ -98,6 +102,42 @@ def load_model(model: nn.Module, path: Path) -> None:
     """
     file = path / WEIGHTS if path.is_dir() else path
     load_tensors(model, read_tensors(file), file)
+
+
+def restore(
+    make: Callable[[], Model], tensors: Mapping[str, Tensor], file: Path, noun: str
+) -> Model:
+    """The model that ``make`` builds, with these tensors, in evaluation mode.
+
+    One without memory is built first, so that what a foreign ``config.json`` asks for is compared
+    with the tensors before any memory is taken.
+
+    Raises:
+        UserError: nothing can be built so (``config.json`` beside ``file`` does not describe
+            ``noun``), or the tensors are of another architecture.
+    """
+    try:
+        with torch.device("meta"):
+            outline = make()
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        line = f"{file.with_name(CONFIG)} does not describe {noun} ({error})"
+        raise UserError(line) from error
+    load_tensors(outline, tensors, file)
+    model = make()
+    load_tensors(model, tensors, file)
+    return model.eval()
+
+
+def read_config(path: Path) -> Any:
+    """What a ``config.json`` holds: a mapping, unless somebody else wrote it.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error})") from error
 
 
 def latest_step(run: Path) -> int | None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.atomic import write_text, writing
+from scalable_binding.engine.checkpoint import CONFIG
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.distributed import joined
 from scalable_binding.engine.fit_config import FitConfig
@@ -22,7 +23,6 @@ from scalable_binding.engine.loading import EndlessDataset, batches
 from scalable_binding.engine.recorder import Recorder
 from scalable_binding.errors import UserError
 
-CONFIG = "config.json"
 HARMLESS = {"steps", "device", "fsdp", "num_workers", "log_every", "save_every"} | {
     "progress",
     "tensorboard",

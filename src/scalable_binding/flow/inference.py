@@ -20,6 +20,9 @@ from scalable_binding.walk.multiscale import home_probability
 
 Frame = UInt8[Tensor, "3 h w"]
 
+Frames = Iterable[UInt8[Tensor, "3 _ _"]]
+"""Of one size, which the first to differ is told of as any other bad input."""
+
 SMALLEST = 16
 """Sides of frames in pixels, at least."""
 
@@ -55,7 +58,7 @@ def estimate(first: Frame, second: Frame, model: FlowNet) -> Flow:
     return next(estimate_video([first, second], model))
 
 
-def estimate_video(frames: Iterable[Frame], model: FlowNet) -> Iterator[Flow]:
+def estimate_video(frames: Frames, model: FlowNet) -> Iterator[Flow]:
     """The flow from each frame to the next, one at a time and with two frames in memory.
 
     Args:
@@ -70,7 +73,7 @@ def estimate_video(frames: Iterable[Frame], model: FlowNet) -> Iterator[Flow]:
 
 
 def neighbours(
-    frames: Iterable[Frame], model: FlowNet
+    frames: Frames, model: FlowNet
 ) -> Iterator[tuple[list[Maps], list[Maps], tuple[int, int]]]:
     """The features of each two frames that follow one another, and the frames' size.
 

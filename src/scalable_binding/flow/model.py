@@ -5,9 +5,9 @@ Displacements (x, y) at a level are in nodes of that level, those of a whole ima
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
+from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
 from scalable_binding.flow.presets import NUM_LEVELS, STRIDE
 from scalable_binding.walk.affinity import DROPPED, similarity, transition
@@ -28,8 +28,6 @@ from scalable_binding.walk.windows import spans
 
 FINEST = 4
 """Pixels between the nodes of the finest level."""
-
-CONFIG = "config.json"
 
 ARGUMENTS = ("widths", "width", "radius", "peak", "temperature", "head")
 """Of :class:`FlowNet`, as ``config.json`` names them."""
@@ -359,26 +357,16 @@ def load(weights: str | Path, *, seed: int = 0) -> FlowNet:
     file = path / WEIGHTS if path.is_dir() else path
     tensors = read_tensors(file)
     found = _read_arguments(file.with_name(CONFIG))
-    try:
-        with torch.device("meta"):
-            outline = FlowNet(**found)
-    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-        line = f"{file.with_name(CONFIG)} does not describe a flow network ({error})"
-        raise UserError(line) from error
-    load_tensors(outline, tensors, file)
-    network = draw(0, **found)
-    load_tensors(network, tensors, file)
-    return network.eval()
+    return restore(partial(draw, 0, **found), tensors, file, "a flow network")
 
 
 def _read_arguments(path: Path) -> dict[str, Any]:
     """What a run's config says of the network."""
     if not path.is_file():
         raise UserError(f"no settings beside the weights: {path} is missing")
-    try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
+    found = read_config(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path} cannot be read (it holds no settings)")
     missing = [name for name in ARGUMENTS if name not in found]
     if missing:
         raise UserError(f"{path} does not describe a flow network", expected=missing[0], got="none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from torch.nn import functional
 from scalable_binding.data import files
 from scalable_binding.data.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
-from scalable_binding.flow.inference import Flow, Frame, between, neighbours
+from scalable_binding.flow.inference import Flow, Frames, between, neighbours
 from scalable_binding.flow.model import FINEST, FlowNet, Maps
 from scalable_binding.walk.multiscale import window_step
 
@@ -54,9 +54,7 @@ class _State:
     look: Float[Tensor, " d"]
 
 
-def follow(
-    frames: Iterable[Frame], points: Sequence[Keypoint], model: FlowNet
-) -> Iterator[list[Track]]:
+def follow(frames: Frames, points: Sequence[Keypoint], model: FlowNet) -> Iterator[list[Track]]:
     """The tracks of each frame from the first, in the order of ``points``; few frames in memory.
 
     A point goes along the flow. Where the way back does not lead home it is hidden: it goes on at

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from scalable_binding.data import boxes as box_files
 from scalable_binding.data.boxes import Box
-from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
+from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.engine.config import from_mapping, to_mapping
 from scalable_binding.errors import UserError
 from scalable_binding.permanence import model as networks
@@ -26,7 +26,6 @@ from scalable_binding.walk.local import local_affinity, local_step
 
 Frame = UInt8[Tensor, "3 h w"]
 
-CONFIG = "config.json"
 SHIPPED = Path(__file__).parents[1] / "weights" / "permanence"
 
 
@@ -255,24 +254,15 @@ def load(weights: str | Path = "shipped", *, device: torch.device | str = "cpu")
         raise UserError(f"no such run: {folder}", fix="give a run's folder, or 'shipped'")
     settings = _arguments(folder / CONFIG)
     tensors = read_tensors(folder / WEIGHTS)
-    with torch.device("meta"):
-        outline = SpatialMemory(**settings)
-    load_tensors(outline, tensors, folder / WEIGHTS)  # compares before memory is taken
-    network = networks.draw(0, **settings)
-    load_tensors(network, tensors, folder / WEIGHTS)
-    return network.to(device).eval()
+    make = partial(networks.draw, 0, **settings)
+    return restore(make, tensors, folder / WEIGHTS, "a tracker").to(device)
 
 
 def _arguments(path: Path) -> dict[str, Any]:
     """What a run's ``config.json`` says of the network."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"run {path.parent}", expected=f"a {path.name} in it", got="none"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
+    if not path.is_file():
+        raise UserError(f"run {path.parent}", expected=f"a {path.name} in it", got="none")
+    record = read_config(path)
     if not isinstance(record, dict) or record.get("system", "permanence") != "permanence":
         got = record.get("system") if isinstance(record, dict) else record
         raise UserError(f"{path}: system", expected="'permanence'", got=repr(got)[:40])

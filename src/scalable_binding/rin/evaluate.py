@@ -17,6 +17,7 @@ from torch.utils.data import default_collate
 
 from scalable_binding.data import files
 from scalable_binding.diffusion import targets
+from scalable_binding.engine.checkpoint import CONFIG
 from scalable_binding.engine.config import from_mapping, to_mapping
 from scalable_binding.engine.distributed import Ranks, joined
 from scalable_binding.engine.loading import EndlessDataset
@@ -31,7 +32,7 @@ from scalable_binding.rin.features import Features, choose
 from scalable_binding.rin.forecasts import ForecastScores
 from scalable_binding.rin.inference import Batch, Pretrained, SamplingConfig
 from scalable_binding.rin.levels import NUM_LEVELS, losses_by_level
-from scalable_binding.rin.pretrained import CONFIG, NAMES, SHIPPED
+from scalable_binding.rin.pretrained import NAMES, SHIPPED
 from scalable_binding.rin.sample_store import SampleStore
 from scalable_binding.rin.scoring import SampleScores, describe
 

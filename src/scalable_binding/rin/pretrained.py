@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,11 @@ import torch
 from scalable_binding.diffusion import schedules
 from scalable_binding.diffusion.schedules import Schedule
 from scalable_binding.engine import config
-from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
+from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
 from scalable_binding.rin import model as networks
 from scalable_binding.rin.config import DiffusionConfig, ModelConfig
 from scalable_binding.rin.model import RIN
-
-CONFIG = "config.json"
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 
@@ -97,14 +95,10 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Pretrained:
         raise UserError(f"run {folder} has no weights", expected=expected)
     settings = _settings(record, folder / CONFIG)
     tensors = read_tensors(folder / WEIGHTS)
-    with torch.device("meta"):
-        outline = RIN(**config.to_mapping(settings))
-    # Names and shapes are compared before memory is taken.
-    load_tensors(outline, tensors, folder / WEIGHTS)
-    model = networks.draw(0, **config.to_mapping(settings))
-    load_tensors(model, tensors, folder / WEIGHTS)
+    make = partial(networks.draw, 0, **config.to_mapping(settings))
+    model = restore(make, tensors, folder / WEIGHTS, "a network")
     return Pretrained(
-        model=model.to(device).eval(),
+        model=model.to(device),
         diffusion=config.from_mapping(DiffusionConfig, record["diffusion"]),
         fps=_fps(record),
     )
@@ -113,10 +107,7 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Pretrained:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"run {path.parent}", expected=f"a {path.name} in it", got="none")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
+    record = read_config(path)
     system = record.get("system") if isinstance(record, dict) else None
     if system != "rin":
         raise UserError(f"{path}: system", expected="'rin'", got=repr(system))
