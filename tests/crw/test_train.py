@@ -101,15 +101,12 @@ def test_real_and_synthetic_clips_alternate_in_their_proportion(share: float, cl
     config = ClipConfig(num_frames=2, fps=None, size=48, crop=40, synthetic=share)
     mixed = train.open_clips(config, [clips] if share < 1 else [], seed=0)
     drawn = {"real": [], "synthetic": []}
-    if isinstance(mixed, train.MixedClips):
-        mixed.synthetic = _Listening(drawn["synthetic"])
-        mixed.real = mixed.real and _Listening(drawn["real"])
-        assert [int(mixed[index]["index"]) for index in range(40)] == list(range(40))
-        assert abs(len(drawn["synthetic"]) - 40 * share) <= 1
-        for indices in drawn.values():
-            assert indices == list(range(len(indices)))
-    else:
-        assert share == 0.0
+    mixed.second = _Listening(drawn["synthetic"])
+    mixed.first = mixed.first and _Listening(drawn["real"])
+    assert [int(mixed[index]["index"]) for index in range(40)] == list(range(40))
+    assert abs(len(drawn["synthetic"]) - 40 * share) <= 1
+    for indices in drawn.values():
+        assert indices == list(range(len(indices)))
 
 
 class _Listening:
@@ -123,7 +120,7 @@ class _Listening:
 
 def test_training_never_shows_the_textures_of_held_out_scenes() -> None:
     config = ClipConfig(num_frames=2, size=48, crop=40, synthetic=0.5)
-    assert train.MixedClips(None, config, seed=0).synthetic.config.split == "train"
+    assert train.synthetic_clips(config, seed=0).config.split == "train"
 
 
 def test_synthetic_clips_keep_the_frame_rate() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from scalable_binding.crw import model, objective, views
 from scalable_binding.crw.model import Encoder
 from scalable_binding.crw.presets import STRIDE, ClipConfig, CRWConfig, WalkConfig
 from scalable_binding.data.clips import VideoClips
+from scalable_binding.data.mixture import with_synthetic
 from scalable_binding.data.synthetic.clips import SyntheticClips
 from scalable_binding.data.synthetic.config import WorldConfig
+from scalable_binding.engine.checkpoint import latest_step
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import Hook, fit
-from scalable_binding.errors import UserError
 from scalable_binding.plots import walks
 from scalable_binding.walk.affinity import similarity, transition
 
@@ -57,7 +58,7 @@ def train(
     """
     encoder = build(config)
     clips = open_clips(config.clips, data, config.fit.seed)
-    if not config.encoder.batch_statistics:
+    if not config.encoder.batch_statistics and latest_step(run) is None:
         encoder.calibrate(_some_frames(clips, CALIBRATION_CLIPS))
     hooks = list(hooks)
     if config.picture_every:
@@ -97,59 +98,40 @@ def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[d
     Raises:
         UserError: no videos, and not all clips are synthetic.
     """
-    if not data and config.synthetic < 1:
-        expected = "folders of videos, unless clips.synthetic is 1"
-        raise UserError("training data", expected=expected, got="none")
-    if data and config.synthetic == 1:
-        warnings.warn("no video is read, since clips.synthetic is 1", stacklevel=2)
-    real = None
-    if config.synthetic < 1:
-        real = VideoClips(
-            list(data),
-            num_frames=config.num_frames,
-            fps=config.fps,
-            size=config.size,
-            crop=config.crop,
-            mirror=config.mirror,
-            reverse=config.reverse,
-            seed=seed,
-        )
-    if real is not None and config.synthetic == 0:
-        return real
-    return MixedClips(real, config, seed)
+    videos = partial(
+        VideoClips,
+        num_frames=config.num_frames,
+        fps=config.fps,
+        size=config.size,
+        crop=config.crop,
+        mirror=config.mirror,
+        reverse=config.reverse,
+        seed=seed,
+    )
+    return with_synthetic(data, videos, synthetic_clips(config, seed), config.synthetic)
 
 
-class MixedClips(Dataset[dict[str, Tensor]]):
-    """Clips of videos and of the synthetic world in a fixed, evenly spread proportion."""
+def synthetic_clips(config: ClipConfig, seed: int) -> SyntheticClips | StandingClips:
+    """Clips of the synthetic world, of textures to train on, at the rate asked for."""
+    side = config.crop or config.size or 256
+    world = WorldConfig(num_frames=config.num_frames, height=side, width=side, split="train")
+    fps = math.sqrt(math.prod(config.fps)) if isinstance(config.fps, tuple) else config.fps
+    if fps is None:
+        return SyntheticClips(world, seed)
+    if math.isinf(fps):
+        return StandingClips(SyntheticClips(replace(world, num_frames=1), seed), config.num_frames)
+    return SyntheticClips(replace(world, time_step=WORLD_FPS / fps), seed)
 
-    def __init__(self, real: VideoClips | None, config: ClipConfig, seed: int) -> None:
-        side = config.crop or config.size or 256
-        self.real = real
-        self.share = config.synthetic
-        self.repeats = 1
-        time_step = 1.0
-        fps = math.sqrt(math.prod(config.fps)) if isinstance(config.fps, tuple) else config.fps
-        if fps is not None and math.isinf(fps):
-            self.repeats = config.num_frames
-        elif fps is not None:
-            time_step = WORLD_FPS / fps
-        world = WorldConfig(
-            num_frames=config.num_frames // self.repeats,
-            height=side,
-            width=side,
-            time_step=time_step,
-            split="train",
-        )
-        self.synthetic = SyntheticClips(world, seed)
+
+class StandingClips(Dataset[dict[str, Tensor]]):
+    """Clips of one frame as clips of many, in which nothing moves: an infinite frame rate."""
+
+    def __init__(self, clips: SyntheticClips, num_frames: int) -> None:
+        self.clips, self.num_frames = clips, num_frames
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        before, after = int(index * self.share), int((index + 1) * self.share)
-        if self.real is None or after > before:
-            item = {**self.synthetic[before], "index": torch.tensor(index)}
-            if self.repeats > 1:
-                item["frames"] = item["frames"].repeat(self.repeats, 1, 1, 1)
-            return item
-        return {**self.real[index - before], "index": torch.tensor(index)}
+        item = self.clips[index]
+        return item | {"frames": item["frames"].repeat(self.num_frames, 1, 1, 1)}
 
 
 def draw_walks(step: int, encoder: nn.Module, run: Path, *, clip: Tensor, walk: WalkConfig) -> None:

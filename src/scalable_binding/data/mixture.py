@@ -1,6 +1,10 @@
-"""Two endless data sets as one, in a fixed proportion."""
+"""Two endless data sets as one, in a fixed proportion: videos and the synthetic world, say."""
 
 from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -40,3 +44,28 @@ class Mixture(Dataset[dict[str, Tensor]]):
         source, place = (self.second, before) if after > before else (self.first, index - before)
         assert source is not None
         return {**source[place], "index": torch.tensor(index)}
+
+
+def with_synthetic(
+    data: Sequence[Path],
+    open_videos: Callable[[list[Path]], Dataset[dict[str, Tensor]]],
+    synthetic: Dataset[dict[str, Tensor]],
+    share: float,
+) -> Mixture:
+    """Clips of the videos under ``data``, and a share of synthetic ones (``clips.synthetic``).
+
+    Args:
+        data: folders of videos; may be empty where all clips are synthetic.
+        open_videos: gives the clips of these folders; not called where all are synthetic.
+        synthetic: clips of the synthetic world.
+        share: of these, in [0, 1].
+
+    Raises:
+        UserError: no videos, and not all clips are synthetic.
+    """
+    if not data and share < 1:
+        expected = "folders of videos, unless clips.synthetic is 1"
+        raise UserError("training data", expected=expected, got="none")
+    if data and share == 1:
+        warnings.warn("no video is read, since clips.synthetic is 1", stacklevel=3)
+    return Mixture(open_videos(list(data)) if share < 1 else None, synthetic, share)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch.utils.data import Dataset
 
 from scalable_binding.data import images
 from scalable_binding.data.clips import VideoClips
-from scalable_binding.data.mixture import Mixture
+from scalable_binding.data.mixture import with_synthetic
 from scalable_binding.data.synthetic.clips import SyntheticClips
 from scalable_binding.data.synthetic.config import training
 from scalable_binding.engine.config import to_mapping
@@ -74,23 +73,16 @@ def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[d
     if config.crop % STRIDE:
         expected = f"a multiple of {STRIDE}"
         raise UserError("clips.crop", expected=expected, got=str(config.crop))
-    if not data and config.synthetic < 1:
-        expected = "folders of videos, unless clips.synthetic is 1"
-        raise UserError("training data", expected=expected, got="none")
-    if data and config.synthetic == 1:
-        warnings.warn("no video is read, since clips.synthetic is 1", stacklevel=2)
-    real = None
-    if config.synthetic < 1:
-        real = VideoClips(
-            list(data),
-            num_frames=config.num_frames,
-            fps=config.fps,
-            size=config.size,
-            crop=config.crop,
-            seed=seed,
-        )
     world = training(size=config.crop, num_frames=config.num_frames)
-    return Mixture(real, SyntheticClips(world, seed), config.synthetic)
+    videos = partial(
+        VideoClips,
+        num_frames=config.num_frames,
+        fps=config.fps,
+        size=config.size,
+        crop=config.crop,
+        seed=seed,
+    )
+    return with_synthetic(data, videos, SyntheticClips(world, seed), config.synthetic)
 
 
 def draw_flow(step: int, network: nn.Module, run: Path, *, clip: Tensor) -> None:
