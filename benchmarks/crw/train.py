@@ -13,19 +13,13 @@ that was stopped goes on.
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 from pathlib import Path
 
-from safetensors.torch import save_file
-
-from benchmarks import timing
+from benchmarks.shipping import ship
 from scalable_binding.cli.settings import configure
 from scalable_binding.crw.model import SHIPPED, Encoder, load
 from scalable_binding.crw.train import train
 from scalable_binding.data import videos
-from scalable_binding.engine.atomic import write_text
-from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.config import override
 
 FPS = 24
@@ -49,22 +43,6 @@ def to_frames(clips: Path, out: Path) -> Path:
     return out
 
 
-def ship(run: Path) -> None:
-    """Put a run's averaged weights into the package, in float16, with settings and card."""
-    encoder = load(run)
-    assert isinstance(encoder, Encoder)
-    SHIPPED.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-        for name, tensor in encoder.state_dict().items()
-    }
-    save_file(tensors, SHIPPED / WEIGHTS)
-    shutil.copyfile(run / CONFIG, SHIPPED / CONFIG)
-    steps = json.loads((run / CONFIG).read_text(encoding="utf-8"))["fit"]["steps"]
-    card = {**CARD, **timing.conditions(), "steps": steps}
-    write_text(SHIPPED / "card.json", json.dumps(card, indent=2) + "\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
@@ -77,7 +55,9 @@ def main() -> None:
     config = override(configure("crw", chosen.preset), {"fit.num_workers": 1})
     train(config, [clips, *chosen.frames], chosen.run)
     if chosen.ship:
-        ship(chosen.run)
+        encoder = load(chosen.run)
+        assert isinstance(encoder, Encoder)
+        ship(encoder, chosen.run, SHIPPED, CARD)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,11 @@ A run that was stopped goes on; one that stops early ships as far as it came, an
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 from pathlib import Path
 
-from safetensors.torch import save_file
-
-from benchmarks import timing
 from benchmarks.crw.train import to_frames
+from benchmarks.shipping import ship
 from scalable_binding.cli.settings import configure
-from scalable_binding.engine.atomic import write_text
-from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, latest_step
 from scalable_binding.flow.model import SHIPPED, load
 from scalable_binding.flow.train import train
 
@@ -37,18 +31,6 @@ CARD = {
 }
 
 
-def ship(run: Path) -> None:
-    """Put a run's averaged weights into the package, in float16, with settings and card."""
-    tensors = {name: tensor.half().contiguous() for name, tensor in load(run).state_dict().items()}
-    SHIPPED.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, SHIPPED / WEIGHTS)
-    (SHIPPED / WEIGHTS).chmod(0o644)
-    shutil.copyfile(run / CONFIG, SHIPPED / CONFIG)
-    planned = json.loads((run / CONFIG).read_text(encoding="utf-8"))["fit"]["steps"]
-    card = {**CARD, **timing.conditions(), "steps": latest_step(run), "planned": planned}
-    write_text(SHIPPED / "card.json", json.dumps(card, indent=2) + "\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
@@ -59,7 +41,7 @@ def main() -> None:
     frames = to_frames(chosen.clips, chosen.run.with_name(f"{chosen.run.name}-data"))
     train(configure("flow", "small"), [frames, chosen.davis], chosen.run)
     if chosen.ship:
-        ship(chosen.run)
+        ship(load(chosen.run), chosen.run, SHIPPED, CARD)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import math
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,9 +48,11 @@ def test_neighbours_are_timed_beside_the_authors_way(run, tmp_path):
     assert found["same_neighbours"] > 0.9
 
 
-def test_memory_is_noted_on_the_way(run, tmp_path):
-    small = ("--frames", 2, 4, "--height", 32, "--width", 48, "--weights", "raw")
-    run("crw.memory", *small, "--json", tmp_path / "found.json")
+def test_memory_is_noted_on_the_way(tmp_path):
+    """In a process of its own: what counts is its peak, and other tests have had theirs here."""
+    small = "--frames 2 4 --height 32 --width 48 --weights raw --json".split()
+    command = [sys.executable, "-m", "benchmarks.crw.memory", *small, tmp_path / "found.json"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     found = json.loads((tmp_path / "found.json").read_text())
     assert [row["frames"] for row in found["rows"]] == [2, 4]
     assert 50 < found["rows"][0]["peak MB"] <= found["rows"][1]["peak MB"]

@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from torch import Generator, Tensor
 
+from scalable_binding.carml import states
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.reservoir import Reservoir
 from scalable_binding.carml.reward import ScaffoldReward, build_whitening
@@ -65,10 +66,9 @@ class Curriculum:
             "scaffold": self.scaffold.state_dict(),
             "whitening": self.whitening.state_dict(),
         }
-        return {f"{part}.{name}": t for part, ts in parts.items() for name, t in ts.items()}
+        return states.join(parts)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from where ``state_dict`` was taken."""
         for name in ("reservoir", "scaffold", "whitening"):
-            part = {n.removeprefix(f"{name}."): t for n, t in state.items() if n.startswith(name)}
-            getattr(self, name).load_state_dict(part)
+            getattr(self, name).load_state_dict(states.part(state, name))

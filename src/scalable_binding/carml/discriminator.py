@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.carml import deep_clusters
+from scalable_binding.carml import deep_clusters, states
 from scalable_binding.carml.adam import keep_adam
 from scalable_binding.carml.clustering import first_of, mean_of
 from scalable_binding.carml.config import CARMLConfig
@@ -243,16 +243,13 @@ class DiscriminatorTasks:
             "whitening": self.whitening.state_dict(),
             "adam": self._moments,
         }
-        named = {f"{part}.{name}": t for part, ts in parts.items() for name, t in ts.items()}
-        return named | {"rounds": self._rounds}
+        return states.join(parts) | {"rounds": self._rounds}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from where ``state_dict`` was taken."""
         self._rounds.copy_(state["rounds"])
-        for part in ("reservoir", "scaffold", "whitening"):
-            prefix = f"{part}."
-            own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-            getattr(self, part).load_state_dict(own)
+        for name in ("reservoir", "scaffold", "whitening"):
+            getattr(self, name).load_state_dict(states.part(state, name))
         for name, tensor in self._moments.items():
             tensor.copy_(state[f"adam.{name}"])
 

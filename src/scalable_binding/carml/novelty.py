@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor, nn
 
+from scalable_binding.carml import states
 from scalable_binding.carml.adam import keep_adam
 from scalable_binding.carml.clustering import first_of, mean_of
 from scalable_binding.carml.config import CARMLConfig
@@ -146,16 +147,13 @@ class Novelty:
             "moments": self.moments.state_dict(),
             "adam": self._adam,
         }
-        named = {f"{part}.{name}": t for part, ts in parts.items() for name, t in ts.items()}
-        return named | {"drawn": self._drawn}
+        return states.join(parts) | {"drawn": self._drawn}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from where ``state_dict`` was taken."""
         self._drawn.copy_(state["drawn"])
-        for part in ("network", "moments"):
-            prefix = f"{part}."
-            own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-            getattr(self, part).load_state_dict(own)
+        for name in ("network", "moments"):
+            getattr(self, name).load_state_dict(states.part(state, name))
         for name, tensor in self._adam.items():
             tensor.copy_(state[f"adam.{name}"])
 

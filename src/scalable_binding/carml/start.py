@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scalable_binding.carml import states
 from scalable_binding.carml.methods_config import StartConfig
 from scalable_binding.carml.model import Policy
 from scalable_binding.engine import checkpoint
@@ -25,9 +26,7 @@ def begin_from(policy: Policy, config: StartConfig) -> None:
         checkpoint.load_model(policy, path)
         return
     file = path / checkpoint.WEIGHTS if path.is_dir() else path
-    prefix = "encoder."
-    tensors = checkpoint.read_tensors(file)
-    own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    own = states.part(checkpoint.read_tensors(file), "encoder")
     if not own:
         fix = "start from the whole policy"
         raise UserError(f"{file}", expected="weights of an encoder", got="none", fix=fix)

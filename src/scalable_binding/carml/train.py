@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalable_binding.carml import model, objective
+from scalable_binding.carml import model, objective, states
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.given import NoReward
 from scalable_binding.carml.model import Policy
@@ -234,9 +233,9 @@ class _Training:
     def _load(self, step: int) -> None:
         state = self._state()
         checkpoint.load_state(state, self.run, step, self.ranks)
-        self.env.load_state_dict(_part(state, f"{self._own}.env."))
-        self.source.load_state_dict(_part(state, f"{self._own}.source."))
-        self.validation.load_state_dict(_part(state, "validation."))
+        self.env.load_state_dict(states.part(state, f"{self._own}.env"))
+        self.source.load_state_dict(states.part(state, f"{self._own}.source"))
+        self.validation.load_state_dict(states.part(state, "validation"))
 
     @property
     def _own(self) -> str:
@@ -249,8 +248,7 @@ class _Training:
             f"{self._own}.source": self.source.state_dict(),
             "validation": self.validation.state_dict(self.learner),
         }
-        own = {f"{group}.{name}": t for group, ts in groups.items() for name, t in ts.items()}
-        return self.learner.state() | own
+        return self.learner.state() | states.join(groups)
 
     def _selected(self) -> Policy:
         policy = self.learner.refresh_inference()
@@ -258,10 +256,6 @@ class _Training:
         if self.validation.weights is not None:
             checkpoint.load_tensors(policy, self.validation.weights, "selected weights")
         return policy
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
 
 
 def _world(environment: Any) -> Any:

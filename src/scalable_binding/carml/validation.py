@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from scalable_binding.carml import states
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.given import GivenReward, Moments
 from scalable_binding.carml.model import Policy
@@ -117,7 +118,7 @@ class Validation:
             return {}
         weights = self.weights or {n: t.clone() for n, t in learner.average.whole().items()}
         figures = {"score": torch.tensor(self.score), "step": torch.tensor(self.step)}
-        return figures | {f"weights.{name}": tensor for name, tensor in weights.items()}
+        return figures | states.join({"weights": weights})
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from where ``state_dict`` was taken."""
@@ -125,10 +126,7 @@ class Validation:
             return
         self.score, self.step = float(state["score"]), int(state["step"])
         if self.score >= 0:
-            prefix = "weights."
-            self.weights = {
-                n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)
-            }
+            self.weights = states.part(state, "weights")
 
     def close(self) -> None:
         """Let go of the environments."""

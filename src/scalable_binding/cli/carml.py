@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from scalable_binding.cli.outputs import keeping
+from scalable_binding.cli.outputs import training_run
 from scalable_binding.cli.settings import ConfigOption, PresetOption, SettingsOption, configure
 
 
@@ -36,9 +35,7 @@ def train(
     chosen = {"environment.name": env, "method": method}
     named = [f"{name}={value}" for name, value in chosen.items() if value is not None]
     configuration = configure("carml", preset, config, [*named, *settings])
-    with keeping(f"the last checkpoint is in {run}; the same command goes on from there"):
+    with training_run(run, "agent"):
         from scalable_binding.carml import train as training
 
         training.train(configuration, run)
-    if os.environ.get("RANK", "0") == "0":
-        print(f"agent: {run}")

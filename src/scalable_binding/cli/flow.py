@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +13,7 @@ from scalable_binding.cli.outputs import (
     prepare_folder,
     prepare_target,
     refuse_input,
+    training_run,
     write_json,
 )
 from scalable_binding.cli.settings import ConfigOption, PresetOption, SettingsOption, configure
@@ -51,12 +51,10 @@ def train(
         Folder for checkpoints, log and pictures.
     """
     chosen = configure("flow", preset, config, settings)
-    with keeping(f"the last checkpoint is in {run}; the same command goes on from there"):
+    with training_run(run, "network"):
         from scalable_binding.flow import train as training
 
         training.train(chosen, data, run)
-    if os.environ.get("RANK", "0") == "0":
-        print(f"network: {run}")
 
 
 def estimate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,3 +86,12 @@ def keeping(what: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(what) from interrupt
+
+
+@contextmanager
+def training_run(run: Path, noun: str | None = None) -> Iterator[None]:
+    """A block that trains: interrupted, it tells how to go on; done, where the ``noun`` lies."""
+    with keeping(f"the last checkpoint is in {run}; the same command goes on from there"):
+        yield
+    if noun is not None and os.environ.get("RANK", "0") == "0":
+        print(f"{noun}: {run}")

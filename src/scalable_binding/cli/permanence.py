@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from scalable_binding.cli.outputs import (
     keeping,
     prepare_folder,
     refuse_input,
+    training_run,
     write_json,
 )
 from scalable_binding.cli.settings import ConfigOption, PresetOption, SettingsOption, configure
@@ -41,12 +41,10 @@ def train(
         Folder for checkpoints and log.
     """
     chosen = configure("permanence", preset, config, settings)
-    with keeping(f"the last checkpoint is in {run}; the same command goes on from there"):
+    with training_run(run, "network"):
         from scalable_binding.permanence import train as training
 
         training.train(chosen, run)
-    if os.environ.get("RANK", "0") == "0":
-        print(f"network: {run}")
 
 
 def track(

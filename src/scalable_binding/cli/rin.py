@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from scalable_binding.cli.outputs import JsonOption, keeping, write_json
+from scalable_binding.cli.outputs import JsonOption, training_run, write_json
 from scalable_binding.cli.settings import ConfigOption, PresetOption, SettingsOption, configure
 
 WIDTH = 88
@@ -33,7 +33,7 @@ def train(
         Folder for checkpoints, log and samples.
     """
     chosen = configure("rin", preset, config, settings)
-    with keeping(f"the last checkpoint is in {run}; the same command goes on from there"):
+    with training_run(run):
         from scalable_binding.rin import train as training
 
         training.train(chosen, data, run)

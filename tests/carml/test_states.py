@@ -1,0 +1,17 @@
+"""Joined states come apart again, also where one name begins another."""
+
+import torch
+
+from scalable_binding.carml import states
+
+
+def test_joined_parts_come_apart_again() -> None:
+    parts = {
+        "rank1": {"a": torch.tensor(1.0), "b.c": torch.tensor(2.0)},
+        "rank10": {"a": torch.tensor(3.0)},
+        "empty": {},
+    }
+    joined = states.join(parts)
+    assert joined.keys() == {"rank1.a", "rank1.b.c", "rank10.a"}
+    assert {name: states.part(joined, name) for name in parts} == parts
+    assert states.part(joined, "rank") == {}
