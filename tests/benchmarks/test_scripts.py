@@ -50,7 +50,7 @@ def test_neighbours_are_timed_beside_the_authors_way(run, tmp_path):
 
 def test_memory_is_noted_on_the_way(tmp_path):
     """In a process of its own: what counts is its peak, and other tests have had theirs here."""
-    small = "--frames 2 4 --height 32 --width 48 --weights raw --json".split()
+    small = ["--frames", "2", "4", "--height", "32", "--width", "48", "--weights", "raw", "--json"]
     command = [sys.executable, "-m", "benchmarks.crw.memory", *small, tmp_path / "found.json"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     found = json.loads((tmp_path / "found.json").read_text())

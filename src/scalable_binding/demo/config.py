@@ -132,7 +132,7 @@ class PermanenceSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """Settings of the demo; the defaults take about a minute on two CPU cores.
+    """Settings of the demo; the defaults take a minute and a half on two CPU cores.
 
     Args:
         seed: of everything that is drawn; the same seed gives the same scores. The default is a
