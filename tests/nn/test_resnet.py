@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from reference.resnet import torchvision_resnet18
-from scalable_binding.nn.resnet import BasicBlock, ReflectedConv2d, ResNet
+from scalable_binding.nn.resnet import BasicBlock, PointwiseConv2d, ReflectedConv2d, ResNet
 
 
 def test_names_and_shapes_are_torchvisions() -> None:
@@ -85,3 +88,42 @@ def test_fewer_blocks_and_stages_make_a_smaller_network() -> None:
     assert network.width == 8 and network.num_stages == 3
     assert "layer3.0.conv2.weight" in network.state_dict()
     assert not any(name.startswith(("layer4", "layer1.1")) for name in network.state_dict())
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(48, 48), (33, 47)])
+def test_a_pointwise_convolution_is_a_strided_one(
+    order: torch.memory_format, size: tuple[int, int]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours = PointwiseConv2d(16, 24, 2).double()
+    plain = torch.nn.Conv2d(16, 24, 1, 2).double()
+    plain.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 16, *size, generator=generator, dtype=torch.float64)
+    x = x.to(memory_format=order).requires_grad_()
+    found, expected = ours(x), plain(x)
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn(found.shape, generator=generator, dtype=torch.float64)
+    inputs = [x, ours.weight, ours.bias], [x, plain.weight, plain.bias]
+    gradients = (
+        torch.autograd.grad((weight * y).sum(), of)
+        for y, of in zip((found, expected), inputs, strict=True)
+    )
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.slow
+def test_a_narrow_strided_shortcut_leaves_memory_alone() -> None:
+    """What corrupts memory ends the process, so it runs in one of its own, with checks on."""
+    program = (
+        "import torch\n"
+        "from scalable_binding.nn.resnet import PointwiseConv2d\n"
+        "torch.set_num_threads(1)\n"
+        "layer = PointwiseConv2d(8, 16, 2).to(memory_format=torch.channels_last)\n"
+        "for _ in range(6):\n"
+        "    x = torch.randn(12, 8, 48, 48, requires_grad=True)\n"
+        "    layer(x).sum().backward()\n"
+        "    kept = [torch.randn(size) for size in (7, 33, 129)]\n"
+    )
+    environment = {**os.environ, "MALLOC_CHECK_": "3"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)

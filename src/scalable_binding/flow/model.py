@@ -22,6 +22,7 @@ from torch.nn import functional
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
 from scalable_binding.flow.presets import NUM_LEVELS, STRIDE
+from scalable_binding.nn.resnet import PointwiseConv2d
 from scalable_binding.walk.affinity import DROPPED, similarity, transition
 from scalable_binding.walk.multiscale import WindowStep, grid, window_places, window_step
 from scalable_binding.walk.windows import spans
@@ -221,7 +222,7 @@ class Block(nn.Module):
 
     def __init__(self, width_in: int, width: int) -> None:
         super().__init__()
-        self.shortcut = nn.Conv2d(width_in, width, 1, 2)
+        self.shortcut = PointwiseConv2d(width_in, width, 2)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, width, 3, stride, 1)
             for before, stride in ((width_in, 2), (width, 1), (width, 1), (width, 1))

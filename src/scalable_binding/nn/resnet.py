@@ -27,6 +27,22 @@ class ReflectedConv2d(nn.Conv2d):
         return functional.conv2d(padded, self.weight, self.bias, self.stride)
 
 
+class PointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution that drops pixels by its stride before it multiplies, not while.
+
+    The result is the same. oneDNN's own way writes past its memory in the backward pass of
+    float32 in channels-last order with up to eight channels (torch 2.13 on a CPU).
+    """
+
+    def __init__(self, width_in: int, width: int, stride: int, *, bias: bool = True) -> None:
+        super().__init__(width_in, width, 1, stride, bias=bias)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """The convolution of every ``stride``-th pixel."""
+        rows, columns = self.stride
+        return functional.conv2d(x[..., ::rows, ::columns], self.weight, self.bias)
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut: ``relu(F(x) + shortcut(x))`` (He et al., 2016)."""
 
@@ -39,7 +55,7 @@ class BasicBlock(nn.Module):
         self.downsample: nn.Sequential | None = None
         if stride != 1 or width_in != width:
             self.downsample = nn.Sequential(
-                nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+                PointwiseConv2d(width_in, width, stride, bias=False), nn.BatchNorm2d(width)
             )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
