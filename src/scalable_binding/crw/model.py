@@ -163,7 +163,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
                 maps = functional.avg_pool2d(maps, 2, ceil_mode=True)
             for window in windows:
                 parts.append(functional.normalize(surroundings(maps.float(), window), dim=1))
-        return torch.cat(parts, dim=1) / len(parts) ** 0.5
+        return torch.cat(parts, dim=1).div_(len(parts) ** 0.5)
 
     def _normalise(self, colours: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         return (colours - self.mean) / self.std

@@ -26,4 +26,6 @@ def project(
     features: Float[Tensor, "d h w"], axes: Float[Tensor, "k d"] | None
 ) -> Float[Tensor, "k h w"]:
     """Return each node's coordinates along the axes; without axes the features themselves."""
-    return features if axes is None else torch.einsum("kd,dhw->khw", axes, features)
+    if axes is None:
+        return features
+    return (axes @ features.flatten(1)).unflatten(1, features.shape[1:])
