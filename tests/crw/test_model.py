@@ -133,6 +133,33 @@ def test_calibration_gives_every_norm_the_statistics_of_the_images() -> None:
     assert len(seen) == 3
 
 
+def test_calibration_whitens_each_stage_at_each_window_by_what_the_images_show() -> None:
+    encoder = draw(
+        0, widths=(4, 8, 16), width=None, readout=(0, 3), windows=(1, 3), components=14
+    ).eval()
+    images = noise(6, 3, 48, 64) / 255
+    encoder.calibrate(images)
+    assert encoder.whitenings is not None
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in encoder.whitenings}
+    for name, whitening in encoder.whitenings.items():
+        whitening.register_forward_hook(lambda _, __, out, name=name: seen[name].append(out))
+    with torch.no_grad():
+        for image in images:
+            encoder._read(image[None], encoder.windows)
+    components = []
+    for maps in seen.values():
+        cells = torch.cat([each.flatten(2)[0] for each in maps], dim=1)
+        torch.testing.assert_close(cells.mean(dim=1), torch.zeros(len(cells)), atol=1e-3, rtol=0)
+        covariance = cells.cov()
+        torch.testing.assert_close(covariance, covariance.diag().diag(), atol=1e-2, rtol=0)
+        assert covariance.diag().min() > 0.01 and covariance.diag().max() < 1
+        components.append(len(cells))
+    assert components == [12, 12, 14, 14]
+    features = encoder.features(noise(3, 48, 64))
+    assert features.shape == (52, 6, 8)
+    torch.testing.assert_close(features.norm(dim=0), torch.ones(6, 8))
+
+
 def test_without_batch_statistics_training_keeps_those_it_began_with() -> None:
     for keeps in (False, True):
         encoder = draw(0, widths=(4, 8, 16), batch_statistics=not keeps)

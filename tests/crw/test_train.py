@@ -234,6 +234,8 @@ def test_a_calibrated_encoder_has_random_weights_and_the_statistics_of_the_video
         ("encoder.widths", "4,8"),
         ("encoder.width", "0"),
         ("encoder.windows", "2"),
+        ("encoder.components", "0"),
+        ("encoder.components", "8"),
         ("clips.num_frames", "1"),
         ("clips.synthetic", "1.1"),
         ("walk.patches.size", "300"),

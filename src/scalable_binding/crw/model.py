@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from torch.nn import functional
 from scalable_binding.crw.presets import STRIDE
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
+from scalable_binding.metrics.features import FeatureStatistics
 from scalable_binding.nn.precision import has_fast_bfloat16
 from scalable_binding.nn.resnet import PaddingMode, ResNet
+from scalable_binding.nn.whitening import Whitening
 
 CHANNEL_MEAN = (0.485, 0.456, 0.406)
 CHANNEL_STD = (0.229, 0.224, 0.225)
@@ -26,11 +29,22 @@ CHANNEL_STD = (0.229, 0.224, 0.225)
 STRIDES = (1, 2, 1, 1)
 """Of the four stages: the last two keep their size (Table 3.4)."""
 
-ARGUMENTS = ("widths", "width", "readout", "windows", "padding_mode", "batch_statistics")
+ARGUMENTS = (
+    "widths",
+    "width",
+    "readout",
+    "windows",
+    "padding_mode",
+    "batch_statistics",
+    "components",
+)
 """Of :class:`Encoder`, as ``config.json`` names them."""
 
 READOUT = (3,)
 """Stages that label propagation reads: res3."""
+
+CELL_COLOURS = 12
+"""Channels of the image itself, stage 0: three colours of four quarters."""
 
 STAGES = 3
 """Of an encoder at least."""
@@ -62,6 +76,8 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         padding_mode: padding of the convolutions, "reflect" as in the authors' code or "zeros".
         batch_statistics: normalise by the statistics of each batch in training. Without, batch
             norms keep those that :meth:`calibrate` gave them, and only scale and shift.
+        components: whiten each stage at each window, and keep so many principal axes at most, as
+            :meth:`calibrate` finds them; None compares the stages as they are.
 
     Source: Thesis 3.2.3, 3.7.8 and Table 3.4.
     """
@@ -77,6 +93,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         windows: Sequence[int] = (1,),
         padding_mode: PaddingMode = "zeros",
         batch_statistics: bool = True,
+        components: int | None = None,
     ) -> None:
         super().__init__()
         widths = tuple(widths)
@@ -90,8 +107,18 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         self.windows = windows
         self.padding_mode = padding_mode
         self.batch_statistics = batch_statistics
+        self.components = components
         self.resnet = ResNet(widths, STRIDES[: len(widths)], padding_mode=padding_mode)
         self.head = None if width is None else nn.Linear(self.resnet.width, width)
+        self.whitenings: nn.ModuleDict | None = None
+        if components is not None:
+            channels = (CELL_COLOURS, *widths)
+            self.whitenings = nn.ModuleDict(
+                {
+                    part_name(stage, window): Whitening(channels[stage], components)
+                    for stage, window in product(readout, windows)
+                }
+            )
         self.register_buffer("mean", torch.tensor(CHANNEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(CHANNEL_STD).view(3, 1, 1), persistent=False)
 
@@ -110,7 +137,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
     @torch.no_grad()
     def calibrate(self, images: Float[Tensor, "b 3 h w"]) -> None:
-        """Take the statistics of every batch norm from these images, colours in [0, 1]."""
+        """Take the statistics of batch norms and whitenings from images, colours in [0, 1]."""
         for norm in self._norms():
             norm.reset_running_stats()
             norm.momentum = None  # the next batch counts whole
@@ -118,7 +145,20 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         self.resnet(self._normalise(images).contiguous(memory_format=torch.channels_last))
         for norm in self._norms():
             norm.momentum = 0.1
+            norm.eval()
+        if self.whitenings is not None:
+            self._fit(self.whitenings, images)
         self.train(self.training)
+
+    def _fit(self, whitenings: nn.ModuleDict, images: Float[Tensor, "b 3 h w"]) -> None:
+        found: dict[str, FeatureStatistics] = {}
+        for image in images:
+            for name, maps in self._parts(image.unsqueeze(0), self.windows):
+                statistics = found.setdefault(name, FeatureStatistics(maps.shape[1], keep=0))
+                statistics.update(rearrange(maps, "b c h w -> (b h w) c"))
+        for name, whitening in whitenings.items():
+            assert isinstance(whitening, Whitening)
+            whitening.fit(found[name].mean, found[name].covariance)
 
     def _norms(self) -> list[nn.BatchNorm2d]:
         return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -153,20 +193,35 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     def _read(
         self, images: Float[Tensor, "b 3 h w"], windows: Sequence[int] = (1,)
     ) -> Float[Tensor, "b d h8 w8"]:
-        """The unit vectors of ``readout`` at each window, side by side and again of length one."""
+        """The unit vectors of each part, whitened if so built, side by side and of length one."""
+        parts = []
+        for name, maps in self._parts(images, windows):
+            if self.whitenings is not None:
+                maps = functional.normalize(self.whitenings[name](maps), dim=1)
+            parts.append(maps)
+        return torch.cat(parts, dim=1).div_(len(parts) ** 0.5)
+
+    def _parts(
+        self, images: Float[Tensor, "b 3 h w"], windows: Sequence[int]
+    ) -> Iterator[tuple[str, Float[Tensor, "b c h8 w8"]]]:
+        """The unit vectors of each stage of ``readout`` at each window, by the part's name."""
         image = self._normalise(images).contiguous(memory_format=torch.channels_last)
         pyramid = self.resnet.pyramid(image, stages=max(self.readout))
-        parts = []
         for stage in self.readout:
             maps = pyramid[stage - 1] if stage else cell_colours(images)
             if stage == 1:
                 maps = functional.avg_pool2d(maps, 2, ceil_mode=True)
             for window in windows:
-                parts.append(functional.normalize(surroundings(maps.float(), window), dim=1))
-        return torch.cat(parts, dim=1).div_(len(parts) ** 0.5)
+                mean = surroundings(maps.float(), window)
+                yield part_name(stage, window), functional.normalize(mean, dim=1)
 
     def _normalise(self, colours: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         return (colours - self.mean) / self.std
+
+
+def part_name(stage: int, window: int) -> str:
+    """What a stage read at a window is called among the tensors of an encoder."""
+    return f"stage{stage}_window{window}"
 
 
 def cell_colours(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 12 h8 w8"]:
@@ -240,6 +295,7 @@ def arguments(encoder: Encoder) -> dict[str, Any]:
         list(encoder.windows),
         encoder.padding_mode,
         encoder.batch_statistics,
+        encoder.components,
     )
     return dict(zip(ARGUMENTS, values, strict=True))
 

@@ -25,6 +25,10 @@ class EncoderConfig:
         padding: of the convolutions, "zeros" or, as in the authors' code, "reflect".
         batch_statistics: normalise by those of each batch in training; without, batch norms only
             scale and shift, and what is seen in training is what is seen of whole frames.
+        components: whiten each stage at each window before vectors are compared, and keep so many
+            principal axes at most; None compares them as they are. Their statistics, like those of
+            batch norms, come from the videos before training, so this needs ``batch_statistics``
+            off.
     """
 
     widths: tuple[int, ...] = (64, 128, 256, 512)
@@ -33,6 +37,7 @@ class EncoderConfig:
     windows: tuple[int, ...] = (1,)
     padding: Literal["zeros", "reflect"] = "reflect"
     batch_statistics: bool = True
+    components: int | None = None
 
     def __post_init__(self) -> None:
         if not 3 <= len(self.widths) <= 4 or min(self.widths) < 1:
@@ -45,6 +50,9 @@ class EncoderConfig:
             raise UserError("encoder.readout", expected=expected, got=str(self.readout))
         if not self.windows or any(window < 1 or window % 2 == 0 for window in self.windows):
             raise UserError("encoder.windows", expected="odd numbers", got=str(self.windows))
+        if self.components is not None and (self.components < 1 or self.batch_statistics):
+            expected = "at least 1, with encoder.batch_statistics=false; or none"
+            raise UserError("encoder.components", expected=expected, got=str(self.components))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,7 +352,7 @@ def calibrated() -> CRWConfig:
     """
     return replace(
         small(),
-        encoder=replace(small().encoder, batch_statistics=False),
+        encoder=replace(small().encoder, batch_statistics=False, components=48),
         clips=ClipConfig(num_frames=2, fps=(3.0, 24.0), size=480, crop=384),
         fit=FitConfig(steps=0, channels_last=True),
         picture_every=0,

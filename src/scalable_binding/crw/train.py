@@ -84,6 +84,7 @@ def build(config: CRWConfig) -> Encoder:
         windows=settings.windows,
         padding_mode=settings.padding,
         batch_statistics=settings.batch_statistics,
+        components=settings.components,
     )
 
 

@@ -1,0 +1,46 @@
+"""A linear map after which no direction of a feature is louder than another."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scalable_binding.nn.precision import without_autocast
+
+SHRINKAGE = 0.3
+"""Share of the mean variance added to every direction's, so that faint ones do not become noise."""
+
+
+class Whitening(nn.Module):
+    """``y = A (x - c)``: what is common to all is taken out, and what varies gets equal weight.
+
+    The rows of A are the leading principal axes of the covariance that :meth:`fit` got, each
+    divided by the deviation along it. Before that A takes the first numbers of x as they are.
+
+    Args:
+        width: numbers of x.
+        components: numbers of y, if x has more; else as many as x.
+    """
+
+    centre: Tensor
+    axes: Tensor
+
+    def __init__(self, width: int, components: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("axes", torch.eye(width)[:components].clone())
+
+    @torch.no_grad()
+    def fit(self, mean: Float[Tensor, " d"], covariance: Float[Tensor, "d d"]) -> None:
+        """Whiten what has this mean and covariance, in float64 for accuracy."""
+        variances, axes = torch.linalg.eigh(covariance)  # in rising order
+        deviations = (variances.clamp(min=0) + SHRINKAGE * variances.mean()).sqrt()
+        self.centre.copy_(mean)
+        self.axes.copy_((axes / deviations).mT.flip(0)[: len(self.axes)])
+
+    def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b k h w"]:
+        """The components of every cell, in float32."""
+        with without_autocast(x.device.type):
+            centred = x.float().flatten(2) - self.centre[:, None]
+            return (self.axes @ centred).unflatten(2, x.shape[2:])
