@@ -22,7 +22,7 @@ def test_items_are_pure_in_seed_and_index():
 
 
 def test_outside_the_masks_nothing_changes_and_inside_ink_shows():
-    dataset = MovingDigits()
+    dataset = MovingDigits(MovingDigitsConfig(background=0.4))
     for index in range(20):
         scene = dataset.scene(index)
         video, masks = scene.video[0].int(), scene.masks

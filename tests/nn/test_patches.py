@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -52,3 +53,29 @@ def test_sides_that_patches_do_not_divide_are_refused(
 ) -> None:
     with pytest.raises(UserError):
         patches.grid_of(size, patch)
+
+
+def test_waves_tell_every_place_apart_and_neighbours_are_most_alike() -> None:
+    grid, width = (3, 4, 5), 31
+    waves = patches.waves_of(grid, width)
+    assert waves.shape == (60, width)
+    places = list(itertools.product(*map(range, grid)))
+    starts = [width * axis // 3 for axis in range(4)]
+    for number, place in enumerate(places):
+        expected = []
+        for axis, cells in enumerate(grid):
+            x = (place[axis] + 0.5) / cells
+            for column in range(starts[axis + 1] - starts[axis]):
+                wave = math.cos if column % 2 else math.sin
+                expected.append(math.sqrt(2) * wave(math.pi * x * 2 ** (column // 2 / 2)))
+        assert waves[number].tolist() == pytest.approx(expected, abs=1e-5)
+    distances = torch.cdist(waves, waves)
+    assert distances[~torch.eye(60, dtype=torch.bool)].min() > 0.1
+    along = distances.view(*grid, *grid)[1, 1, :, 1, 1, :]
+    assert (along[2].argsort()[1:3].sort().values == torch.tensor([1, 3])).all()
+
+
+def test_smooth_positions_are_waves_of_the_deviation_asked_for_and_learned() -> None:
+    embedding = PatchEmbedding((4, 6), 3, (2, 3), 8, position_std=0.5, smooth_positions=True)
+    assert isinstance(embedding.positions, torch.nn.Parameter)
+    torch.testing.assert_close(embedding.positions, 0.5 * patches.waves_of((2, 2), 8))

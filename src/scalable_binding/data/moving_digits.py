@@ -1,4 +1,4 @@
-"""Videos of digits that bounce over a still background, with exact masks of what moves."""
+"""Videos of digits that bounce over a black or still background, with masks of what moves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class MovingDigitsConfig:
         num_digits: how many digits move.
         magnification: side of a digit's pixel, in pixels of the frame.
         speed: pixels that a digit moves in a frame.
-        background: the brightest that the background may be, 1 being ink.
+        background: the brightest that the background may be, 1 being ink; 0 is black, as in the
+            field's moving digits.
 
     Raises:
         UserError: a number or a range makes no sense, or a digit does not fit into the frame.
@@ -37,7 +38,7 @@ class MovingDigitsConfig:
     num_digits: tuple[int, int] = (1, 2)
     magnification: float = 1.5
     speed: tuple[float, float] = (0.5, 2.0)
-    background: float = 0.4
+    background: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("num_digits", "speed"):

@@ -62,6 +62,8 @@ class PatchEmbedding(nn.Module):
         patch: as many sides as ``size``, each dividing its own.
         width: of the tokens.
         position_std: deviation of the positions at the start.
+        smooth_positions: begin with waves along each axis, so that neighbours are alike, and not
+            with positions drawn each by itself.
 
     Raises:
         UserError: sides that patches do not divide.
@@ -77,6 +79,7 @@ class PatchEmbedding(nn.Module):
         width: int,
         *,
         position_std: float = initialisation.EMBEDDING_STD,
+        smooth_positions: bool = False,
     ) -> None:
         super().__init__()
         self.grid = grid_of(size, patch)
@@ -88,12 +91,35 @@ class PatchEmbedding(nn.Module):
         # Fans of the convolution that this product is.
         initialisation.glorot_uniform_(self.project.weight, area * channels, area * width)
         nn.init.zeros_(self.project.bias)
-        initialisation.embedding_(self.positions, position_std)
+        if smooth_positions:
+            waves = waves_of(self.grid, width)
+            with torch.no_grad():
+                self.positions.copy_(position_std * waves)
+        else:
+            initialisation.embedding_(self.positions, position_std)
 
     def forward(self, x: Float[Tensor, "b c *size"]) -> Float[Tensor, "b n d"]:
         """A token for each patch."""
         # Under autocast a CPU would leave the norm in bfloat16.
         return self.norm(self.project(cut(x, self.patch)).float()) + self.positions
+
+
+def waves_of(grid: Sequence[int], width: int) -> Float[Tensor, "n width"]:
+    """A vector for each patch: waves along each axis, about as many numbers for one as for another.
+
+    Of one axis these are ``sqrt(2) sin(pi x f)`` and ``sqrt(2) cos(pi x f)``, where x in (0, 1) is
+    the patch's middle and f = 1, sqrt(2), 2, ...
+    """
+    parts = []
+    for axis, cells in enumerate(grid):
+        numbers = width * (axis + 1) // len(grid) - width * axis // len(grid)
+        frequencies = 2 ** (torch.arange((numbers + 1) // 2) / 2)
+        angles = math.pi * (torch.arange(cells) + 0.5).div(cells).outer(frequencies)
+        waves = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :numbers]
+        shape = [1] * len(grid) + [numbers]
+        shape[axis] = cells
+        parts.append(math.sqrt(2) * waves.view(shape).expand(*grid, numbers))
+    return torch.cat(parts, dim=-1).flatten(0, -2)
 
 
 def _axes(patch: Sequence[int]) -> tuple[list[str], list[str]]:

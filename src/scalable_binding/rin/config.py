@@ -37,6 +37,8 @@ class ModelConfig:
         embedding_std: deviation of latents and positions at the start. At the thesis' 0.02 all
             latents read alike from everywhere, and it takes long until one reads from a place;
             at 1 they begin apart, which short runs need.
+        smooth_positions: begin with positions that are waves along each axis instead of drawn, so
+            that a short run need not learn which places are neighbours.
     """
 
     size: tuple[int, ...] = (64, 64)
@@ -59,6 +61,7 @@ class ModelConfig:
     interface_conditioning: bool = False
     checkpointing: bool = False
     embedding_std: float = 0.02
+    smooth_positions: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))

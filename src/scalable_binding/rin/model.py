@@ -85,6 +85,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         interface_conditioning: bool = False,
         checkpointing: bool = False,
         embedding_std: float = initialisation.EMBEDDING_STD,
+        smooth_positions: bool = False,
     ) -> None:
         super().__init__()
         self.settings = ModelConfig(
@@ -108,6 +109,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
             interface_conditioning=interface_conditioning,
             checkpointing=checkpointing,
             embedding_std=embedding_std,
+            smooth_positions=smooth_positions,
         )
         self._build_ends(self.settings)
         self._build_conditions(self.settings)
@@ -128,7 +130,12 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
     def _build_ends(self, s: ModelConfig) -> None:
         self.embedding = PatchEmbedding(
-            s.size, s.channels, s.patch, s.interface_width, position_std=s.embedding_std
+            s.size,
+            s.channels,
+            s.patch,
+            s.interface_width,
+            position_std=s.embedding_std,
+            smooth_positions=s.smooth_positions,
         )
         self.readout_norm = layer_norm(s.interface_width)
         self.readout = initialisation.linear(s.interface_width, s.channels * math.prod(s.patch))

@@ -190,12 +190,14 @@ def moving_digits() -> RINConfig:
         cross_heads=4,
         context=4,
         embedding_std=1.0,
+        smooth_positions=True,
     )
-    config = _small(model, "moving_digits", steps=3000, batch_size=16, lr=2e-3)
+    config = _small(model, "moving_digits", steps=9000, batch_size=16, lr=7e-4)
     return replace(
         config,
         diffusion=DiffusionConfig(target="v"),
         data=replace(config.data, flip=False),
+        fit=replace(config.fit, clip_norm=1.0),
         sample_steps=50,
     )
 
