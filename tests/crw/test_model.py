@@ -11,6 +11,7 @@ from torch.nn import functional
 from scalable_binding.crw.model import (
     CHANNEL_MEAN,
     CHANNEL_STD,
+    CONTRAST,
     Encoder,
     RawPatches,
     cell_colours,
@@ -156,8 +157,9 @@ def test_calibration_whitens_each_stage_at_each_window_by_what_the_images_show()
         components.append(len(cells))
     assert components == [12, 12, 14, 14]
     features = encoder.features(noise(3, 48, 64))
-    assert features.shape == (52, 6, 8)
+    assert features.shape == (52 + 1, 6, 8)
     torch.testing.assert_close(features.norm(dim=0), torch.ones(6, 8))
+    torch.testing.assert_close(features[-1].square(), torch.full((6, 8), 1 - CONTRAST))
 
 
 def test_without_batch_statistics_training_keeps_those_it_began_with() -> None:

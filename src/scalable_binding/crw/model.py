@@ -46,6 +46,13 @@ READOUT = (3,)
 CELL_COLOURS = 12
 """Channels of the image itself, stage 0: three colours of four quarters."""
 
+CONTRAST = 0.35
+"""Share of a similarity of whitened vectors that varies; the rest is the same between all nodes.
+
+Whitening takes out what all nodes have in common, by which other features are alike, and by which
+temperatures such as the thesis' 0.07 suit them. So it is put back as one constant number a node.
+"""
+
 STAGES = 3
 """Of an encoder at least."""
 
@@ -194,12 +201,16 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         self, images: Float[Tensor, "b 3 h w"], windows: Sequence[int] = (1,)
     ) -> Float[Tensor, "b d h8 w8"]:
         """The unit vectors of each part, whitened if so built, side by side and of length one."""
-        parts = []
-        for name, maps in self._parts(images, windows):
-            if self.whitenings is not None:
-                maps = functional.normalize(self.whitenings[name](maps), dim=1)
-            parts.append(maps)
-        return torch.cat(parts, dim=1).div_(len(parts) ** 0.5)
+        if self.whitenings is None:
+            parts = [maps for _, maps in self._parts(images, windows)]
+            return torch.cat(parts, dim=1).div_(len(parts) ** 0.5)
+        parts = [
+            functional.normalize(self.whitenings[name](maps), dim=1)
+            for name, maps in self._parts(images, windows)
+        ]
+        varying = torch.cat(parts, dim=1).mul_((CONTRAST / len(parts)) ** 0.5)
+        constant = (1 - CONTRAST) ** 0.5
+        return functional.pad(varying, (0, 0, 0, 0, 0, 1), value=constant)
 
     def _parts(
         self, images: Float[Tensor, "b 3 h w"], windows: Sequence[int]
