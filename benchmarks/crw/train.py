@@ -27,7 +27,7 @@ HEIGHT = 480
 COMMAND = "python -m benchmarks.crw.train CLIPS --run RUN --ship"
 CARD = {
     "name": "crw",
-    "data": "statistics of 32 frames of six demo videos; the convolutions are random",
+    "data": "statistics of 32 frames of six videos (norms, principal axes); random convolutions",
     "licence": "videos: Apache-2.0; weights: Apache-2.0",
     "command": COMMAND,
     "score": "DAVIS 2016, eight sequences, 480p: mean J&F .661 (random weights read at res3 .587)",

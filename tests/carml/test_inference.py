@@ -10,7 +10,7 @@ import torch
 from carml import runs
 from scalable_binding.carml import inference
 from scalable_binding.carml.asked import AskedReward, parse
-from scalable_binding.carml.given import Moments
+from scalable_binding.carml.given import MOMENTS, Moments, read_moments
 from scalable_binding.carml.inference import Agent
 from scalable_binding.carml.model import draw
 from scalable_binding.carml.rollout import collect
@@ -174,3 +174,19 @@ def test_fine_tuning_starts_from_the_agent(run, tmp_path, task, method):
 def test_fine_tuning_into_the_run_itself_is_refused(run):
     with pytest.raises(UserError, match="is the run itself"):
         inference.finetune(run, run, task="own")
+
+
+def test_an_agent_of_given_tasks_is_asked_with_the_rewards_of_its_training(tmp_path):
+    run = runs.make(tmp_path / "oracle", method="oracle")
+    kept = read_moments(run)
+    assert kept is not None and kept.count == 3 * 8 * 2 * 20
+    found = inference.try_out(run, "goal=300,200", trials=2)
+    raw = found.trials.rewards * (kept.squares / kept.count).sqrt() + kept.mean
+    torch.testing.assert_close(raw.sum(dim=-1).float(), found.returns)
+    (run / MOMENTS).write_text('{"count": 1, "mean": "much"}')
+    with pytest.raises(UserError, match="is damaged"):
+        inference.try_out(run, "goal=300,200")
+
+
+def test_an_agent_of_its_own_tasks_has_no_rewards_to_remember(run):
+    assert read_moments(run) is None

@@ -18,6 +18,7 @@ from scalable_binding.carml import diagnostics
 from scalable_binding.carml.asked import request_tasks
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.discriminator import Discriminator
+from scalable_binding.carml.given import Moments
 from scalable_binding.carml.inference import adapt, load, read_config
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.reward import ScaffoldReward, build_whitening
@@ -84,10 +85,12 @@ def transfer(
     num_tasks: int = 200,
     split: Split = "test",
     seed: int = 0,
+    moments: Moments | None = None,
 ) -> Transfer:
     """Direct transfer to the test tasks of the environment that ``config`` names.
 
-    Rewards are whitened with the statistics of a first batch of trials, shared by all tasks.
+    Rewards are whitened with ``moments``, those of training where the agent learned given tasks
+    (``given.read_moments``), and else with the statistics of a first batch of trials.
 
     Raises:
         UserError: an environment without test tasks.
@@ -98,7 +101,7 @@ def transfer(
     tasks = test_tasks.draw(settings.name, num_tasks, generator(seed, PLACE, 0), split)
     with closing(catalogue.make(settings.name, num_tasks, seed, **settings.arguments())) as env:
         episodes, random = config.curriculum.episodes, generator(seed, PLACE, 1)
-        found = adapt(policy, env, request_tasks(tasks), random, episodes=episodes)
+        found = adapt(policy, env, request_tasks(tasks), random, episodes=episodes, moments=moments)
     assert found.reached is not None
     return Transfer(
         num_tasks,

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import math
+from pathlib import Path
+
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
 from scalable_binding.carml.rollout import Reward, Trials
+from scalable_binding.engine import checkpoint
+from scalable_binding.engine.atomic import write_text
 from scalable_binding.envs import tasks as test_tasks
 from scalable_binding.envs.batch import BatchEnv, Step
 from scalable_binding.envs.tasks import Split, TaskBatch
+from scalable_binding.errors import UserError
 
 STD_FLOOR = 1e-4
+
+MOMENTS = "rewards.json"
+"""File in the run of an agent that learned given tasks: what whitened their rewards."""
 
 
 class Moments:
@@ -53,6 +63,34 @@ class Moments:
         """Go on from other statistics."""
         self.count, self.mean = state["count"].clone(), state["mean"].clone()
         self.squares = state["squares"].clone()
+
+
+def write_moments(run: Path, moments: Moments) -> None:
+    """Keep what whitens an agent's rewards beside it."""
+    values = {name: float(value) for name, value in moments.state_dict().items()}
+    write_text(run / MOMENTS, json.dumps(values) + "\n")
+
+
+def read_moments(run: Path) -> Moments | None:
+    """What whitened an agent's rewards in training; None where these were not given tasks'.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = run / MOMENTS
+    if not path.is_file():
+        return None
+    found = checkpoint.read_config(path)
+    moments = Moments()
+    names = moments.state_dict().keys()
+    if not isinstance(found, dict) or not all(_is_finite(found.get(name)) for name in names):
+        raise UserError(f"{path} is damaged", expected=f"numbers: {', '.join(names)}")
+    moments.load_state_dict({n: torch.tensor(found[n], dtype=torch.float64) for n in names})
+    return moments
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 class GivenReward:

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from scalable_binding.carml import model
 from scalable_binding.carml.asked import AskedReward, Request, parse
 from scalable_binding.carml.config import CARMLConfig
-from scalable_binding.carml.given import Moments
+from scalable_binding.carml.given import Moments, read_moments
 from scalable_binding.carml.methods_config import Method, StartConfig
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, collect
@@ -277,7 +277,8 @@ def try_out(
     request = parse(task, config.environment.name)
     settings = config.environment
     with closing(catalogue.make(settings.name, trials, seed, **settings.arguments())) as env:
-        return adapt(policy, env, request, generator(seed, PLACE), episodes=episodes)
+        random, moments = generator(seed, PLACE), read_moments(Path(run))
+        return adapt(policy, env, request, random, episodes=episodes, moments=moments)
 
 
 def _read_record(run: Path) -> dict[str, Any]:

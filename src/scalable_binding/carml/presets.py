@@ -53,6 +53,17 @@ def maze() -> CARMLConfig:
     )
 
 
+def maze_oracle() -> CARMLConfig:
+    """Supervised meta-learning of the maze's training goals: what the best agent could reach.
+
+    A minute on one CPU core; .99 of 200 unseen goals in the fourth episode (seed 0).
+    """
+    config = maze()
+    optimiser = replace(config.fit.optimiser, lr=2e-3)
+    fit = replace(config.fit, steps=140, batch_size=128, optimiser=optimiser)
+    return replace(config, method="oracle", fit=fit)
+
+
 def room() -> CARMLConfig:
     """A room seen through 24 x 24 pixels: under two minutes on one CPU core.
 

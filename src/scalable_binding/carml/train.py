@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from scalable_binding.carml import model, objective, states
+from scalable_binding.carml.asked import OneTask
 from scalable_binding.carml.config import CARMLConfig
-from scalable_binding.carml.given import NoReward
+from scalable_binding.carml.given import GivenTasks, Moments, NoReward, write_moments
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Reward, Trials, collect
 from scalable_binding.carml.rounds import write_round
@@ -135,7 +136,7 @@ class _Training:
                 save = stop > 0 or is_due(step, fit.save_every, fit)
                 if save or is_due(step, fit.log_every, fit):
                     recorder.report(step, lr=self.learner.learning_rate(step))
-                recorder.note(step, self.validation.select(self.learner, step))
+                recorder.note(step, self.validation.select(self.learner, step, self._moments))
                 if save:
                     self._save(step)
                 if stop and step < fit.steps:
@@ -228,6 +229,8 @@ class _Training:
         tensors = self.validation.weights or self.learner.average.whole()
         if self.ranks.is_first:
             checkpoint.save_tensors(tensors, self.run / checkpoint.WEIGHTS, step=step)
+            if self._moments is not None:
+                write_moments(self.run, self._moments)
         checkpoint.save_state(self._state(), self.run, step, self.ranks)
 
     def _load(self, step: int) -> None:
@@ -236,6 +239,11 @@ class _Training:
         self.env.load_state_dict(states.part(state, f"{self._own}.env"))
         self.source.load_state_dict(states.part(state, f"{self._own}.source"))
         self.validation.load_state_dict(states.part(state, "validation"))
+
+    @property
+    def _moments(self) -> Moments | None:
+        """What whitens the rewards of given tasks, where the agent learns such."""
+        return self.source.moments if isinstance(self.source, GivenTasks | OneTask) else None
 
     @property
     def _own(self) -> str:

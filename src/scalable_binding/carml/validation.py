@@ -95,8 +95,13 @@ class Validation:
             settings, seed = config.environment, derive(config.fit.seed, SEED, ranks.rank)
             self.env = catalogue.make(settings.name, len(self.tasks), seed, **settings.arguments())
 
-    def select(self, learner: Learner, step: int) -> dict[str, float]:
-        """Validate after update ``step`` if it is due; figures for the log (every rank calls)."""
+    def select(
+        self, learner: Learner, step: int, moments: Moments | None = None
+    ) -> dict[str, float]:
+        """Validate after update ``step`` if it is due; figures for the log (every rank calls).
+
+        ``moments`` whiten the rewards of an agent that learns given tasks, as in its training.
+        """
         config = self.config
         if self.tasks is None or not is_due(step, config.validation.every, config.fit):
             return {}
@@ -105,7 +110,7 @@ class Validation:
         place = (SEED, step, self.ranks.rank)
         random = generator(config.fit.seed, *place, device=self.ranks.device)
         episodes = config.curriculum.episodes
-        outcome = measure(policy, self.env, self.tasks, episodes, random)
+        outcome = measure(policy, self.env, self.tasks, episodes, random, moments)
         shares = self.ranks.mean(outcome.reached.float().mean(dim=0))
         if shares[-1] >= self.score:
             self.score, self.step = float(shares[-1]), step

@@ -135,11 +135,15 @@ def evaluate(
             prepare_target(path, overwrite=True)
     from scalable_binding.carml import evaluate as scoring
     from scalable_binding.carml import inference
+    from scalable_binding.carml.given import read_moments
 
+    moments = read_moments(run)
     config, policy = inference.read_config(run), inference.load(run)
     agents = {"agent": policy, "random": scoring.untrained(policy)}
     scores = {
-        name: scoring.transfer(each, config, num_tasks=tasks, split=split, seed=seed)
+        name: scoring.transfer(
+            each, config, num_tasks=tasks, split=split, seed=seed, moments=moments
+        )
         for name, each in agents.items()
     }
     for name, found in scores.items():
