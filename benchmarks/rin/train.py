@@ -108,7 +108,7 @@ def ship(name: str, scores: dict[str, Any], run: Path) -> None:
         "command": f"sbind rin train --preset {name} --run RUN --fit.seed {scores['seed']}",
         "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
         "cpu_seconds": scores["cpu_seconds"],
-        "sampling": "DDPM, 100 steps, cosine schedule",
+        "sampling": f"DDPM, {configure('rin', name).sample_steps} steps, cosine schedule",
         "score": row_of(scores),
     }
     write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
