@@ -299,16 +299,8 @@ def draw(seed: int, **arguments: Any) -> Encoder:
 
 def arguments(encoder: Encoder) -> dict[str, Any]:
     """What :class:`Encoder` was built with, in plain values for a ``config.json``."""
-    values = (
-        list(encoder.widths),
-        encoder.width,
-        list(encoder.readout),
-        list(encoder.windows),
-        encoder.padding_mode,
-        encoder.batch_statistics,
-        encoder.components,
-    )
-    return dict(zip(ARGUMENTS, values, strict=True))
+    values = {name: getattr(encoder, name) for name in ARGUMENTS}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
 def _read_arguments(path: Path) -> dict[str, Any] | None:
