@@ -25,6 +25,7 @@ from typing import Any
 
 from benchmarks import timing
 from scalable_binding.carml import evaluate, inference
+from scalable_binding.carml.given import read_moments
 from scalable_binding.carml.presets import maze
 from scalable_binding.carml.rounds import list_rounds, read_round
 from scalable_binding.carml.train import train
@@ -93,13 +94,13 @@ def learn_skills(out: Path, name: str, seed: int, num_tasks: int, updates: int |
         config = override(config, {"fit.steps": updates})
     train(config, run)
     scores: dict[str, Any] = {"seconds": time.process_time() - start}
-    policy = inference.load(run)
+    policy, moments = inference.load(run), read_moments(run)
     agents = {"transfer": policy}
     if name == "carml":
         agents["random"] = evaluate.untrained(policy)
         scores["first rounds"] = early(run, num_tasks)
     for agent, each in agents.items():
-        found = evaluate.transfer(each, config, num_tasks=num_tasks, seed=seed)
+        found = evaluate.transfer(each, config, num_tasks=num_tasks, seed=seed, moments=moments)
         scores[agent] = found.record()["success"]
     if name != "oracle":
         numbers = list_rounds(run)
