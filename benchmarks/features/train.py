@@ -5,7 +5,7 @@
     python -m benchmarks.features.train images --data train.zip --size 32 --out features-cifar10
 
 writes ``model.safetensors`` and ``card.json``. Not run by ``make bench``. On one CPU core the first
-takes half a minute and the second about a minute; the third, for images of your own with
+takes half a minute and the second four minutes; the third, for images of your own with
 classes, wants a GPU.
 """
 
@@ -144,7 +144,7 @@ def train(arguments: argparse.Namespace, run: Path) -> tuple[nn.Module, dict]:
         }
     elif arguments.kind == "moving-digits":
         model = MotionClassifier()
-        config = settings(550, 24, arguments.seed)
+        config = settings(2200, 24, arguments.seed)
         videos = LabelledVideos("train", arguments.seed, num_frames=6)
         model = fit(model, tell_motion, videos, config, run)
         card = {

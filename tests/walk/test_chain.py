@@ -35,7 +35,7 @@ def test_chain_of_nothing_is_refused():
 @pytest.mark.parametrize("num_frames", [2, 3, 5])
 def test_palindromes_equal_the_loop(num_frames):
     frames = clip(2, num_frames, 5, 8, dtype=torch.float64)
-    returns = palindromes(frames, temperature=0.1)
+    returns = palindromes(frames.unbind(1), temperature=0.1)
     assert len(returns) == num_frames - 1
     for k, walk in enumerate(returns, start=1):
         for i in range(2):
@@ -44,13 +44,13 @@ def test_palindromes_equal_the_loop(num_frames):
 
 def test_rows_of_returns_sum_to_one():
     generator = torch.Generator().manual_seed(0)
-    for walk in palindromes(clip(2, 10, 49, 16), 0.07, 0.2, generator):
+    for walk in palindromes(clip(2, 10, 49, 16).unbind(1), 0.07, 0.2, generator):
         torch.testing.assert_close(walk.sum(-1), torch.ones(2, 49))
 
 
 def test_identical_frames_return_home_at_a_low_temperature():
     frames = clip(2, 1, 12, 32).expand(2, 6, 12, 32)
-    for walk in palindromes(frames, temperature=0.01):
+    for walk in palindromes(frames.unbind(1), temperature=0.01):
         torch.testing.assert_close(walk, torch.eye(12).expand(2, 12, 12), atol=1e-4, rtol=0)
 
 
@@ -58,15 +58,15 @@ def test_permuted_frames_return_home_too():
     frame = clip(1, 1, 12, 32)[0, 0]
     orders = [torch.randperm(12, generator=torch.Generator().manual_seed(s)) for s in range(4)]
     frames = torch.stack([frame[order] for order in orders]).unsqueeze(0)
-    for walk in palindromes(frames, temperature=0.01):
+    for walk in palindromes(frames.unbind(1), temperature=0.01):
         torch.testing.assert_close(walk, torch.eye(12).unsqueeze(0), atol=1e-4, rtol=0)
 
 
 def test_walkers_come_home_to_another_view():
     frames = clip(1, 3, 6, 16, dtype=torch.float64)
     order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
-    plain = palindromes(frames, 0.1)
-    other = palindromes(frames, 0.1, home=frames[:, 0, order[:4]])
+    plain = palindromes(frames.unbind(1), 0.1)
+    other = palindromes(frames.unbind(1), 0.1, home=frames[:, 0, order[:4]])
     assert other[0].shape == (1, 6, 4)
     for k in (1, 2):
         # Fewer places to go to: the last step's softmax runs over the four that are left.
@@ -74,14 +74,14 @@ def test_walkers_come_home_to_another_view():
         steps += [transition(frames[:, j] @ frames[:, j - 1].mT, 0.1) for j in range(k, 1, -1)]
         steps += [transition(frames[:, 1] @ frames[:, 0, order[:4]].mT, 0.1)]
         torch.testing.assert_close(other[k - 1], chain(steps))
-    same = palindromes(frames, 0.1, home=frames[:, 0])
+    same = palindromes(frames.unbind(1), 0.1, home=frames[:, 0])
     torch.testing.assert_close(same, plain)
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 0.07])
 def test_gradients_are_finite(temperature):
     frames = clip(2, 6, 9, 8).requires_grad_()
-    returns = palindromes(frames, temperature, 0.3, torch.Generator().manual_seed(0))
+    returns = palindromes(frames.unbind(1), temperature, 0.3, torch.Generator().manual_seed(0))
     sum(-torch.log(walk.diagonal(dim1=-2, dim2=-1) + 1e-20).sum() for walk in returns).backward()
     assert frames.grad is not None and torch.isfinite(frames.grad).all()
 
@@ -96,7 +96,7 @@ def test_edges_drop_independently_in_each_direction(monkeypatch):
 
     monkeypatch.setattr(module, "transition", record)
     frames = torch.zeros(4, 4, 50, 1)
-    palindromes(frames, 0.1, 0.1, torch.Generator().manual_seed(0))
+    palindromes(frames.unbind(1), 0.1, 0.1, torch.Generator().manual_seed(0))
     there = torch.stack(steps[0::2]) == 0
     back = torch.stack(steps[1::2]) == 0
     assert there.float().mean().item() == pytest.approx(0.1, abs=0.01)
@@ -106,12 +106,12 @@ def test_edges_drop_independently_in_each_direction(monkeypatch):
 
 def test_autocast_does_not_lower_the_precision():
     frames = clip(1, 6, 20, 16)
-    plain = palindromes(frames, 0.05)
+    plain = palindromes(frames.unbind(1), 0.05)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        cast = palindromes(frames, 0.05)
+        cast = palindromes(frames.unbind(1), 0.05)
     torch.testing.assert_close(cast, plain, rtol=0, atol=0)
 
 
 def test_a_clip_of_one_frame_is_refused():
-    with pytest.raises(ValueError, match="at least 2 frames, got 1"):
-        palindromes(clip(1, 1, 4, 4), 0.1)
+    with pytest.raises(ValueError, match="at least 2, got 1"):
+        palindromes(clip(1, 1, 4, 4).unbind(1), 0.1)

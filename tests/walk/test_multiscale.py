@@ -62,7 +62,7 @@ def test_walks_in_windows_that_cover_the_image_equal_chains_of_matrices():
     forward = [window_step(a, b, centres(3), SIZE, 7, 0.1)[0] for a, b in pairs]
     backward = [window_step(b, a, centres(4), SIZE, 7, 0.1)[0] for a, b in pairs]
     found = window_palindromes(forward, backward)
-    expected = palindromes(torch.stack(frames, dim=1), 0.1)
+    expected = palindromes(frames, 0.1)
     assert len(found) == len(expected) == 3
     for ours, full in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, full.diagonal(dim1=1, dim2=2), atol=1e-6, rtol=0)

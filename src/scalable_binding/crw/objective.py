@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from einops import rearrange
@@ -14,6 +14,9 @@ from scalable_binding.crw.views import moved_views, patches
 from scalable_binding.walk.affinity import similarity, transition
 from scalable_binding.walk.chain import palindromes
 from scalable_binding.walk.losses import cycle_losses, walk_loss
+
+Nodes = Sequence[Float[Tensor, "b n d"]]
+"""Unit vectors of each frame's nodes."""
 
 
 def loss(
@@ -31,15 +34,15 @@ def loss(
         config: nodes and walks.
     """
     if config.nodes == "patches":
-        nodes, home, targets = _patch_nodes(model, batch["frames"], config, generator)
+        frames, home, targets = _patch_nodes(model, batch["frames"], config, generator)
     else:
-        nodes, home, targets = _cell_nodes(model, batch["frames"], config, generator)
-    returns = palindromes(nodes, config.temperature, config.edge_dropout, generator, home)
+        frames, home, targets = _cell_nodes(model, batch["frames"], config, generator)
+    returns = palindromes(frames, config.temperature, config.edge_dropout, generator, home)
     cycles = cycle_losses(returns, targets)
     total = cycles.losses.mean()
     metrics = {}
     if config.direct_weight > 0 and home is not None and targets is not None:
-        step = transition(similarity(nodes[:, 0], home), config.temperature)
+        step = transition(similarity(frames[0], home), config.temperature)
         direct = walk_loss(step, targets)
         total = total + config.direct_weight * direct.loss
         metrics = {"loss_direct": direct.loss, "accuracy_direct": direct.accuracy}
@@ -50,20 +53,21 @@ def loss(
 
 def _patch_nodes(
     model: nn.Module, frames: Tensor, config: WalkConfig, generator: Generator
-) -> tuple[Float[Tensor, "b t n d"], None, None]:
+) -> tuple[Nodes, None, None]:
     cut = patches(frames, config.patches, generator)
     b, t = cut.shape[:2]
     images = rearrange(cut, "b t n c y x -> (b t n) c y x")
     vectors = model(images.contiguous(memory_format=torch.channels_last))
-    return rearrange(vectors, "(b t n) 1 d -> b t n d", b=b, t=t), None, None
+    nodes = rearrange(vectors, "(b t n) 1 d -> b t n d", b=b, t=t)
+    return nodes.unbind(dim=1), None, None
 
 
 def _cell_nodes(
     model: nn.Module, frames: Tensor, config: WalkConfig, generator: Generator
-) -> tuple[Float[Tensor, "b t n d"], Float[Tensor, "b n d"], Int64[Tensor, "b n"]]:
+) -> tuple[Nodes, Float[Tensor, "b n d"], Int64[Tensor, "b n"]]:
     views, targets = moved_views(frames, config.views, generator)
     b = views.shape[0]
     images = rearrange(views, "b t c y x -> (b t) c y x")
     vectors = model(images.contiguous(memory_format=torch.channels_last), pool=False)
-    nodes = rearrange(vectors, "(b t) n d -> b t n d", b=b)
-    return nodes[:, :-1], nodes[:, -1], targets.to(nodes.device)
+    *frames, home = rearrange(vectors, "(b t) n d -> b t n d", b=b).unbind(dim=1)
+    return frames, home, targets.to(home.device)

@@ -115,7 +115,7 @@ def cycle(model: FlowNet, walk: Walk, config: WalkConfig, generator: Generator) 
     At the others walkers go from window to window. Walkers that the forward-backward check finds
     hidden, or about to be, take no part there.
     """
-    coarse = torch.stack([_nodes(features[0]) for features in walk.features], dim=1)
+    coarse = [_nodes(features[0]) for features in walk.features]
     values = [cycle_losses(palindromes(coarse, model.temperature), eps=config.eps).losses.mean()]
     seen = [
         ~is_hidden(there.flow, back.flow)

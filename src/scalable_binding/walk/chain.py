@@ -31,7 +31,7 @@ def chain(transitions: Sequence[Float[Tensor, "b _ _"]]) -> Float[Tensor, "b n m
 
 
 def palindromes(
-    features: Float[Tensor, "b t n d"],
+    frames: Sequence[Float[Tensor, "b n d"]],
     temperature: float,
     edge_dropout: float = 0.0,
     generator: Generator | None = None,
@@ -45,7 +45,7 @@ def palindromes(
     Computed in float32 at least, also within autocast: errors compound along a chain.
 
     Args:
-        features: nodes of the frames, l2-normalised along ``d``.
+        frames: nodes of each of the t frames of a clip, l2-normalised along ``d``.
         temperature: of every step.
         edge_dropout: rate at which each directed edge is removed, independently of its reverse.
         generator: source of the dropped edges; needed when ``edge_dropout`` is above zero.
@@ -57,20 +57,19 @@ def palindromes(
 
     Source: Thesis Eq. 3.4 with t = 0; 3.2.2.
     """
-    num_frames = features.shape[1]
-    if num_frames < 2:
-        raise ValueError(f"features: expected a clip of at least 2 frames, got {num_frames}")
+    if len(frames) < 2:
+        raise ValueError(f"frames: expected a clip of at least 2, got {len(frames)}")
 
     def step(edges: Float[Tensor, "b _ _"]) -> Float[Tensor, "b _ _"]:
         return transition(edges, temperature, edge_dropout, generator)
 
-    with torch.autocast(features.device.type, enabled=False):
-        frames = [_at_least_float32(frame) for frame in features.unbind(dim=1)]
+    with torch.autocast(frames[0].device.type, enabled=False):
+        frames = [_at_least_float32(frame) for frame in frames]
         last = frames[0] if home is None else _at_least_float32(home)
         forward = step(similarity(frames[0], frames[1]))
         backward = step(similarity(frames[1], last))
         returns = [forward @ backward]
-        for k in range(2, num_frames):
+        for k in range(2, len(frames)):
             edges = similarity(frames[k - 1], frames[k])
             forward = forward @ step(edges)
             backward = step(edges.mT) @ backward
