@@ -132,7 +132,7 @@ def test_synthetic_scenes_score_all_kinds_of_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = synthetic.evaluation(height=64, width=96, num_frames=4)
-    monkeypatch.setattr(synthetic, "evaluation", lambda: small)
+    monkeypatch.setattr(synthetic, "evaluation", lambda **size: small)
     out = tmp_path / "out"
     names = ["scene-0", "scene-1"]
     result = evaluate("synthetic", weights="random", sequences=names, out=out)

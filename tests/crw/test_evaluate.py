@@ -15,8 +15,10 @@ from PIL import Image
 from scalable_binding.cli import main
 from scalable_binding.crw import evaluate as evaluation
 from scalable_binding.crw import model
+from scalable_binding.crw.benchmarks import Entry, Video
 from scalable_binding.crw.evaluate import evaluate
-from scalable_binding.crw.presets import AdaptationConfig
+from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
+from scalable_binding.crw.scoring import MaskScore, PointScore
 from scalable_binding.data import masks
 from scalable_binding.errors import UserError
 from scalable_binding.metrics import segmentation
@@ -312,3 +314,30 @@ def test_fingerprints_tell_models_apart() -> None:
     prints = [evaluation.fingerprint(each) for each in (first, other, zeros, model.RawPatches())]
     assert len(set(prints)) == 4
     assert evaluation.fingerprint(same) == prints[0]
+
+
+def test_kinds_of_labels_that_share_neighbours_score_as_each_by_itself() -> None:
+    """A scene that stands still for a while, so that frames are told apart by nothing."""
+    generator = torch.Generator().manual_seed(0)
+    moving = torch.randint(0, 256, (4, 3, 40, 48), generator=generator, dtype=torch.uint8)
+    frames = moving[[0, 1, 1, 1, 2, 3]]
+    truths = torch.stack([bands(40, 48, 2, shift=4 * t) for t in range(len(frames))])
+    points = torch.rand(len(frames), 3, 2, generator=generator) * 30
+
+    def scene(*kinds: str) -> Entry:
+        def at_hand() -> Video:
+            scores: dict[str, Any] = {
+                "masks": MaskScore(lambda t: truths[t], len(frames)),
+                "points": PointScore(points, (40, 48)),
+            }
+            return Video(frames=frames.unbind(), scores={kind: scores[kind] for kind in kinds})
+
+        return Entry(name="scene", num_frames=len(frames), open=at_hand)
+
+    encoder = model.draw(0, widths=(4, 8, 8), width=4).eval()
+    config = PropagationConfig(context=2, neighbours=3, radius=4.0)
+    together, masks_alone, points_alone = (
+        evaluation.score(scene(*kinds), encoder, config)["evidence"]
+        for kinds in (("masks", "points"), ("masks",), ("points",))
+    )
+    assert together == masks_alone | points_alone

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from scalable_binding.carml.given import Moments
 from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.envs.batch import BatchEnv, Step, Truth
-from scalable_binding.envs.tasks import Task, TaskBatch
+from scalable_binding.envs.tasks import Task, TaskBatch, find
 from scalable_binding.errors import UserError
 
 FORMS = "goal=X,Y, object=N, own, or FILE.py:FUNCTION"
@@ -67,7 +67,7 @@ def parse(text: str, environment: str) -> Request:
     if kind == "object" and equals:
         if not value.isdecimal():
             raise UserError("task object=N", expected="a number of at least 0", got=repr(value))
-        return request_tasks(TaskBatch((Task(target=int(value)),)))
+        return request_tasks(TaskBatch((find(int(value)),)))
     if ":" in text and not equals:
         return _function(text)
     raise UserError("task", expected=FORMS, got=repr(text))

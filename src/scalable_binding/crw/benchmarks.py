@@ -37,6 +37,8 @@ VIP_SIZE = 560
 
 NUM_SCENES = 10
 SCENE_SEED = 2017
+SCENE_SIZE = (384, 672)
+"""Height and width: of half this size, PCK@.1 asks for less than a cell and tells of the grid."""
 
 _SPLIT = "_test_split1"
 _TEST = "2"
@@ -201,7 +203,7 @@ def scene(root: Path, name: str) -> Entry:
     What is hidden in the first frame cannot be followed: objects count as background, parts and
     key points are not scored.
     """
-    config = synthetic.evaluation()
+    config = synthetic.evaluation(height=SCENE_SIZE[0], width=SCENE_SIZE[1])
     seed = scene_seed(SCENE_SEED, int(name.removeprefix("scene-")))
 
     def at_hand() -> Video:

@@ -20,13 +20,14 @@ from torch import Tensor
 
 from scalable_binding.crw import model as models
 from scalable_binding.crw.benchmarks import BENCHMARKS, Benchmark, Entry, Video
-from scalable_binding.crw.inference import FeatureModel, Prediction, propagate
+from scalable_binding.crw.inference import FeatureModel, Prediction, Search, propagate
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.crw.records import Record, Records
 from scalable_binding.crw.scoring import Result, Score
 from scalable_binding.crw.standing import Standing
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.errors import UserError
+from scalable_binding.walk.neighbours import Neighbours, top_neighbours
 
 Take = Callable[[str, int, Result], None]
 """Called with the kind of labels, the frame's number, and its labels."""
@@ -165,18 +166,31 @@ def fingerprint(model: FeatureModel) -> str:
     return digest.hexdigest()
 
 
-class _Recalling:
-    """A model that several propagations share, which computes a frame's features once."""
+class _Shared:
+    """What ``num`` propagations through one video have in common, worked out once a frame.
 
-    def __init__(self, model: FeatureModel) -> None:
+    They go in step, so the first of them asks for all.
+    """
+
+    def __init__(self, model: FeatureModel, num: int) -> None:
         self._model = model
-        self._latest: tuple[Tensor, Tensor] | None = None
+        self._num = num
+        self._asked = 0
+        self._features: tuple[Tensor, Tensor] | None = None
+        self._neighbours: Neighbours | None = None
 
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
         """The unit vector of each cell."""
-        if self._latest is None or self._latest[0] is not frame:
-            self._latest = frame, self._model.features(frame)
-        return self._latest[1]
+        if self._features is None or self._features[0] is not frame:
+            self._features = frame, self._model.features(frame)
+        return self._features[1]
+
+    def search(self, *context: Any, **options: Any) -> Neighbours:
+        """As `top_neighbours`."""
+        if self._neighbours is None or self._asked % self._num == 0:
+            self._neighbours = top_neighbours(*context, **options)
+        self._asked += 1
+        return self._neighbours
 
 
 def _steps(
@@ -186,10 +200,12 @@ def _steps(
     adaptation: AdaptationConfig | None,
 ) -> Iterator[dict[str, Prediction]]:
     """The predictions of each frame, by the kind of labels."""
+    search: Search = top_neighbours
     if adaptation is None:
-        model = _Recalling(model)
+        model = shared = _Shared(model, len(video.scores))
+        search = shared.search
     propagations = [
-        propagate(frames, scored.labels, model, config, adaptation=adaptation)
+        propagate(frames, scored.labels, model, config, adaptation=adaptation, search=search)
         for frames, scored in zip(
             tee(video.frames, len(video.scores)), video.scores.values(), strict=True
         )

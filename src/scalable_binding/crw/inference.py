@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.data.keypoints import Keypoint
 from scalable_binding.errors import UserError
 from scalable_binding.walk.axes import principal_axes, project
-from scalable_binding.walk.neighbours import carry_labels, top_neighbours
+from scalable_binding.walk.neighbours import Neighbours, carry_labels, top_neighbours
 
 Frame = UInt8[Tensor, "3 h w"]
 
@@ -31,6 +31,10 @@ class FeatureModel(Protocol):
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
         """The unit vector of each cell."""
         ...
+
+
+Search = Callable[..., Neighbours]
+"""Called as `top_neighbours` is."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,15 @@ class Propagator:
     Source: Thesis 3.3.1 and 3.7.6.
     """
 
-    def __init__(self, model: FeatureModel, config: PropagationConfig | None = None) -> None:
+    def __init__(
+        self,
+        model: FeatureModel,
+        config: PropagationConfig | None = None,
+        search: Search = top_neighbours,
+    ) -> None:
         self.model = model
         self.config = config or PropagationConfig()
+        self._search = search
         self.frame = -1
         self._references: list[_Node] = []
         self._recent: list[_Node] = []
@@ -103,7 +113,7 @@ class Propagator:
         counts = [1] * len(context)
         if self.config.fill:
             counts[len(self._references) - 1] += self.config.context - len(self._recent)
-        neighbours = top_neighbours(
+        neighbours = self._search(
             features,
             [node.features for node in context],
             k=self.config.neighbours,
@@ -200,6 +210,7 @@ def propagate(
     *,
     adaptation: AdaptationConfig | None = None,
     corrections: Mapping[int, Labels] | None = None,
+    search: Search = top_neighbours,
 ) -> Iterator[Prediction]:
     """The labels of every frame, one at a time, from those of the first.
 
@@ -215,6 +226,7 @@ def propagate(
             reads ``adaptation.window`` frames ahead.
         corrections: labels that replace the prediction at other frames, by frame number; they
             may bring new objects.
+        search: finds the nearest nodes; for several propagations that share what they find.
 
     Raises:
         UserError: no frames, labels that do not fit, frames of different sizes, or adaptation of
@@ -222,7 +234,7 @@ def propagate(
 
     Source: Thesis 3.3.1; adaptation: 3.3.3.
     """
-    propagator = Propagator(model, config)
+    propagator = Propagator(model, config, search)
     if adaptation is not None:
         frames = _adapting(frames, propagator, adaptation)
     for number, frame in enumerate(frames):

@@ -69,5 +69,5 @@ def _cell_nodes(
     b = views.shape[0]
     images = rearrange(views, "b t c y x -> (b t) c y x")
     vectors = model(images.contiguous(memory_format=torch.channels_last), pool=False)
-    *frames, home = rearrange(vectors, "(b t) n d -> b t n d", b=b).unbind(dim=1)
-    return frames, home, targets.to(home.device)
+    nodes = rearrange(vectors, "(b t) n d -> b t n d", b=b).unbind(dim=1)
+    return nodes[:-1], nodes[-1], targets.to(vectors.device)

@@ -23,6 +23,12 @@ Split = Literal["train", "validation", "test"]
 Shape = Literal["inverse", "negative"]
 
 MIN_DISTANCE = 100.0
+OBJECT_RADIUS = 80.0
+"""At which an object is reached: twice as far away as it stops whoever walks into it.
+
+So an agent stands in front of it, less than a step of the preset ``room`` away.
+"""
+
 _MARGIN = 30.0
 _CELLS = 10
 
@@ -205,7 +211,7 @@ def draw(name: str, num: int, generator: torch.Generator, split: Split = "test")
             points = draw_points(num, generator, split, limits, torch.tensor(START[:2]))
             return _reach(points)
         targets = torch.randint(NUM_OBJECTS, (num,), generator=generator)
-        return TaskBatch(tuple(Task(target=int(target)) for target in targets))
+        return TaskBatch(tuple(find(int(target)) for target in targets))
     if name == "sawyer":
         return _push(num, generator, split)
     raise UserError(
@@ -242,6 +248,11 @@ def _in_split(shares: Float[Tensor, "n 2"], split: Split) -> Bool[Tensor, " n"]:
     if split == "train":
         return kind >= 2
     return kind == (0 if split == "validation" else 1)
+
+
+def find(target: int) -> Task:
+    """The task of coming near to one of a room's objects."""
+    return Task(target=target, radius=OBJECT_RADIUS)
 
 
 def _reach(points: Float[Tensor, "n 2"]) -> TaskBatch:
