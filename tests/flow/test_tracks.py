@@ -66,15 +66,26 @@ def test_a_point_that_leaves_the_frame_is_not_visible(world):
 def test_a_hidden_point_goes_on_until_what_it_looked_like_is_seen_again(world, monkeypatch):
     world.hidden = {2}
     looks = iter([0.1, 0.95])
+    # Where it was, where it went, and what is in its place.
+    met = iter(torch.eye(2)[[0, 0, 1]])
 
     def search(look, features, x, y, model):
         return (x + 2.0, y), next(looks)
 
     monkeypatch.setattr(tracks, "_search", search)
+    monkeypatch.setattr(tracks, "_look_at", lambda features, x, y: next(met))
     found = [frame[0] for frame in follow([Keypoint(0, 1, 10.0, 20.0)])]
     assert [one.visible for one in found] == [True, True, False, False, True]
     assert (found[2].x, found[2].y) == pytest.approx((13 + 2.7, 21 + 0.9))
     assert found[4].x > found[3].x + 3 and found[4].confidence == pytest.approx(0.95)
+
+
+def test_a_point_that_looks_as_it_did_is_seen_though_the_way_back_misses_it(world, monkeypatch):
+    world.hidden = {1, 2, 3, 4}
+    monkeypatch.setattr(tracks, "_look_at", lambda features, x, y: torch.tensor([1.0, 0.0]))
+    found = follow([Keypoint(0, 7, 10.0, 20.0)])
+    assert places(found) == [(10, 20), (13, 21), (16, 22), (19, 23), (22, 24)]
+    assert all(one[0].visible for one in found)
 
 
 def test_a_point_that_looks_as_it_did_is_found_in_the_window():
