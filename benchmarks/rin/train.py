@@ -52,18 +52,20 @@ def train_timed(config: RINConfig, run: Path) -> None:
         write_text(path, f"{before + time.process_time() - began:.1f}\n")
 
 
-def run_seed(name: str, seed: int, run: Path, num: int) -> dict[str, Any]:
+def run_seed(name: str, seed: int, run: Path, num: int, changes: list[str]) -> dict[str, Any]:
     """Return the scores of a run, and the seconds of processors that its training took."""
     path = run / "scores.json"
     if path.is_file():
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    config = override(configure("rin", name), {"fit.seed": seed, "fit.progress": False})
+    config = configure("rin", name, settings=changes)
+    config = override(config, {"fit.seed": seed, "fit.progress": False})
     train_timed(config, run)
     seconds = round(float((run / SPENT).read_text(encoding="utf-8")))
     sampling = SamplingConfig(steps=config.sample_steps)
     result = evaluate.evaluate(run, (), EvaluationConfig(num=num), sampling)
     kept = ("loss", "scores", "yardstick", "forecasts")
-    scores = {"seed": seed, "cpu_seconds": seconds, **timing.conditions()}
+    scores = {"seed": seed, "cpu_seconds": seconds, "changes": changes}
+    scores |= timing.conditions()
     scores |= {part: result[part] for part in kept if part in result}
     if config.diffusion.label_dropout > 0:
         led = replace(sampling, guidance=GUIDANCE)
@@ -120,11 +122,15 @@ def main() -> None:
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--num", type=int, default=1000, help="samples to score")
+    options.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", dest="settings", help="over the preset"
+    )
     options.add_argument("--ship", action="store_true")
     arguments = options.parse_args()
     runs = {seed: arguments.out / f"{arguments.name}-{seed}" for seed in arguments.seeds}
     scores = {
-        seed: run_seed(arguments.name, seed, run, arguments.num) for seed, run in runs.items()
+        seed: run_seed(arguments.name, seed, run, arguments.num, arguments.settings)
+        for seed, run in runs.items()
     }
     print(curves.table([row_of(found) for found in scores.values()]))
     if arguments.ship:

@@ -18,6 +18,7 @@ from scalable_binding.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 _INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#8C6D31")
@@ -164,6 +165,15 @@ def _figure(panels: Sequence[Panel], title: str) -> Figure:
     return figure
 
 
+def _label_decades(axis: Axis) -> None:
+    """Put numbers at 1, 2 and 5 of each decade alone, so that none lies upon another."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(EngFormatter())
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _draw_panel(axis: Axes, panel: Panel) -> None:
     for index, curve in enumerate(panel.curves):
         ink = _INKS[index % len(_INKS)]
@@ -179,8 +189,10 @@ def _draw_panel(axis: Axes, panel: Panel) -> None:
         axis.axhline(level, color="#777777", ls=style, lw=1.2, label=name)
     if panel.log_x:
         axis.set_xscale("log")
+        _label_decades(axis.xaxis)
     if panel.log_y:
         axis.set_yscale("log")
+        _label_decades(axis.yaxis)
     axis.set_xlabel(panel.x_label)
     axis.set_ylabel(panel.y_label)
     axis.set_title(panel.title, loc="left", fontsize=10, fontweight="bold")
