@@ -29,7 +29,7 @@ def build(model: nn.Module, config: OptimiserConfig) -> Optimizer:
         # As the optimisers themselves would at their first step: from here on, the tensors that
         # a checkpoint holds exist before, at and after any step.
         state = optimiser.state[parameter]
-        state["step"] = torch.tensor(0.0)
+        state["step"] = torch.zeros((), device=parameter.device if config.name != "lamb" else "cpu")
         for moment in MOMENTS:
             state[moment] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
     return optimiser
@@ -55,7 +55,7 @@ def _construct(groups: list[dict[str, Any]], config: OptimiserConfig) -> Optimiz
         return Lamb(groups, lr=config.lr, betas=config.betas, eps=config.eps)
     plain = [{k: v for k, v in g.items() if k not in ("adapt", "slices")} for g in groups]
     kind = Adam if config.name == "adam" else AdamW
-    return kind(plain, lr=config.lr, betas=config.betas, eps=config.eps)
+    return kind(plain, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
 def _groups(model: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:
