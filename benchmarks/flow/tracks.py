@@ -2,10 +2,10 @@
 
     python -m benchmarks.flow.tracks [--scenes 6] [--frames 24] [--weights shipped] [--json FILE]
 
-Scenes of the synthetic world whose textures no training showed, 256 x 256 pixels; the points are its
-key points that the first frame shows. Error is the distance from the truth in pixels: where the
-point is seen, where it is hidden, and where it is seen again after it was hidden, which flow that is
-added up has no way to find out. "found" is the share of points within 8 pixels, of those seen.
+Scenes of the synthetic world whose textures no training showed, 256 x 256 pixels; the points are
+its key points that the first frame shows. Error is the distance from the truth in pixels: where the
+point is seen, where it is hidden, and where it is seen again after it was hidden, which flow that
+is added up has no way to find out. "found" is the share of points within 8 pixels, of those seen.
 "hidden told" is how often the tracker, which says so, is right about whether a point is seen.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ def added_up(match: Matcher) -> Tracker:
 
     def track(frames: Tensor, start: Tensor) -> Followed:
         places = [start]
-        for first, second in zip(frames[:-1], frames[1:], strict=True):
+        for first, second in pairwise(frames):
             places.append(places[-1] + _at(match(first, second), places[-1]))
         return torch.stack(places), None
 
@@ -82,7 +83,9 @@ def score(rows: list[tuple[Tensor, Tensor, Tensor | None]]) -> dict[str, float]:
     """
     errors = torch.cat([error[1:].flatten() for error, _, _ in rows])
     seen = torch.cat([truth[1:].flatten() for _, truth, _ in rows])
-    again = torch.cat([(truth & (~truth).cummax(dim=0).values)[1:].flatten() for _, truth, _ in rows])
+    again = torch.cat(
+        [(truth & (~truth).cummax(dim=0).values)[1:].flatten() for _, truth, _ in rows]
+    )
     told = [(said == truth)[1:].flatten() for _, truth, said in rows if said is not None]
     return {
         "seen": float(errors[seen].mean()),

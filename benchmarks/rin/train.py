@@ -123,7 +123,12 @@ def main() -> None:
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--num", type=int, default=1000, help="samples to score")
     options.add_argument(
-        "--set", nargs="*", default=[], metavar="NAME=VALUE", dest="settings", help="over the preset"
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="over the preset",
     )
     options.add_argument("--ship", action="store_true")
     arguments = options.parse_args()

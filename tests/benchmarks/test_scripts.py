@@ -135,6 +135,17 @@ def test_flow_is_scored_beside_other_ways(run, tmp_path):
     assert all(float(row["EPE"]) > 0 for row in rows)
 
 
+@pytest.mark.slow
+def test_tracks_are_scored_beside_flow_that_is_added_up(run, tmp_path):
+    pytest.importorskip("cv2")
+    out = tmp_path / "found.json"
+    run("flow.tracks", "--weights", "random", "--scenes", 1, "--frames", 3, "--json", out)
+    rows = {row[""]: row for row in json.loads(out.read_text())["rows"]}
+    assert {"nothing moves", "chained walk", "OpenCV DIS, medium, added up"} <= rows.keys()
+    assert all(float(row["seen"]) > 0 and 0 <= float(row["found"]) <= 1 for row in rows.values())
+    assert 0 <= float(rows["chained walk"]["hidden told"]) <= 1
+
+
 def test_the_cost_of_flow_is_measured_and_compared(run, capsys):
     run("flow.cost", "--measure", "multiscale walk", 64, 96, "--clock", "cpu")
     seconds, megabytes = map(float, capsys.readouterr().out.split())

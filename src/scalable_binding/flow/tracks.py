@@ -24,8 +24,8 @@ from scalable_binding.walk.multiscale import window_step
 SAME = 0.6
 """Similarity to how a point was last seen from which on it counts as seen.
 
-Flow is not so exact that every walker from a point in sight comes home: by the way back alone a third
-of what is seen passed for hidden (``benchmarks/flow/README.md``).
+Flow is not so exact that every walker from a point in sight comes home: by the way back alone a
+third of what is seen passed for hidden (``benchmarks/flow/README.md``).
 """
 
 _SLOWS = 0.9
