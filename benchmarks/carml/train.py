@@ -96,7 +96,7 @@ def ship(name: str, scores: dict[str, Any], run: Path) -> None:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    options.add_argument("name", choices=("maze", "room"))
+    options.add_argument("name", choices=("maze", "room", "vizdoom-small", "sawyer-small"))
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--tasks", type=int, default=200, help="test tasks")

@@ -135,6 +135,16 @@ def sawyer() -> CARMLConfig:
     return _thesis("sawyer", entropy=0.001)
 
 
+def vizdoom_small() -> CARMLConfig:
+    """The five fixed objects of ViZDoom, seen through 84 x 84 pixels, by one CPU core."""
+    return _small("vizdoom-fixed", entropy=0.1, batch_size=32)
+
+
+def sawyer_small() -> CARMLConfig:
+    """The arm that pushes a puck, seen through 84 x 84 pixels, by one CPU core."""
+    return _small("sawyer", entropy=0.001, batch_size=24)
+
+
 def debug() -> CARMLConfig:
     """Seconds on one core: a few small updates in the maze, to see that everything runs."""
     config = maze()
@@ -145,6 +155,28 @@ def debug() -> CARMLConfig:
         curriculum=CurriculumConfig(period=4, reservoir=64, first_trials=32),
         validation=ValidationConfig(every=4, num_tasks=8),
         fit=replace(config.fit, steps=8, batch_size=16, log_every=2, save_every=4),
+    )
+
+
+def _small(environment: str, *, entropy: float, batch_size: int) -> CARMLConfig:
+    """The room's network and curriculum on the frames and the 50 steps of the thesis."""
+    config = room()
+    deep_clusters = replace(config.scaffold.deep_clusters, shift=4)
+    return replace(
+        config,
+        environment=EnvironmentConfig(name=environment),
+        model=ModelConfig(
+            channels=(16, 32),
+            kernels=(8, 4),
+            strides=(4, 2),
+            widths=(128,),
+            hidden=128,
+            head=64,
+        ),
+        scaffold=replace(config.scaffold, deep_clusters=deep_clusters),
+        ppo=replace(config.ppo, entropy_weight=entropy, discount=0.98),
+        validation=ValidationConfig(every=20, num_tasks=32),
+        fit=replace(config.fit, steps=320, batch_size=batch_size),
     )
 
 
