@@ -176,7 +176,7 @@ def _small(environment: str, *, entropy: float, batch_size: int) -> CARMLConfig:
         scaffold=replace(config.scaffold, deep_clusters=deep_clusters),
         ppo=replace(config.ppo, entropy_weight=entropy, discount=0.98),
         validation=ValidationConfig(every=20, num_tasks=32),
-        fit=replace(config.fit, steps=320, batch_size=batch_size),
+        fit=replace(config.fit, steps=240, batch_size=batch_size),
     )
 
 
