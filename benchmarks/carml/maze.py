@@ -11,7 +11,8 @@ Transfer: share of unseen goals that were reached in each episode of a trial, no
 Skills: in the last episodes of 256 trials of the last whole round's tasks, the share of 10 x 10
 cells visited, the information between task and cell (nats), and how many tasks are in use. One
 task: share of episodes that reach one test goal, against environment steps, from scratch (episodes
-by themselves) and from CARML's agent. Many tasks: the same for supervised meta-learning.
+by themselves), from CARML's agent and from one that was paid for novelty (RND). Many tasks: the
+same for supervised meta-learning, from scratch and from CARML's agent.
 """
 
 from __future__ import annotations
@@ -120,21 +121,25 @@ def early(run: Path, num_tasks: int) -> list[float]:
 
 
 def compare_on_one_task(out: Path, seed: int, updates: int | None) -> None:
-    """Train on single goals, from scratch and from CARML's agent of the same seed."""
-    carml = folder(out, "carml", seed)
+    """Train on single goals: from scratch, and from agents of the same seed that know no goal."""
+    novelty = folder(out, "rnd", seed)
+    steps = {} if updates is None else {"fit.steps": updates}
+    train(override(maze(), {"method": "rnd", "fit.seed": seed, **steps}), novelty)
+    begun = {"scratch": None, "from carml": folder(out, "carml", seed), "from rnd": novelty}
     for number, goal in enumerate(GOALS):
         changes: dict[str, Any] = {**ALONE, "task": goal, "fit.seed": seed}
         if updates is not None:
             changes["fit.steps"] = updates
-        for name in ("scratch", "from carml"):
+        for name, agent in begun.items():
             run = folder(out, f"{name} {number}", seed)
             if run.with_suffix(".json").exists():
                 continue
-            start = {} if name == "scratch" else {"start.weights": str(carml)}
-            # The agent keeps its trials of four episodes: 25 trials are 100 episodes.
-            trial = {} if name == "scratch" else {"curriculum.episodes": 4, "fit.batch_size": 25}
-            odd = {} if name == "scratch" else {"ppo.minibatches": 1}
-            train(override(maze(), {**changes, **start, **trial, **odd}), run)
+            start: dict[str, Any] = {}
+            if agent is not None:
+                # An agent keeps its trials of four episodes: 25 trials are 100 episodes.
+                start = {"start.weights": str(agent), "curriculum.episodes": 4}
+                start |= {"fit.batch_size": 25, "ppo.minibatches": 1}
+            train(override(maze(), {**changes, **start}), run)
             samples, values = evaluate.curve(run, "solved_last")
             write(run.with_suffix(".json"), {"samples": samples, "solved": values})
 
@@ -168,9 +173,9 @@ def report(out: Path) -> None:
     print(table(rows, digits=2))
     for name in ("one task", "many tasks"):
         print(f"\n{name}: share of episodes that reach the goal, by environment steps\n")
-        kinds = (
-            ("scratch", "from carml") if name == "one task" else ("meta scratch", "meta from carml")
-        )
+        kinds = ["scratch", "from carml", "from rnd"]
+        if name == "many tasks":
+            kinds = ["meta scratch", "meta from carml"]
         lines = []
         for kind in kinds:
             pool = [f"{kind} {n}" for n in range(len(GOALS))] if name == "one task" else [kind]

@@ -1,0 +1,106 @@
+"""What lambda does to the tasks of a VAE in the maze: a picture in the manner of Fig. 4.4.
+
+    python -m benchmarks.carml.exploration --out DIR [--weights 0 0.5 0.9 0.99 1] [--seed 0]
+
+Not run by make bench; some three minutes on one CPU core for each lambda. Every run is the preset
+`maze` with the scaffold of 4.7.3 and tasks made anew every 20 updates, kept in DIR; one that is
+there is not trained again. The picture has a row for each lambda and a column for each round: the
+mean reconstructions of the last episodes of 256 trials of that round's tasks. The table says which
+share of the 10 x 10 cells these episodes visit, how far a trajectory is from its reconstruction,
+and how many goals of the test are reached in the first and the fourth episode.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scalable_binding.carml import evaluate, inference
+from scalable_binding.carml.given import read_moments
+from scalable_binding.carml.presets import maze
+from scalable_binding.carml.rounds import list_rounds, read_round
+from scalable_binding.carml.train import train
+from scalable_binding.carml.vae import VAEScaffold
+from scalable_binding.data import images
+from scalable_binding.engine.config import override
+from scalable_binding.envs.layouts import SIDE
+from scalable_binding.plots import canvas, grids, skills
+from scalable_binding.plots.curves import table
+
+PLANE = skills.Plane(size=200)
+
+
+def learn(run: Path, weight: float, seed: int, updates: int | None) -> None:
+    """Train the agent of one lambda; a run that is over is left as it is."""
+    changes = {"scaffold.kind": "vae", "reward.weight": weight, "fit.seed": seed}
+    if updates is not None:
+        changes["fit.steps"] = updates
+    train(override(maze(), changes), run)
+
+
+def look(run: Path, number: int) -> tuple[torch.Tensor, dict[str, float]]:
+    """Return the picture (3 h w) of a round's tasks, and its figures."""
+    found = evaluate.practise_round(run, number)
+    scaffold, _ = evaluate.rebuild(
+        inference.read_config(run), inference.load(run), read_round(run, number)
+    )
+    assert isinstance(scaffold, VAEScaffold)
+    positions = found.truths["position"].float()
+    rebuilt = from_states(scaffold.reconstruct(to_states(positions)))
+    picture = skills.draw_ground(PLANE)
+    colours = skills.time_colours(*rebuilt.shape[:2])
+    skills.draw_ways(picture, PLANE.pixels(rebuilt), colours)
+    error = torch.linalg.vector_norm(rebuilt - positions, dim=-1).mean()
+    return canvas.finish(picture), {"coverage": found.figures["coverage"], "error": float(error)}
+
+
+def to_states(positions: torch.Tensor) -> torch.Tensor:
+    """Return what the maze's agent sees of positions."""
+    return 2 * positions / SIDE - 1
+
+
+def from_states(states: torch.Tensor) -> torch.Tensor:
+    return (states + 1) / 2 * SIDE
+
+
+def transfer(run: Path, num_tasks: int) -> list[float]:
+    """Return the share of unseen goals reached in each episode."""
+    config, policy = inference.read_config(run), inference.load(run)
+    moments = read_moments(run)
+    found = evaluate.transfer(policy, config, num_tasks=num_tasks, moments=moments)
+    return [score.mean for score in found.success]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    options.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    options.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.5, 0.9, 0.99, 1.0])
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--tasks", type=int, default=200, help="unseen goals")
+    options.add_argument("--updates", type=int, help="of every agent, to try the script")
+    asked = options.parse_args()
+    pictures, rows = [], []
+    for weight in asked.weights:
+        run = asked.out / f"lambda-{weight:g}-{asked.seed}"
+        learn(run, weight, asked.seed, asked.updates)
+        looks = [look(run, number) for number in list_rounds(run)]
+        pictures.append(torch.stack([picture for picture, _ in looks]))
+        first, *_, last = transfer(run, asked.tasks)
+        row: dict[str, Any] = {"lambda": f"{weight:g}"}
+        row |= {
+            f"round {n}": f"{figures['coverage']:.2f}" for n, (_, figures) in enumerate(looks, 1)
+        }
+        row |= {"error": f"{looks[-1][1]['error']:.0f}"}
+        rows.append(row | {"episode 1": f"{first:.2f}", "episode 4": f"{last:.2f}"})
+    columns = [f"round {number}" for number in range(1, len(pictures[0]) + 1)]
+    names = [f"lambda {weight:g}" for weight in asked.weights]
+    drawn = grids.table(torch.stack(pictures), rows=names, columns=columns)
+    images.write(asked.out / "exploration.png", drawn)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
