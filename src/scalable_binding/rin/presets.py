@@ -146,9 +146,11 @@ def digits() -> RINConfig:
         num_layers=2,
         num_heads=4,
         cross_heads=4,
+        embedding_std=1.0,
+        smooth_positions=True,
     )
-    config = _small(model, "digits", steps=6000, batch_size=64, lr=3e-3)
-    return replace(config, sample_every=2000)
+    config = _small(model, "digits", steps=3400, batch_size=64, optimiser=_lamb(1e-2))
+    return replace(config, sample_every=1000)
 
 
 def shapes64() -> RINConfig:
@@ -167,7 +169,7 @@ def shapes64() -> RINConfig:
         num_heads=8,
         cross_heads=8,
     )
-    return _small(model, "shapes", steps=10_000, batch_size=32, lr=1e-3)
+    return _small(model, "shapes", steps=10_000, batch_size=32, optimiser=_adamw(1e-3))
 
 
 def moving_digits() -> RINConfig:
@@ -194,7 +196,7 @@ def moving_digits() -> RINConfig:
         embedding_std=1.0,
         smooth_positions=True,
     )
-    config = _small(model, "moving_digits", steps=9000, batch_size=16, lr=7e-4)
+    config = _small(model, "moving_digits", steps=9000, batch_size=16, optimiser=_lamb(1e-2))
     return replace(
         config,
         diffusion=DiffusionConfig(target="v"),
@@ -210,7 +212,7 @@ def debug() -> RINConfig:
     model = replace(
         config.model, num_latents=6, latent_width=32, interface_width=16, num_blocks=1, num_layers=1
     )
-    fit = _small_run(steps=60, batch_size=32, lr=5e-3)
+    fit = _small_run(steps=60, batch_size=32, optimiser=_adamw(5e-3))
     fit = replace(fit, save_every=30, schedule=replace(fit.schedule, warm_up=10))
     return replace(
         config, model=model, fit=fit, sample_every=30, sample_steps=10, validate_every=30
@@ -273,25 +275,33 @@ def _large_run(steps: int, batch_size: int, optimiser: OptimiserConfig, curve: s
 
 
 def _small(
-    model: ModelConfig, kind: DataKind, *, steps: int, batch_size: int, lr: float
+    model: ModelConfig, kind: DataKind, *, steps: int, batch_size: int, optimiser: OptimiserConfig
 ) -> RINConfig:
     """Drawn data, of which some are kept from training; what has classes learns to do without."""
     return RINConfig(
         model=model,
         diffusion=DiffusionConfig(label_dropout=0.1 if model.num_classes else 0.0),
         data=DataConfig(kind=kind),
-        fit=_small_run(steps=steps, batch_size=batch_size, lr=lr),
+        fit=_small_run(steps, batch_size, optimiser),
         sample_every=1000,
         sample_steps=100,
         validate_every=1000,
     )
 
 
-def _small_run(steps: int, batch_size: int, lr: float) -> FitConfig:
+def _adamw(lr: float) -> OptimiserConfig:
+    return OptimiserConfig(name="adamw", lr=lr, weight_decay=0.01)
+
+
+def _lamb(lr: float) -> OptimiserConfig:
+    return OptimiserConfig(name="lamb", lr=lr, weight_decay=0.01)
+
+
+def _small_run(steps: int, batch_size: int, optimiser: OptimiserConfig) -> FitConfig:
     return FitConfig(
         steps=steps,
         batch_size=batch_size,
-        optimiser=OptimiserConfig(name="adamw", lr=lr, weight_decay=0.01),
+        optimiser=optimiser,
         schedule=ScheduleConfig(warm_up=100, curve="cosine"),
         ema=EmaConfig(decay=0.998),
         save_every=500,
