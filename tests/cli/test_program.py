@@ -149,11 +149,19 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize(("given", "kept"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "a"}, "a")])
-def test_idle_threads_wait_unless_told_otherwise(given: dict[str, str], kept: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, "PASSIVE 1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "PASSIVE 7"),
+        ({"OMP_WAIT_POLICY": "a"}, "a None"),
+    ],
+)
+def test_idle_threads_spin_briefly_unless_told_otherwise(given: dict[str, str], kept: str) -> None:
+    ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {k: v for k, v in os.environ.items() if k not in ours} | given
     code = "import os; from scalable_binding.cli import main; main(['version'])\n"
-    code += "print(os.environ['OMP_WAIT_POLICY'])"
+    code += "print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT'))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
