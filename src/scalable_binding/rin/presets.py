@@ -129,12 +129,12 @@ def cifar10() -> RINConfig:
 def digits() -> RINConfig:
     """Handwritten digits of 8 x 8 pixels, by class: four minutes on two CPU cores.
 
-    Command: ``sbind rin train --preset digits --run RUN``. Measured on a shared core of an AMD
-    EPYC, three seeds, in 381 to 430 seconds of its time (258 s on two quiet ones): held-out loss 0.141 to 0.142, Frechet
-    distance of 1000 samples (DDPM, 100 steps) 8.6 to 8.9 where training data have 5.1, class
-    accuracy 0.966 to 0.974; the features are those of the package's own network. Latents and
-    positions begin wider than the thesis', which nearly halves the steps that it takes; the
-    weights that ship are of an earlier recipe, of 6000 steps.
+    Command: ``sbind rin train --preset digits --run RUN``. Measured on an AMD EPYC: 258 s on two
+    quiet cores, and on a shared one, three seeds, 381 to 430 seconds of its time; held-out loss
+    0.141 to 0.142, Frechet distance of 1000 samples (DDPM, 100 steps) 8.6 to 8.9 where training
+    data have 5.1, class accuracy 0.966 to 0.974; the features are those of the package's own
+    network. Latents and positions begin wider than the thesis', which nearly halves the steps that
+    it takes; the weights that ship are of an earlier recipe, of 6000 steps.
     """
     model = ModelConfig(
         size=(8, 8),
