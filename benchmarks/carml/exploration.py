@@ -44,9 +44,8 @@ def learn(run: Path, weight: float, seed: int, updates: int | None) -> None:
 def look(run: Path, number: int) -> tuple[torch.Tensor, dict[str, float]]:
     """Return the picture (3 h w) of a round's tasks, and its figures."""
     found = evaluate.practise_round(run, number)
-    scaffold, _ = evaluate.rebuild(
-        inference.read_config(run), inference.load(run), read_round(run, number)
-    )
+    config, policy = inference.read_config(run), inference.load(run)
+    scaffold, _ = evaluate.rebuild(config, policy, read_round(run, number))
     assert isinstance(scaffold, VAEScaffold)
     positions = found.truths["position"].float()
     rebuilt = from_states(scaffold.reconstruct(to_states(positions)))

@@ -127,9 +127,7 @@ def compare_on_one_task(out: Path, seed: int, updates: int | None) -> None:
     train(override(maze(), {"method": "rnd", "fit.seed": seed, **steps}), novelty)
     begun = {"scratch": None, "from carml": folder(out, "carml", seed), "from rnd": novelty}
     for number, goal in enumerate(GOALS):
-        changes: dict[str, Any] = {**ALONE, "task": goal, "fit.seed": seed}
-        if updates is not None:
-            changes["fit.steps"] = updates
+        changes: dict[str, Any] = {**ALONE, "task": goal, "fit.seed": seed, **steps}
         for name, agent in begun.items():
             run = folder(out, f"{name} {number}", seed)
             if run.with_suffix(".json").exists():

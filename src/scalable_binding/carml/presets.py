@@ -136,12 +136,20 @@ def sawyer() -> CARMLConfig:
 
 
 def vizdoom_small() -> CARMLConfig:
-    """The five fixed objects of ViZDoom, seen through 84 x 84 pixels, by one CPU core."""
+    """The five fixed objects of ViZDoom, seen through 84 x 84 pixels: an hour on one CPU core.
+
+    Command: ``sbind carml train --preset vizdoom-small --run RUN``. Measured, one seed: it learns
+    to please its own tasks, and comes near to objects as rarely as untrained (.20 of them).
+    """
     return _small("vizdoom-fixed", entropy=0.1, batch_size=32)
 
 
 def sawyer_small() -> CARMLConfig:
-    """The arm that pushes a puck, seen through 84 x 84 pixels, by one CPU core."""
+    """The arm that pushes a puck, seen through 84 x 84 pixels: an hour or two on one CPU core.
+
+    Command: ``sbind carml train --preset sawyer-small --run RUN``. Measured, one seed and 130 of
+    its 240 updates: it adapts to its own tasks, and brings the puck to no goal.
+    """
     return _small("sawyer", entropy=0.001, batch_size=24)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
 from scalable_binding.rin.config import (
@@ -151,8 +152,7 @@ def digits() -> RINConfig:
         embedding_std=1.0,
         smooth_positions=True,
     )
-    config = _small(model, "digits", steps=3400, batch_size=64, optimiser=_lamb(1e-2))
-    return replace(config, sample_every=1000)
+    return _small(model, "digits", steps=3400, batch_size=64, optimiser=_optimiser("lamb", 1e-2))
 
 
 def shapes64() -> RINConfig:
@@ -171,7 +171,7 @@ def shapes64() -> RINConfig:
         num_heads=8,
         cross_heads=8,
     )
-    return _small(model, "shapes", steps=10_000, batch_size=32, optimiser=_adamw(1e-3))
+    return _small(model, "shapes", steps=10_000, batch_size=32, optimiser=_optimiser("adamw", 1e-3))
 
 
 def moving_digits() -> RINConfig:
@@ -199,7 +199,9 @@ def moving_digits() -> RINConfig:
         embedding_std=1.0,
         smooth_positions=True,
     )
-    config = _small(model, "moving_digits", steps=9000, batch_size=16, optimiser=_adamw(7e-4))
+    config = _small(
+        model, "moving_digits", steps=9000, batch_size=16, optimiser=_optimiser("adamw", 7e-4)
+    )
     return replace(
         config,
         diffusion=DiffusionConfig(target="v"),
@@ -215,7 +217,7 @@ def debug() -> RINConfig:
     model = replace(
         config.model, num_latents=6, latent_width=32, interface_width=16, num_blocks=1, num_layers=1
     )
-    fit = _small_run(steps=60, batch_size=32, optimiser=_adamw(5e-3))
+    fit = _small_run(steps=60, batch_size=32, optimiser=_optimiser("adamw", 5e-3))
     fit = replace(fit, save_every=30, schedule=replace(fit.schedule, warm_up=10))
     return replace(
         config, model=model, fit=fit, sample_every=30, sample_steps=10, validate_every=30
@@ -292,12 +294,8 @@ def _small(
     )
 
 
-def _adamw(lr: float) -> OptimiserConfig:
-    return OptimiserConfig(name="adamw", lr=lr, weight_decay=0.01)
-
-
-def _lamb(lr: float) -> OptimiserConfig:
-    return OptimiserConfig(name="lamb", lr=lr, weight_decay=0.01)
+def _optimiser(name: Literal["adamw", "lamb"], lr: float) -> OptimiserConfig:
+    return OptimiserConfig(name=name, lr=lr, weight_decay=0.01)
 
 
 def _small_run(steps: int, batch_size: int, optimiser: OptimiserConfig) -> FitConfig:
