@@ -26,7 +26,7 @@ from scalable_binding.carml.train import train
 from scalable_binding.carml.vae import VAEScaffold
 from scalable_binding.data import images
 from scalable_binding.engine.config import override
-from scalable_binding.envs.layouts import SIDE
+from scalable_binding.envs.maze import from_states, to_states
 from scalable_binding.plots import canvas, grids, skills
 from scalable_binding.plots.curves import table
 
@@ -54,15 +54,6 @@ def look(run: Path, number: int) -> tuple[torch.Tensor, dict[str, float]]:
     skills.draw_ways(picture, PLANE.pixels(rebuilt), colours)
     error = torch.linalg.vector_norm(rebuilt - positions, dim=-1).mean()
     return canvas.finish(picture), {"coverage": found.figures["coverage"], "error": float(error)}
-
-
-def to_states(positions: torch.Tensor) -> torch.Tensor:
-    """Return what the maze's agent sees of positions."""
-    return 2 * positions / SIDE - 1
-
-
-def from_states(states: torch.Tensor) -> torch.Tensor:
-    return (states + 1) / 2 * SIDE
 
 
 def transfer(run: Path, num_tasks: int) -> list[float]:

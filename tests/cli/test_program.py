@@ -80,6 +80,7 @@ def test_version_is_that_of_the_package(spelling: str) -> None:
         ([*PROPAGATE, "--adaptation", "steps=3"], "no effect without --adapt"),
         ([*PROPAGATE, "--adapt", "--adaptation", "stepss=3"], "did you mean 'steps'?"),
         ([*PROPAGATE, "--radius", "0"], "radius: expected a number above 0, got 0"),
+        ([*PROPAGATE, "--zoom", "9"], "zoom: expected 1 to 4, got 9"),
         (["crw", "evaluate", "davis"], "benchmark davis: expected the folder of its data"),
         (["crw", "train", "a", "--run", "r", "--optimiser.lr"], "--optimiser.lr: expected a value"),
     ],

@@ -158,6 +158,22 @@ def test_keypoints_are_followed_with_their_confidence() -> None:
         assert 0.8 < moved.confidence <= 1
 
 
+def test_what_is_thinner_than_a_cell_is_followed_where_frames_are_enlarged() -> None:
+    """A rod four pixels wide that goes half a cell to the right each frame."""
+    frames = texture(64, 88).repeat(8, 1, 1, 1)
+    for t in range(8):
+        frames[t, :, 16:48, 12 + 4 * t : 16 + 4 * t] = texture(32, 4, seed=1)
+    points = [Keypoint(frame=0, id=1, x=13.5, y=29.5)]
+
+    def errors(zoom: float) -> list[float]:
+        found = run(frames, points, RawPatches(), replace(SHARP, zoom=zoom))
+        places = [prediction.keypoints[0] for prediction in found]
+        return [max(abs(p.x - 13.5 - 4 * t), abs(p.y - 29.5)) for t, p in enumerate(places)]
+
+    assert max(errors(2.0)) < 8
+    assert max(errors(1.0)) > 20  # it stays behind
+
+
 def test_a_point_whose_place_vanishes_loses_confidence() -> None:
     frames, _ = moving(2)
     frames[1, :, 24:48, 16:40] = texture(24, 24, seed=9)

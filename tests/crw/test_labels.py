@@ -10,6 +10,7 @@ import torch
 from reference import propagation as reference
 from scalable_binding.crw import labels
 from scalable_binding.crw.labels import LabelSpace
+from scalable_binding.crw.model import RawPatches
 from scalable_binding.data.keypoints import Keypoint
 from scalable_binding.errors import UserError
 
@@ -73,16 +74,28 @@ def test_new_ids_are_appended_so_that_channels_keep_their_meaning() -> None:
     assert space.extended((200, 9, 5)).ids == (3, 200, 5, 9)
 
 
+@pytest.mark.parametrize("zoom", [1.0, 1.3, 2.0, 4.0])
 @pytest.mark.parametrize("place", [(20.0, 30.0), (3.5, 3.5), (0.0, 0.0), (52.0, 36.0), (26.1, 4.9)])
-def test_points_come_back_where_they_were(place: tuple[float, float]) -> None:
+def test_points_come_back_where_they_were(place: tuple[float, float], zoom: float) -> None:
     given = [point(7, *place), point(300, 25.0, 18.0)]
     space = labels.space_of(given)
-    maps = labels.encode(given, space, 37, 53)
-    found = labels.decode_points(maps, space, 5, 37, 53)
+    maps = labels.encode(given, space, 37, 53, zoom)
+    found = labels.decode_points(maps, space, 5, 37, 53, zoom)
     assert [(p.frame, p.id, p.confidence) for p in found] == [(5, 7, 1.0), (5, 300, 1.0)]
     for expected, p in zip(given, found, strict=True):
         # The mean of three cells stands for a Gaussian of half a cell.
-        assert abs(p.x - expected.x) < 4 and abs(p.y - expected.y) < 4
+        assert abs(p.x - expected.x) < 4 / zoom and abs(p.y - expected.y) < 4 / zoom
+
+
+@pytest.mark.parametrize(("zoom", "size"), [(1.0, (37, 53)), (1.5, (56, 80)), (3.0, (111, 159))])
+def test_maps_of_labels_have_the_cells_of_the_frame_as_it_is_read(
+    zoom: float, size: tuple[int, int]
+) -> None:
+    frame = torch.zeros(3, 37, 53, dtype=torch.uint8)
+    assert labels.enlarge(frame, zoom).shape == (3, *size)
+    mask = torch.ones(37, 53, dtype=torch.uint8)
+    cells = RawPatches().features(labels.enlarge(frame, zoom)).shape[1:]
+    assert labels.encode(mask, labels.space_of(mask), 37, 53, zoom).shape == (*cells, 2)
 
 
 def test_a_point_is_a_gaussian_of_half_a_cell_and_background_is_where_none_is() -> None:

@@ -30,13 +30,12 @@ from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import catalogue
 from scalable_binding.envs import tasks as test_tasks
 from scalable_binding.envs.batch import BatchEnv, Step, Truth
+from scalable_binding.envs.layouts import SIDE
 from scalable_binding.envs.tasks import Split
 from scalable_binding.errors import UserError
 
 PLACE = 8
 CONFIDENCE = 1.96
-SIDE = 500.0
-"""Of mazes and rooms."""
 
 
 @dataclass(frozen=True)

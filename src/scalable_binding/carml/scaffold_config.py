@@ -103,7 +103,8 @@ class VAEConfig:
     Args:
         width: of z.
         hidden: units of the two layers of encoder and decoder.
-        deviation: of a reconstructed state, in units of the states' own deviation.
+        deviation: of a reconstructed state, in units of the states' own deviation. Narrow ones pay
+            nothing away from what was seen, and agents that start near it stay there.
         epochs: passes over the trajectories in each E-step.
         batch_size: trajectories in a gradient step.
         lr: of Adam.
@@ -113,7 +114,7 @@ class VAEConfig:
 
     width: int = 8
     hidden: int = 128
-    deviation: float = 0.1
+    deviation: float = 0.5
     epochs: int = 60
     batch_size: int = 64
     lr: float = 2e-3

@@ -23,13 +23,14 @@ from scalable_binding.demo import report as page
 from scalable_binding.demo.report import Chapter, Section
 from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import tasks as test_tasks
+from scalable_binding.envs.layouts import SIDE
+from scalable_binding.envs.maze import from_states
 from scalable_binding.envs.tasks import Task
 from scalable_binding.envs.walls import LAYOUTS
 from scalable_binding.plots import curves, grids, skills
 from scalable_binding.plots.curves import Curve, Panel
 from scalable_binding.plots.skills import Plane, Track
 
-SIDE = 500.0
 NUM_TRIALS = 256
 NUM_SHOWN = 4
 """Test tasks whose trials are drawn."""
@@ -212,7 +213,7 @@ def _draw_reconstructions(run: Path, numbers: list[int], config: CARMLConfig) ->
         scaffold, _ = evaluate.rebuild(config, policy, read_round(run, number))
         assert isinstance(scaffold, VAEScaffold)
         tasks = scaffold.sample_tasks(16, generator(0, 9))
-        positions = (scaffold.decode(tasks)[..., :2] + 1) / 2 * SIDE
+        positions = from_states(scaffold.decode(tasks)[..., :2])
         track = Track(positions, skills.time_colours(*positions.shape[:2]))
         rows.append(skills.skill_maps([track], torch.arange(16), 16, _plane(config, [])))
     return skills.evolution(rows, [f"round {number}" for number in numbers])

@@ -177,6 +177,7 @@ def evaluate(
     radius: float | None = None,
     temperature: float | None = None,
     axes: int | None = None,
+    zoom: float | None = None,
     adapt: AdaptOption = False,
     adaptation: AdaptationOption = (),
     sequences: str | None = None,
@@ -194,7 +195,7 @@ def evaluate(
     root
         Folder in the benchmark's official layout; 'synthetic' needs none.
     context
-        Instead of the protocol's own; likewise neighbours, radius, temperature, axes.
+        Instead of the protocol's own; likewise neighbours, radius, temperature, axes, zoom.
     sequences
         Names of those to score, with commas between them, instead of all.
     list_file
@@ -210,6 +211,7 @@ def evaluate(
         "radius": radius,
         "temperature": temperature,
         "axes": axes,
+        "zoom": zoom,
     }
     adapting = _adaptation(adapt, adaptation)
     kept = "nothing was kept, since --out was not given"

@@ -339,7 +339,7 @@ BENCHMARKS = {
     "synthetic": Benchmark(
         names=scene_names,
         entry=scene,
-        propagation=PropagationConfig(context=20, neighbours=10, radius=12.0),
+        propagation=PropagationConfig(context=20, neighbours=10, radius=12.0, zoom=2.0),
         kinds={"masks": MaskScore, "parts": ScenePartScore, "points": ScenePointScore},
     ),
 }

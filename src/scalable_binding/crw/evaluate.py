@@ -175,22 +175,26 @@ class _Shared:
     def __init__(self, model: FeatureModel, num: int) -> None:
         self._model = model
         self._num = num
-        self._asked = 0
-        self._features: tuple[Tensor, Tensor] | None = None
+        self._asked = {"features": 0, "search": 0}
+        self._features: Tensor | None = None
         self._neighbours: Neighbours | None = None
 
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
         """The unit vector of each cell."""
-        if self._features is None or self._features[0] is not frame:
-            self._features = frame, self._model.features(frame)
-        return self._features[1]
+        if self._is_due("features") or self._features is None:
+            self._features = self._model.features(frame)
+        return self._features
 
     def search(self, *context: Any, **options: Any) -> Neighbours:
         """As `top_neighbours`."""
-        if self._neighbours is None or self._asked % self._num == 0:
+        if self._is_due("search") or self._neighbours is None:
             self._neighbours = top_neighbours(*context, **options)
-        self._asked += 1
         return self._neighbours
+
+    def _is_due(self, what: str) -> bool:
+        """Whether the first of them asks for the next frame's."""
+        self._asked[what] += 1
+        return self._num == 1 or self._asked[what] % self._num == 1
 
 
 def _steps(

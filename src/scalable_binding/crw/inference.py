@@ -92,7 +92,7 @@ class Propagator:
         """
         space = label_maps.space_of(labels)
         height, width = frame.shape[1:]
-        maps = label_maps.encode(labels, space, height, width)
+        maps = label_maps.encode(labels, space, height, width, self.config.zoom)
         features = self._read_first(frame)
         self._space = space
         self._latest = _Node(frame, features, maps.to(features.device))
@@ -145,7 +145,8 @@ class Propagator:
             raise UserError("correction", expected="labels of the same kind as the first frame's")
         extended = self._space.extended(space.ids)
         height, width = latest.frame.shape[1:]
-        maps = label_maps.encode(labels, extended, height, width).to(latest.maps.device)
+        maps = label_maps.encode(labels, extended, height, width, self.config.zoom)
+        maps = maps.to(latest.maps.device)
         self._space = extended
         if latest is not self._references[-1]:
             self._references.append(latest)
@@ -164,12 +165,15 @@ class Propagator:
 
     def _read_first(self, frame: Frame) -> Float[Tensor, "d h8 w8"]:
         """A frame's features, and from now on those of others along the axes of this one's."""
-        features = self.model.features(frame)
+        features = self._features(frame)
         self._axes = principal_axes(features, self.config.axes)
         return project(features, self._axes)
 
     def _read(self, frame: Frame) -> Float[Tensor, "d h8 w8"]:
-        return project(self.model.features(frame), self._axes)
+        return project(self._features(frame), self._axes)
+
+    def _features(self, frame: Frame) -> Float[Tensor, "d h8 w8"]:
+        return self.model.features(label_maps.enlarge(frame, self.config.zoom))
 
     def _started(self) -> _Node:
         """The latest frame."""
@@ -182,7 +186,9 @@ class Propagator:
         ids, scores = label_maps.decode_masks(maps, self._space, height, width)
         points: tuple[Keypoint, ...] = ()
         if self._space.are_points:
-            points = label_maps.decode_points(maps, self._space, self.frame, height, width)
+            points = label_maps.decode_points(
+                maps, self._space, self.frame, height, width, self.config.zoom
+            )
         ids, scores = ids.to(frame.device), scores.to(frame.device)
         confidence = scores.amax(dim=0)
         return Prediction(self.frame, self._space.ids, ids, scores, confidence, points)
@@ -262,7 +268,7 @@ def _adapting(
     propagator.model = adapter.encoder
     for number, (frame, window) in enumerate(windows(_of_one_size(frames), config.window)):
         if number % config.interval == 1 or config.interval == 1:
-            adapter.fit(window)
+            adapter.fit([label_maps.enlarge(each, propagator.config.zoom) for each in window])
             propagator.refresh()
         yield frame
 

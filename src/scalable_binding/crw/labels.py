@@ -82,15 +82,30 @@ def space_of(labels: Labels) -> LabelSpace:
     return LabelSpace(ids, are_points=False)
 
 
-def encode(labels: Labels, space: LabelSpace, height: int, width: int) -> Float[Tensor, "h8 w8 c"]:
+def read_size(height: int, width: int, zoom: float) -> tuple[int, int]:
+    """The size in pixels that a frame is read at."""
+    return round(height * zoom), round(width * zoom)
+
+
+def enlarge(frame: UInt8[Tensor, "3 h w"], zoom: float) -> UInt8[Tensor, "3 h2 w2"]:
+    """A frame at the size that it is read at."""
+    _, height, width = frame.shape
+    size = read_size(height, width, zoom)
+    if size == (height, width):
+        return frame
+    return functional.interpolate(frame[None], size, mode="bilinear")[0]
+
+
+def encode(
+    labels: Labels, space: LabelSpace, height: int, width: int, zoom: float = 1.0
+) -> Float[Tensor, "h8 w8 c"]:
     """The label map of a prompt on the feature cells of a frame of ``height`` x ``width`` pixels.
 
     Raises:
         UserError: a mask of another size, or a point outside the frame.
     """
-    cells = (-(-height // STRIDE), -(-width // STRIDE))
     if not isinstance(labels, Tensor):
-        return _encode_points(labels, space, height, width, cells)
+        return _encode_points(labels, space, height, width, zoom)
     if tuple(labels.shape[-2:]) != (height, width):
         raise UserError(
             "labels",
@@ -104,6 +119,7 @@ def encode(labels: Labels, space: LabelSpace, height: int, width: int) -> Float[
         places = list(range(len(channels)))
     else:
         places = [0, *(1 + space.ids.index(label) for label in range(1, len(labels)))]
+    cells = _num_cells(height, width, zoom)
     maps = labels.new_zeros(len(space.ids) + 1, *cells)
     maps[places] = functional.interpolate(labels[None], cells, mode="bilinear")[0]
     return rearrange(maps, "c h w -> h w c")
@@ -128,7 +144,12 @@ def decode_masks(
 
 
 def decode_points(
-    maps: Float[Tensor, "h8 w8 c"], space: LabelSpace, frame: int, height: int, width: int
+    maps: Float[Tensor, "h8 w8 c"],
+    space: LabelSpace,
+    frame: int,
+    height: int,
+    width: int,
+    zoom: float = 1.0,
 ) -> tuple[Keypoint, ...]:
     """Points in pixels: the mean of the three cells with the largest score, weighted by it.
 
@@ -141,12 +162,13 @@ def decode_points(
     total = weights.sum(dim=1).clamp(min=1e-12)
     x = (weights * (index % cells_wide)).sum(dim=1) / total
     y = (weights * (index // cells_wide)).sum(dim=1) / total
+    cell_height, cell_width = _cell(height, width, zoom)
     return tuple(
         Keypoint(
             frame=frame,
             id=label,
-            x=min(max(float(x[i] + 0.5) * STRIDE - 0.5, 0.0), width - 1.0),
-            y=min(max(float(y[i] + 0.5) * STRIDE - 0.5, 0.0), height - 1.0),
+            x=min(max(float(x[i] + 0.5) * cell_width - 0.5, 0.0), width - 1.0),
+            y=min(max(float(y[i] + 0.5) * cell_height - 0.5, 0.0), height - 1.0),
             confidence=min(float(weights[i, 0]), 1.0),
         )
         for i, label in enumerate(space.ids)
@@ -158,19 +180,33 @@ def _encode_points(
     space: LabelSpace,
     height: int,
     width: int,
-    cells: tuple[int, int],
+    zoom: float,
 ) -> Float[Tensor, "h8 w8 c"]:
     """A Gaussian around each point that is to be seen; background where none of them is."""
     check_inside(points, height, width)
+    cells = _num_cells(height, width, zoom)
+    cell_height, cell_width = _cell(height, width, zoom)
     y, x = torch.meshgrid(*(torch.arange(size) for size in cells), indexing="ij")
     maps = torch.zeros(*cells, len(space.ids) + 1)
     for point in points:
         if point.confidence == 0:
             continue
-        cell_x, cell_y = (point.x + 0.5) / STRIDE - 0.5, (point.y + 0.5) / STRIDE - 0.5
+        cell_x, cell_y = (point.x + 0.5) / cell_width - 0.5, (point.y + 0.5) / cell_height - 0.5
         squared = (x - cell_x) ** 2 + (y - cell_y) ** 2
         blob = torch.exp(-squared / (2 * BLOB_SIGMA**2))
         blob = torch.where(blob < 1e-3, 0.0, blob)
         maps[..., 1 + space.ids.index(point.id)] = blob / blob.max()
     maps[..., 0] = (maps.sum(dim=-1) == 0).float()
     return maps
+
+
+def _num_cells(height: int, width: int, zoom: float) -> tuple[int, int]:
+    """Feature cells of a frame, the last of which may reach over its border."""
+    tall, wide = read_size(height, width, zoom)
+    return -(-tall // STRIDE), -(-wide // STRIDE)
+
+
+def _cell(height: int, width: int, zoom: float) -> tuple[float, float]:
+    """Height and width of a cell, in pixels of the frame."""
+    tall, wide = read_size(height, width, zoom)
+    return STRIDE * height / tall, STRIDE * width / wide

@@ -11,6 +11,8 @@ from scalable_binding.errors import UserError
 STRIDE = 8
 """Pixels between neighbouring cells of a feature map."""
 
+MAX_ZOOM = 4.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
@@ -205,6 +207,9 @@ class PropagationConfig:
             fewer than ``context`` recent frames, as the authors' code does.
         axes: features with more numbers than this are compared along so many principal axes of the
             first frame's, which is faster. The thesis' 256 are left as they are.
+        zoom: frames are read enlarged by this factor, so that a cell is 8 / zoom pixels wide: for
+            points on parts that are thinner than 8. Time grows with its square at least, reach
+            shrinks (``radius`` is in cells).
     """
 
     context: int = 20
@@ -213,6 +218,7 @@ class PropagationConfig:
     temperature: float = 0.07
     fill: bool = True
     axes: int = 256
+    zoom: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("context", "neighbours", "axes"):
@@ -223,6 +229,8 @@ class PropagationConfig:
             value = getattr(self, name)
             if not value > 0:
                 raise UserError(name, expected="a number above 0", got=str(value))
+        if not 1 <= self.zoom <= MAX_ZOOM:
+            raise UserError("zoom", expected=f"1 to {MAX_ZOOM:g}", got=str(self.zoom))
 
 
 @dataclass(frozen=True, kw_only=True)

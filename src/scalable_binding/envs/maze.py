@@ -138,7 +138,7 @@ class Maze:
         return SIDE * torch.tensor(self.config.start).expand(self.num_envs, 2)
 
     def _observe(self) -> Float[Tensor, "e 2"]:
-        return 2 * self._position / SIDE - 1
+        return to_states(self._position)
 
     def _displace(self, actions: Shaped[Tensor, "e *a"]) -> Float[Tensor, "e 2"]:
         if self.config.actions == "discrete":
@@ -148,6 +148,16 @@ class Maze:
         if self.config.noise == 0:
             return move
         return move + self.config.noise * torch.randn(move.shape, generator=self._generator)
+
+
+def to_states(positions: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 2"]:
+    """What is observed of positions: each coordinate from [0, 500] to [-1, 1]."""
+    return 2 * positions / SIDE - 1
+
+
+def from_states(states: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 2"]:
+    """The positions of observations."""
+    return (states + 1) / 2 * SIDE
 
 
 def _compass() -> Float[Tensor, "9 2"]:
