@@ -44,7 +44,7 @@ SKILLS: dict[str, dict[str, Any]] = {
     "pretrained-discriminator": {"method": "pretrained-discriminator", "reward.weight": 1.0},
     "pipelined": {"method": "pipelined"},
     "lambda 0.9": {"reward.weight": 0.9},
-    "running whitening": {"reward.whitening": "running"},
+    "reservoir whitening": {"reward.whitening": "reservoir"},
 }
 """Runs of their own, by what they change; the default is lambda 0.99."""
 

@@ -24,14 +24,16 @@ from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserCo
 def maze() -> CARMLConfig:
     """The point maze of Fig. 4.4: under a minute on one CPU core.
 
-    Wide components (``regularisation``, in units of the variance of states) keep far states from
-    deciding the scale of a task's rewards.
+    Three seeds reach .52, .75 and .35 of unseen goals in the fourth episode, .42, .49 and .07 in the
+    first; random actions .04. Wide components (``regularisation``, in units of the variance of
+    states) keep far states from deciding the scale of a task's rewards. Rewards are whitened as the
+    agent meets them, like the thesis': against the reservoir it gains little within a trial.
     """
     return CARMLConfig(
         environment=EnvironmentConfig(name="maze"),
         model=ModelConfig(widths=(), hidden=64, head=64),
-        scaffold=ScaffoldConfig(mixture=MixtureConfig(regularisation=0.5)),
-        reward=RewardConfig(window=1),
+        scaffold=ScaffoldConfig(mixture=MixtureConfig(regularisation=1.0)),
+        reward=RewardConfig(window=1, whitening="running"),
         curriculum=CurriculumConfig(period=20, recent=True),
         ppo=PPOConfig(
             epochs=4,
