@@ -149,8 +149,8 @@ def vizdoom_small() -> CARMLConfig:
 def sawyer_small() -> CARMLConfig:
     """The arm that pushes a puck, seen through 84 x 84 pixels: an hour or two on one CPU core.
 
-    Command: ``sbind carml train --preset sawyer-small --run RUN``. Measured, one seed and 130 of
-    its 240 updates: it adapts to its own tasks, and brings the puck to no goal.
+    Command: ``sbind carml train --preset sawyer-small --run RUN``. Measured, one seed: it learns its
+    own tasks, adapting to them on the way, and brings the puck to no goal.
     """
     return _small("sawyer", entropy=0.001, batch_size=24)
 
