@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scalable_binding.data import synthetic
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -46,6 +48,15 @@ def test_neighbours_are_timed_beside_the_authors_way(run, tmp_path):
     assert found["rows"][0]["times faster"] == "1.00"
     assert {row[""] for row in found["rows"]} >= {"tiles, float32", "floor, float32"}
     assert found["same_neighbours"] > 0.9
+
+
+def test_features_without_a_fault_carry_nearly_everything(run, tmp_path, monkeypatch):
+    small = synthetic.evaluation(height=96, width=144, num_frames=4)
+    monkeypatch.setattr(synthetic, "evaluation", lambda **size: small)
+    run("crw.ceiling", "--scenes", 1, "--zoom", 2, "--json", tmp_path / "found.json")
+    scene, overall = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert overall["PCK@0.2"] == scene["PCK@0.2"]
+    assert float(overall["J&F"]) > 0.75 and float(overall["PCK@0.2"]) > 0.8
 
 
 def test_memory_is_noted_on_the_way(tmp_path):
