@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import yaml
@@ -209,6 +209,13 @@ class CARMLConfig:
         if (self.method == "ppo") != (self.task is not None):
             expected = "a task with method ppo, and none with another"
             raise UserError("task", expected=expected, got=f"{self.task} with {self.method}")
+
+    @property
+    def pay(self) -> RewardConfig:
+        """What tasks pay: ``reward``, whitened as the method has it."""
+        if self.method.endswith("discriminator"):
+            return replace(self.reward, whitening=self.discriminator.whitening)
+        return self.reward
 
 
 def _check(name: str, value: object, expected: str, holds: bool) -> None:

@@ -197,7 +197,7 @@ class DiscriminatorTasks:
         num_tasks = config.scaffold.mixture.components
         self.scaffold = Discriminator(shape, num_tasks, config.discriminator, deep)
         self.optimiser = torch.optim.Adam(self.scaffold.parameters(), config.discriminator.lr)
-        self.whitening = build_whitening(config.reward, self.scaffold)
+        self.whitening = build_whitening(config.pay, self.scaffold)
         self._moments = keep_adam(self.optimiser)
         self._rounds = torch.zeros((), dtype=torch.int64)
 
@@ -220,7 +220,7 @@ class DiscriminatorTasks:
     def draw(self, num: int, generator: Generator) -> ScaffoldReward:
         """The rewards of tasks z ~ p(z)."""
         tasks = self.scaffold.sample_tasks(num, generator)
-        return ScaffoldReward(self.scaffold, tasks, self.config.reward, self.whitening)
+        return ScaffoldReward(self.scaffold, tasks, self.config.pay, self.whitening)
 
     def absorb(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
         """Learn to tell the tasks of the trials' last episodes apart; measure rewards anew."""
@@ -231,7 +231,7 @@ class DiscriminatorTasks:
         states = rearrange(kept, "e n t ... -> (e n t) ...")
         tasks = repeat(reward.tasks, "e -> (e s)", s=len(states) // len(kept))
         figures = self._learn(states, tasks, self.config.discriminator.steps, generator)
-        if self.config.reward.whitening == "reservoir":
+        if self.config.pay.whitening == "reservoir":
             self.whitening.measure(self.scaffold, self.reservoir.trajectories, generator)
         return figures
 

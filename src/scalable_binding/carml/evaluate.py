@@ -152,7 +152,7 @@ def practise(
     settings = config.environment
     random = generator(seed, PLACE, 2)
     tasks = scaffold.sample_tasks(num_trials, random)
-    reward = _Watched(ScaffoldReward(scaffold, tasks, config.reward, whitening))
+    reward = _Watched(ScaffoldReward(scaffold, tasks, config.pay, whitening))
     with closing(catalogue.make(settings.name, num_trials, seed, **settings.arguments())) as env:
         collect(env, policy, reward, config.curriculum.episodes, random)
     truths = {name: torch.stack([t[name] for t in reward.truths], dim=1) for name in reward.names}
@@ -198,7 +198,7 @@ def rebuild(config: CARMLConfig, policy: Policy, found: Round) -> tuple[Scaffold
     else:
         scaffold = build_scaffold(policy.observation, config.scaffold, length)
     scaffold.load_state_dict(found.scaffold)
-    whitening = build_whitening(config.reward, scaffold)
+    whitening = build_whitening(config.pay, scaffold)
     whitening.load_state_dict(found.whitening)
     return scaffold, whitening
 

@@ -37,6 +37,8 @@ class DiscriminatorConfig:
             behind, and what it pays stays low for as long.
         first_steps: gradient steps on the mixture's labels, for the pre-trained one.
         batch_size: states in a gradient step.
+        whitening: of what it pays, in place of ``reward.whitening``. "running" makes noise of a
+            classifier that is sure everywhere, and the agent acts at random.
 
     Source: Thesis 4.7.5 (temperature); the rest is not given there.
     """
@@ -47,6 +49,7 @@ class DiscriminatorConfig:
     steps: int = 40
     first_steps: int = 300
     batch_size: int = 512
+    whitening: Literal["reservoir", "running"] = "reservoir"
 
     def __post_init__(self) -> None:
         for name in ("temperature", "lr"):
@@ -55,6 +58,10 @@ class DiscriminatorConfig:
         for name in ("hidden", "steps", "first_steps", "batch_size"):
             value = getattr(self, name)
             _check(f"discriminator.{name}", value, "at least 1", value >= 1)
+        kinds = ("reservoir", "running")
+        _check(
+            "discriminator.whitening", self.whitening, " or ".join(kinds), self.whitening in kinds
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

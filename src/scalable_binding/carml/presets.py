@@ -24,8 +24,8 @@ from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserCo
 def maze() -> CARMLConfig:
     """The point maze of Fig. 4.4: under a minute on one CPU core.
 
-    Three seeds reach .52, .75 and .35 of unseen goals in the fourth episode, .42, .49 and .07 in the
-    first; random actions .04. Wide components (``regularisation``, in units of the variance of
+    Three seeds reach .52, .75 and .35 of unseen goals in the fourth episode, .42, .49 and .07 in
+    the first; random actions .04. Wide components (``regularisation``, in units of the variance of
     states) keep far states from deciding the scale of a task's rewards. Rewards are whitened as the
     agent meets them, like the thesis': against the reservoir it gains little within a trial.
     """
@@ -149,8 +149,8 @@ def vizdoom_small() -> CARMLConfig:
 def sawyer_small() -> CARMLConfig:
     """The arm that pushes a puck, seen through 84 x 84 pixels: an hour or two on one CPU core.
 
-    Command: ``sbind carml train --preset sawyer-small --run RUN``. Measured, one seed: it learns its
-    own tasks, adapting to them on the way, and brings the puck to no goal.
+    Command: ``sbind carml train --preset sawyer-small --run RUN``. Measured, one seed: it learns
+    its own tasks, adapting to them on the way, and brings the puck to no goal.
     """
     return _small("sawyer", entropy=0.001, batch_size=24)
 
