@@ -14,7 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reference.resnet import authors_encoder, torchvision_resnet18
+from scalable_binding.crw.benchmarks import scene
+from scalable_binding.crw.evaluate import score
 from scalable_binding.crw.model import Encoder, RawPatches, arguments, load
+from scalable_binding.crw.presets import PropagationConfig
+from scalable_binding.data import synthetic
 from scalable_binding.errors import UserError
 
 SMALL = {"widths": (4, 8, 8), "width": 6, "padding_mode": "reflect"}
@@ -135,6 +139,22 @@ def test_names_that_are_no_files() -> None:
     first, again, other = load("random"), load("random"), load("random", seed=1)
     assert isinstance(first, Encoder) and isinstance(again, Encoder) and isinstance(other, Encoder)
     assert same(first, again) and not same(first, other)
+
+
+@pytest.mark.slow
+def test_what_ships_carries_labels_better_than_random_weights_and_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One small scene whose textures nobody saw; ten large ones are in benchmarks/crw/encoder.md."""
+    world = synthetic.evaluation(height=192, width=336, num_frames=16)
+    monkeypatch.setattr(synthetic, "evaluation", lambda **size: world)
+    entry, config = scene(Path(), "scene-2"), PropagationConfig(zoom=2.0)
+    scores = {
+        name: score(entry, load(name), config)["scores"] for name in ("shipped", "random", "raw")
+    }
+    for kind in ("J&F", "mIoU", "PCK@0.2"):
+        baselines = max(scores["random"][kind], scores["raw"][kind])
+        assert scores["shipped"][kind] > baselines + 0.02, kind
 
 
 def test_loading_leaves_global_randomness_alone_and_makes_the_same_head(tmp_path: Path) -> None:
