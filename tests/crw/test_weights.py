@@ -145,7 +145,7 @@ def test_names_that_are_no_files() -> None:
 def test_what_ships_carries_labels_better_than_random_weights_and_pixels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One small scene whose textures nobody saw; ten large ones are in benchmarks/crw/encoder.md."""
+    """One small scene of textures that nobody saw; benchmarks/crw/encoder.md has ten large ones."""
     world = synthetic.evaluation(height=192, width=336, num_frames=16)
     monkeypatch.setattr(synthetic, "evaluation", lambda **size: world)
     entry, config = scene(Path(), "scene-2"), PropagationConfig(zoom=2.0)
