@@ -25,9 +25,10 @@ def maze() -> CARMLConfig:
     """The point maze of Fig. 4.4: under a minute on one CPU core.
 
     Unseen goals reached in the fourth episode: .52, .75 and .35 with seeds 0 to 2, .20, .39 and .44
-    with 3 to 5; in the first .24 on average, by random actions .04. Wide components (``regularisation``, in units of the variance of
-    states) keep far states from deciding the scale of a task's rewards. Rewards are whitened as the
-    agent meets them, like the thesis': against the reservoir it gains little within a trial.
+    with 3 to 5; in the first .24 on average, by random actions .04. Wide components
+    (``regularisation``, in units of the variance of states) keep far states from deciding the scale
+    of a task's rewards. Rewards are whitened as the agent meets them, like the thesis': against the
+    reservoir it gains little within a trial.
     """
     return CARMLConfig(
         environment=EnvironmentConfig(name="maze"),
