@@ -16,6 +16,7 @@ class CRWSettings:
         weights: of the encoder to show, as in ``crw.model.load``; None takes the shipped encoder
             where the package holds one and random features where it does not, and says which.
         height, width, num_frames: the synthetic clip, in pixels and frames.
+        zoom: the factor by which its frames are read enlarged; its limbs are thin.
         video, labels: a real video (a file or a folder of frames) and the mask of its first frame.
         num_video_frames: how much of it is shown.
     """
@@ -24,6 +25,7 @@ class CRWSettings:
     height: int = 256
     width: int = 448
     num_frames: int = 40
+    zoom: float = 2.0
     video: Path | None = None
     labels: Path | None = None
     num_video_frames: int = 60

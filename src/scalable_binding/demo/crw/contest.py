@@ -8,6 +8,7 @@ from pathlib import Path
 from scalable_binding.crw import inference, model
 from scalable_binding.crw.inference import FeatureModel, Prediction
 from scalable_binding.crw.labels import Labels
+from scalable_binding.crw.presets import PropagationConfig
 from scalable_binding.data.synthetic import Scene
 from scalable_binding.demo.crw.scene import draw_scene
 from scalable_binding.demo.stage import Stage
@@ -56,5 +57,6 @@ def choose_weights(asked: str | None) -> str:
 def carry(stage: Stage, contest: Contest, name: str, labels: Labels) -> list[Prediction]:
     """The labels of every frame by the encoder ``name``, from those of the first."""
     frames = contest.scene.frames
-    found = inference.propagate(frames, labels, contest.models[name])
+    config = PropagationConfig(zoom=stage.config.crw.zoom)
+    found = inference.propagate(frames, labels, contest.models[name], config)
     return list(stage.track(found, name, len(frames)))
