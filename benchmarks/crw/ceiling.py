@@ -19,11 +19,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks import timing
-from scalable_binding.crw.benchmarks import BENCHMARKS, NUM_SCENES, SCENE_SEED, SCENE_SIZE, scene
+from scalable_binding.crw.benchmarks import BENCHMARKS, NUM_SCENES, scene, scene_recipe
 from scalable_binding.crw.evaluate import score, summarise
 from scalable_binding.crw.presets import STRIDE
-from scalable_binding.data import synthetic
-from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.data.synthetic.painting import first_surfaces, surface_at
 from scalable_binding.data.synthetic.world import World, build, place
 from scalable_binding.engine.config import override
@@ -76,14 +74,12 @@ def main() -> None:
     asked = options.parse_args()
     protocol = BENCHMARKS["synthetic"]
     config = override(protocol.propagation, {"zoom": asked.zoom})
-    height, width = SCENE_SIZE
     evidence: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for number in asked.scenes:
-        seed = scene_seed(SCENE_SEED, number)
-        world = build(synthetic.evaluation(height=height, width=width), seed)
-        entry = scene(Path(), f"scene-{number}")
-        evidence.append(score(entry, Truth(world, asked.zoom), config)["evidence"])
+        name = f"scene-{number}"
+        truth = Truth(build(*scene_recipe(name)), asked.zoom)
+        evidence.append(score(scene(Path(), name), truth, config)["evidence"])
         found = summarise([evidence[-1]], protocol.kinds)
         rows.append({"scene": number} | {name: f"{value:.3f}" for name, value in found.items()})
         print(rows[-1], flush=True)

@@ -211,9 +211,14 @@ class CARMLConfig:
             raise UserError("task", expected=expected, got=f"{self.task} with {self.method}")
 
     @property
+    def discriminates(self) -> bool:
+        """Whether a classifier stands in place of a density."""
+        return self.method.endswith("discriminator")
+
+    @property
     def pay(self) -> RewardConfig:
         """What tasks pay: ``reward``, whitened as the method has it."""
-        if self.method.endswith("discriminator"):
+        if self.discriminates:
             return replace(self.reward, whitening=self.discriminator.whitening)
         return self.reward
 

@@ -37,7 +37,7 @@ class Curriculum:
         capacity = -(-config.curriculum.reservoir // ranks.size)
         self.reservoir = Reservoir(capacity, env.episode_length, shape, dtype)
         self.scaffold: Scaffold = build_scaffold(shape, config.scaffold, env.episode_length)
-        self.whitening = build_whitening(config.reward, self.scaffold)
+        self.whitening = build_whitening(config.pay, self.scaffold)
 
     def reorganise(self, generator: Generator) -> dict[str, float]:
         """Fit the scaffold to the reservoir, and measure the rewards of its tasks (the E-step)."""
@@ -51,7 +51,7 @@ class Curriculum:
     def draw(self, num: int, generator: Generator) -> ScaffoldReward:
         """The rewards of tasks z ~ q(z)."""
         tasks = self.scaffold.sample_tasks(num, generator)
-        return ScaffoldReward(self.scaffold, tasks, self.config.reward, self.whitening)
+        return ScaffoldReward(self.scaffold, tasks, self.config.pay, self.whitening)
 
     def absorb(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
         """Offer the trajectories of each trial's last episodes to the reservoir."""

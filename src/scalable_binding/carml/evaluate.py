@@ -190,7 +190,7 @@ def rebuild(config: CARMLConfig, policy: Policy, found: Round) -> tuple[Scaffold
     settings = config.environment
     with closing(catalogue.make(settings.name, 1, 0, **settings.arguments())) as env:
         length = env.episode_length
-    if config.method.endswith("discriminator"):
+    if config.discriminates:
         components = config.scaffold.mixture.components
         scaffold: Scaffold = Discriminator(
             policy.observation, components, config.discriminator, config.scaffold.deep_clusters

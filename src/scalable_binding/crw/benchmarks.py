@@ -203,8 +203,7 @@ def scene(root: Path, name: str) -> Entry:
     What is hidden in the first frame cannot be followed: objects count as background, parts and
     key points are not scored.
     """
-    config = synthetic.evaluation(height=SCENE_SIZE[0], width=SCENE_SIZE[1])
-    seed = scene_seed(SCENE_SEED, int(name.removeprefix("scene-")))
+    config, seed = scene_recipe(name)
 
     def at_hand() -> Video:
         truth = synthetic.render(config, seed)
@@ -228,6 +227,12 @@ def scene(root: Path, name: str) -> Entry:
         )
 
     return Entry(name=name, num_frames=config.num_frames, open=at_hand)
+
+
+def scene_recipe(name: str) -> tuple[synthetic.WorldConfig, int]:
+    """What a held-out scene is rendered from: its world's settings, and its seed."""
+    config = synthetic.evaluation(height=SCENE_SIZE[0], width=SCENE_SIZE[1])
+    return config, scene_seed(SCENE_SEED, int(name.removeprefix("scene-")))
 
 
 def pairs(frames: Path, annotations: Path) -> tuple[list[Path], list[Path]]:

@@ -8,11 +8,12 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Float, UInt8
@@ -27,10 +28,12 @@ from scalable_binding.crw.scoring import Result, Score
 from scalable_binding.crw.standing import Standing
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.errors import UserError
-from scalable_binding.walk.neighbours import Neighbours, top_neighbours
+from scalable_binding.walk.neighbours import top_neighbours
 
 Take = Callable[[str, int, Result], None]
 """Called with the kind of labels, the frame's number, and its labels."""
+
+T = TypeVar("T")
 
 
 def evaluate(
@@ -166,35 +169,28 @@ def fingerprint(model: FeatureModel) -> str:
     return digest.hexdigest()
 
 
-class _Shared:
-    """What ``num`` propagations through one video have in common, worked out once a frame.
+class _Shared(Generic[T]):
+    """Work that ``num`` propagations have in common, done once a frame.
 
-    They go in step, so the first of them asks for all.
+    They go in step, so what the first of them asks for is what all others get.
     """
 
-    def __init__(self, model: FeatureModel, num: int) -> None:
-        self._model = model
-        self._num = num
-        self._asked = {"features": 0, "search": 0}
-        self._features: Tensor | None = None
-        self._neighbours: Neighbours | None = None
+    def __init__(self, work: Callable[..., T], num: int) -> None:
+        self._work, self._num = work, num
+        self._asked = 0
 
-    def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
-        """The unit vector of each cell."""
-        if self._is_due("features") or self._features is None:
-            self._features = self._model.features(frame)
-        return self._features
+    def __call__(self, *given: Any, **options: Any) -> T:
+        if self._asked % self._num == 0:
+            self._found = self._work(*given, **options)
+        self._asked += 1
+        return self._found
 
-    def search(self, *context: Any, **options: Any) -> Neighbours:
-        """As `top_neighbours`."""
-        if self._is_due("search") or self._neighbours is None:
-            self._neighbours = top_neighbours(*context, **options)
-        return self._neighbours
 
-    def _is_due(self, what: str) -> bool:
-        """Whether the first of them asks for the next frame's."""
-        self._asked[what] += 1
-        return self._num == 1 or self._asked[what] % self._num == 1
+@dataclass(frozen=True)
+class _SharedModel:
+    """A model whose features several propagations share."""
+
+    features: Callable[[UInt8[Tensor, "3 h w"]], Float[Tensor, "d h8 w8"]]
 
 
 def _steps(
@@ -206,8 +202,8 @@ def _steps(
     """The predictions of each frame, by the kind of labels."""
     search: Search = top_neighbours
     if adaptation is None:
-        model = shared = _Shared(model, len(video.scores))
-        search = shared.search
+        model = _SharedModel(_Shared(model.features, len(video.scores)))
+        search = _Shared(top_neighbours, len(video.scores))
     propagations = [
         propagate(frames, scored.labels, model, config, adaptation=adaptation, search=search)
         for frames, scored in zip(
