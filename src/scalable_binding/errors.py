@@ -1,4 +1,4 @@
-"""The one exception for what a user caused."""
+"""The one exception for what a user caused, and the check that raises it."""
 
 from __future__ import annotations
 
@@ -31,3 +31,17 @@ class UserError(ValueError):
         if fix is not None:
             line = f"{line}; {fix}"
         super().__init__(" ".join(line.split()))
+
+
+def require(name: str, value: object, holds: bool, expected: str) -> None:
+    """Refuse a value of the setting ``name`` unless what is asked of it ``holds``.
+
+    >>> require("steps", 0, 0 >= 1, "at least 1")
+    Traceback (most recent call last):
+    scalable_binding.errors.UserError: steps: expected at least 1, got 0
+
+    Raises:
+        UserError: it does not.
+    """
+    if not holds:
+        raise UserError(name, expected=expected, got=str(value))

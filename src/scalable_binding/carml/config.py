@@ -15,7 +15,7 @@ from scalable_binding.carml.methods_config import (
 )
 from scalable_binding.carml.scaffold_config import RewardConfig, ScaffoldConfig
 from scalable_binding.engine.fit_config import FitConfig
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +51,15 @@ class PPOConfig:
             _check_least(f"ppo.{name}", getattr(self, name), 1)
         for name in ("clip", "reward_scale"):
             value = getattr(self, name)
-            _check(f"ppo.{name}", value, "a number above 0", value > 0)
+            require(f"ppo.{name}", value, value > 0, "a number above 0")
         for name in ("value_weight", "entropy_weight"):
             value = getattr(self, name)
-            _check(f"ppo.{name}", value, "a number of at least 0", value >= 0)
+            require(f"ppo.{name}", value, value >= 0, "a number of at least 0")
         for name in ("discount", "smoothing"):
             value = getattr(self, name)
-            _check(f"ppo.{name}", value, "a number in [0, 1]", 0 <= value <= 1)
+            require(f"ppo.{name}", value, 0 <= value <= 1, "a number in [0, 1]")
         limit = self.value_clip
-        _check("ppo.value_clip", limit, "above 0, or none", limit is None or limit > 0)
+        require("ppo.value_clip", limit, limit is None or limit > 0, "above 0, or none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +121,10 @@ class ModelConfig:
         for name in ("channels", "kernels", "strides", "widths"):
             values = tuple(getattr(self, name))
             object.__setattr__(self, name, values)
-            _check(f"model.{name}", values, "numbers of at least 1", min(values, default=1) >= 1)
+            require(f"model.{name}", values, min(values, default=1) >= 1, "numbers of at least 1")
         count = len(self.channels)
         same = count >= 1 and len(self.kernels) == len(self.strides) == count
-        _check("model.channels", self.channels, "as many as kernels and strides", same)
+        require("model.channels", self.channels, same, "as many as kernels and strides")
         for name in ("hidden", "head"):
             _check_least(f"model.{name}", getattr(self, name), 1)
 
@@ -157,7 +157,7 @@ class CurriculumConfig:
             _check_least(f"curriculum.{name}", getattr(self, name), 1)
         kept = self.kept_episodes
         expected = f"at most the {self.episodes} episodes of a trial"
-        _check("curriculum.kept_episodes", kept, expected, kept <= self.episodes)
+        require("curriculum.kept_episodes", kept, kept <= self.episodes, expected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,10 +223,5 @@ class CARMLConfig:
         return self.reward
 
 
-def _check(name: str, value: object, expected: str, holds: bool) -> None:
-    if not holds:
-        raise UserError(name, expected=expected, got=str(value))
-
-
 def _check_least(name: str, value: int, least: int) -> None:
-    _check(name, value, f"a whole number of at least {least}", value >= least)
+    require(name, value, value >= least, f"a whole number of at least {least}")

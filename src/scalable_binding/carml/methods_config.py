@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from scalable_binding.errors import UserError
+from scalable_binding.errors import require
 
 Method = Literal[
     "carml",
@@ -54,13 +54,13 @@ class DiscriminatorConfig:
     def __post_init__(self) -> None:
         for name in ("temperature", "lr"):
             value = getattr(self, name)
-            _check(f"discriminator.{name}", value, "a number above 0", 0 < value < math.inf)
+            require(f"discriminator.{name}", value, 0 < value < math.inf, "a number above 0")
         for name in ("hidden", "steps", "first_steps", "batch_size"):
             value = getattr(self, name)
-            _check(f"discriminator.{name}", value, "at least 1", value >= 1)
+            require(f"discriminator.{name}", value, value >= 1, "at least 1")
         kinds = ("reservoir", "running")
-        _check(
-            "discriminator.whitening", self.whitening, " or ".join(kinds), self.whitening in kinds
+        require(
+            "discriminator.whitening", self.whitening, self.whitening in kinds, " or ".join(kinds)
         )
 
 
@@ -83,9 +83,9 @@ class RNDConfig:
     batch_size: int = 512
 
     def __post_init__(self) -> None:
-        _check("rnd.lr", self.lr, "a number above 0", 0 < self.lr < math.inf)
+        require("rnd.lr", self.lr, 0 < self.lr < math.inf, "a number above 0")
         for name in ("width", "steps", "batch_size"):
-            _check(f"rnd.{name}", getattr(self, name), "at least 1", getattr(self, name) >= 1)
+            require(f"rnd.{name}", getattr(self, name), getattr(self, name) >= 1, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +104,4 @@ class StartConfig:
 
     def __post_init__(self) -> None:
         parts = ("policy", "encoder")
-        _check("start.part", self.part, " or ".join(parts), self.part in parts)
-
-
-def _check(name: str, value: object, expected: str, holds: bool) -> None:
-    if not holds:
-        raise UserError(name, expected=expected, got=str(value))
+        require("start.part", self.part, self.part in parts, " or ".join(parts))

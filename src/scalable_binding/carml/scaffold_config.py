@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scalable_binding.errors import UserError
+from scalable_binding.errors import require
 
 Covariance = Literal["full", "diagonal", "spherical"]
 
@@ -38,13 +38,13 @@ class MixtureConfig:
 
     def __post_init__(self) -> None:
         kinds = ("full", "diagonal", "spherical")
-        _check("covariance", self.covariance, ", ".join(kinds), self.covariance in kinds)
+        require("covariance", self.covariance, self.covariance in kinds, ", ".join(kinds))
         for name in ("components", "starts", "iterations", "cluster_starts", "cluster_iterations"):
             value = getattr(self, name)
-            _check(name, value, "a whole number of at least 1", value >= 1)
-        _check("tolerance", self.tolerance, "at least 0", self.tolerance >= 0)
+            require(name, value, value >= 1, "a whole number of at least 1")
+        require("tolerance", self.tolerance, self.tolerance >= 0, "at least 0")
         value = self.regularisation
-        _check("regularisation", value, "a number above 0", 0 < value < math.inf)
+        require("regularisation", value, 0 < value < math.inf, "a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,17 +83,17 @@ class DeepClusterConfig:
 
     def __post_init__(self) -> None:
         kinds = ("resnet10", "small")
-        _check("encoder", self.encoder, " or ".join(kinds), self.encoder in kinds)
+        require("encoder", self.encoder, self.encoder in kinds, " or ".join(kinds))
         for name in ("width", "epochs", "batch_size"):
             value = getattr(self, name)
-            _check(name, value, "a whole number of at least 1", value >= 1)
+            require(name, value, value >= 1, "a whole number of at least 1")
         for name in ("rounds", "components", "shift", "weight_decay"):
-            _check(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
-        _check("lr", self.lr, "a number above 0", 0 < self.lr < math.inf)
-        _check("momentum", self.momentum, "a number in [0, 1)", 0 <= self.momentum < 1)
+            require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
+        require("lr", self.lr, 0 < self.lr < math.inf, "a number above 0")
+        require("momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")
         for name in ("max_batches", "states"):
             limit = getattr(self, name)
-            _check(name, limit, "at least 1, or none", limit is None or limit >= 1)
+            require(name, limit, limit is None or limit >= 1, "at least 1, or none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +122,10 @@ class VAEConfig:
     def __post_init__(self) -> None:
         for name in ("width", "hidden", "epochs", "batch_size"):
             value = getattr(self, name)
-            _check(name, value, "a whole number of at least 1", value >= 1)
+            require(name, value, value >= 1, "a whole number of at least 1")
         for name in ("deviation", "lr"):
             value = getattr(self, name)
-            _check(name, value, "a number above 0", 0 < value < math.inf)
+            require(name, value, 0 < value < math.inf, "a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,7 @@ class ScaffoldConfig:
 
     def __post_init__(self) -> None:
         kinds = ("mixture", "vae")
-        _check("kind", self.kind, " or ".join(kinds), self.kind in kinds)
+        require("kind", self.kind, self.kind in kinds, " or ".join(kinds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,12 +166,7 @@ class RewardConfig:
     whitening: Literal["reservoir", "running"] = "reservoir"
 
     def __post_init__(self) -> None:
-        _check("weight (lambda)", self.weight, "a number in [0, 1]", 0 <= self.weight <= 1)
-        _check("window", self.window, "a whole number of at least 1", self.window >= 1)
+        require("weight (lambda)", self.weight, 0 <= self.weight <= 1, "a number in [0, 1]")
+        require("window", self.window, self.window >= 1, "a whole number of at least 1")
         kinds = ("reservoir", "running")
-        _check("whitening", self.whitening, " or ".join(kinds), self.whitening in kinds)
-
-
-def _check(name: str, value: object, expected: str, holds: bool) -> None:
-    if not holds:
-        raise UserError(name, expected=expected, got=str(value))
+        require("whitening", self.whitening, self.whitening in kinds, " or ".join(kinds))

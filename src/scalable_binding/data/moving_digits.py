@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from scalable_binding.data import digits
 from scalable_binding.data.digits import Split
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,23 +42,21 @@ class MovingDigitsConfig:
 
     def __post_init__(self) -> None:
         for name in ("num_digits", "speed"):
-            low, high = getattr(self, name)
-            _require(name, (low, high), 0 <= low <= high, "a range 0 <= low <= high")
-        _require("num_digits", self.num_digits, self.num_digits[0] >= 1, "at least 1 digit")
-        _require("num_frames", self.num_frames, self.num_frames >= 1, "at least 1")
-        _require("background", self.background, 0 <= self.background <= 1, "0 to 1")
-        _require("magnification", self.magnification, self.magnification > 0, "above 0")
-        _require("size", self.size, self.room >= 1, f"at least {1 + self.size - self.room:g}")
+            low, high = pair = getattr(self, name)
+            expected = "a range 0 <= low <= high"
+            require(f"moving digits, {name}", pair, 0 <= low <= high, expected)
+        count, scale = self.num_digits, self.magnification
+        require("moving digits, num_digits", count, count[0] >= 1, "at least 1 digit")
+        require("moving digits, num_frames", self.num_frames, self.num_frames >= 1, "at least 1")
+        require("moving digits, background", self.background, 0 <= self.background <= 1, "0 to 1")
+        require("moving digits, magnification", scale, scale > 0, "above 0")
+        least = 1 + self.size - self.room
+        require("moving digits, size", self.size, self.room >= 1, f"at least {least:g}")
 
     @property
     def room(self) -> float:
         """How far a digit's corner can move, in pixels."""
         return self.size - digits.SIDE * self.magnification
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"moving digits, {name}", expected=expected, got=str(value))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scalable_binding.errors import UserError
+from scalable_binding.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +27,12 @@ class OptimiserConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
         _check_choice("optimiser.name", self.name, ("adam", "adamw", "lamb"))
-        _check("optimiser.lr", self.lr, "a number of at least 0", self.lr >= 0)
+        require("optimiser.lr", self.lr, self.lr >= 0, "a number of at least 0")
         rates = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        _check("optimiser.betas", self.betas, "two rates in [0, 1)", rates)
-        _check("optimiser.eps", self.eps, "a number above 0", self.eps > 0)
+        require("optimiser.betas", self.betas, rates, "two rates in [0, 1)")
+        require("optimiser.eps", self.eps, self.eps > 0, "a number above 0")
         decay = self.weight_decay
-        _check("optimiser.weight_decay", decay, "a number of at least 0", decay >= 0)
+        require("optimiser.weight_decay", decay, decay >= 0, "a number of at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +47,9 @@ class ScheduleConfig:
     curve: str = "constant"
 
     def __post_init__(self) -> None:
-        _check("schedule.warm_up", self.warm_up, "steps, at least 0", self.warm_up >= 0)
+        require("schedule.warm_up", self.warm_up, self.warm_up >= 0, "steps, at least 0")
         valid = self.curve == "constant" or 0 < self.cosine_fraction <= 1
-        _check("schedule.curve", self.curve, "constant, cosine or cosine@r, 0 < r <= 1", valid)
+        require("schedule.curve", self.curve, valid, "constant, cosine or cosine@r, 0 < r <= 1")
 
     @property
     def cosine_fraction(self) -> float:
@@ -70,7 +70,7 @@ class EmaConfig:
     warm_up: bool = True
 
     def __post_init__(self) -> None:
-        _check("ema.decay", self.decay, "a rate in [0, 1)", 0 <= self.decay < 1)
+        require("ema.decay", self.decay, 0 <= self.decay < 1, "a rate in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,21 +118,16 @@ class FitConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "log_every", "save_every"):
             value = getattr(self, name)
-            _check(name, value, "a whole number of at least 1", value >= 1)
+            require(name, value, value >= 1, "a whole number of at least 1")
         for name in ("steps", "seed", "num_workers"):
             value = getattr(self, name)
-            _check(name, value, "a whole number of at least 0", value >= 0)
+            require(name, value, value >= 0, "a whole number of at least 0")
         clip = self.clip_norm
-        _check("clip_norm", clip, "a number above 0 or none", clip is None or clip > 0)
+        require("clip_norm", clip, clip is None or clip > 0, "a number above 0 or none")
         micro = self.micro_batch_size
         divides = micro is None or (micro >= 1 and self.batch_size % micro == 0)
-        _check("micro_batch_size", micro, f"a divisor of batch_size {self.batch_size}", divides)
-
-
-def _check(name: str, value: object, expected: str, holds: bool) -> None:
-    if not holds:
-        raise UserError(name, expected=expected, got=str(value))
+        require("micro_batch_size", micro, divides, f"a divisor of batch_size {self.batch_size}")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    _check(name, value, f"one of {', '.join(choices)}", value in choices)
+    require(name, value, value in choices, f"one of {', '.join(choices)}")

@@ -22,7 +22,7 @@ from torch.nn import functional
 from scalable_binding.envs import sprites, wad
 from scalable_binding.envs.layouts import FIXED_KINDS, FIXED_PLACES, START, draw_layouts
 from scalable_binding.envs.sprites import Kinds
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require
 
 _START_TICS = 14
 _WIDTH, _HEIGHT = 160, 120
@@ -58,17 +58,14 @@ class DoomConfig:
     def __post_init__(self) -> None:
         for name, choices in (("layout", ("fixed", "random")), ("kinds", get_args(Kinds))):
             value = getattr(self, name)
-            _require(name, value, value in choices, " or ".join(choices))
-        _require("size", self.size, 16 <= self.size <= _HEIGHT, f"16 to {_HEIGHT}")
-        _require("episode_length", self.episode_length, self.episode_length >= 1, "at least 1")
-        _require("frame_skip", self.frame_skip, 1 <= self.frame_skip <= 35, "1 to 35")
-        _require("turn", self.turn, 0 < self.turn <= 180, "above 0, at most 180 degrees")
-        _require("num_rooms", self.num_rooms, 1 <= self.num_rooms <= 9999, "1 to 9999")
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"vizdoom, {name}", expected=expected, got=str(value))
+            require(f"vizdoom, {name}", value, value in choices, " or ".join(choices))
+        require("vizdoom, size", self.size, 16 <= self.size <= _HEIGHT, f"16 to {_HEIGHT}")
+        require(
+            "vizdoom, episode_length", self.episode_length, self.episode_length >= 1, "at least 1"
+        )
+        require("vizdoom, frame_skip", self.frame_skip, 1 <= self.frame_skip <= 35, "1 to 35")
+        require("vizdoom, turn", self.turn, 0 < self.turn <= 180, "above 0, at most 180 degrees")
+        require("vizdoom, num_rooms", self.num_rooms, 1 <= self.num_rooms <= 9999, "1 to 9999")
 
 
 class DoomRoom(gymnasium.Env[np.ndarray, Any]):

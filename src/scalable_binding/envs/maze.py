@@ -15,7 +15,7 @@ from torch import Tensor
 from scalable_binding.envs.batch import Actions, Observations, Step, Truth
 from scalable_binding.envs.layouts import SIDE
 from scalable_binding.envs.walls import LAYOUTS, Layout, Segment, Walls
-from scalable_binding.errors import UserError
+from scalable_binding.errors import require
 
 _NUM_DIRECTIONS = 8
 
@@ -50,19 +50,14 @@ class MazeConfig:
     def __post_init__(self) -> None:
         for name, choices in (("layout", tuple(LAYOUTS)), ("actions", ("discrete", "continuous"))):
             value = getattr(self, name)
-            _require(name, value, value in choices, " or ".join(choices))
-        _require("episode_length", self.episode_length, self.episode_length >= 1, "at least 1")
-        _require("speed", self.speed, 0 < self.speed <= SIDE, f"above 0, at most {SIDE:g}")
-        _require("noise", self.noise, 0 <= self.noise < math.inf, "at least 0")
-        _require("radius", self.radius, 0 < self.radius <= SIDE / 10, f"0 to {SIDE / 10:g}")
+            require(f"maze, {name}", value, value in choices, " or ".join(choices))
+        require("maze, episode_length", self.episode_length, self.episode_length >= 1, "at least 1")
+        require("maze, speed", self.speed, 0 < self.speed <= SIDE, f"above 0, at most {SIDE:g}")
+        require("maze, noise", self.noise, 0 <= self.noise < math.inf, "at least 0")
+        require("maze, radius", self.radius, 0 < self.radius <= SIDE / 10, f"0 to {SIDE / 10:g}")
         low, high = self.radius / SIDE, 1 - self.radius / SIDE
         inside = all(low <= share <= high for share in self.start)
-        _require("start", self.start, inside, f"x, y from {low:g} to {high:g}")
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"maze, {name}", expected=expected, got=str(value))
+        require("maze, start", self.start, inside, f"x, y from {low:g} to {high:g}")
 
 
 class Maze:
@@ -78,8 +73,8 @@ class Maze:
     """
 
     def __init__(self, config: MazeConfig | None = None, num_envs: int = 1, seed: int = 0) -> None:
-        _require("num_envs", num_envs, num_envs >= 1, "at least 1")
-        _require("seed", seed, seed >= 0, "at least 0")
+        require("maze, num_envs", num_envs, num_envs >= 1, "at least 1")
+        require("maze, seed", seed, seed >= 0, "at least 0")
         self.config = config or MazeConfig()
         self.num_envs = num_envs
         self.episode_length = self.config.episode_length

@@ -17,7 +17,7 @@ from scalable_binding.envs.batch import Actions, Observations, Step, Truth
 from scalable_binding.envs.layouts import FIXED_KINDS, FIXED_PLACES, SIDE, START, draw_layouts
 from scalable_binding.envs.raycast import Camera, Eyes
 from scalable_binding.envs.sprites import Kinds
-from scalable_binding.errors import UserError
+from scalable_binding.errors import require
 
 NUM_ACTIONS = 3
 TURN_LEFT, TURN_RIGHT, FORWARD = range(NUM_ACTIONS)
@@ -52,17 +52,12 @@ class RoomConfig:
     def __post_init__(self) -> None:
         for name, choices in (("layout", ("fixed", "random")), ("kinds", get_args(Kinds))):
             value = getattr(self, name)
-            _require(name, value, value in choices, " or ".join(choices))
+            require(f"room, {name}", value, value in choices, " or ".join(choices))
         even = 16 <= self.size <= 128 and self.size % 2 == 0
-        _require("size", self.size, even, "an even number from 16 to 128")
-        _require("episode_length", self.episode_length, self.episode_length >= 1, "at least 1")
-        _require("speed", self.speed, 0 < self.speed <= SIDE, f"above 0, at most {SIDE:g}")
-        _require("turn", self.turn, 0 < self.turn <= 180, "above 0, at most 180 degrees")
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"room, {name}", expected=expected, got=str(value))
+        require("room, size", self.size, even, "an even number from 16 to 128")
+        require("room, episode_length", self.episode_length, self.episode_length >= 1, "at least 1")
+        require("room, speed", self.speed, 0 < self.speed <= SIDE, f"above 0, at most {SIDE:g}")
+        require("room, turn", self.turn, 0 < self.turn <= 180, "above 0, at most 180 degrees")
 
 
 class Room:
@@ -80,8 +75,8 @@ class Room:
     """
 
     def __init__(self, config: RoomConfig | None = None, num_envs: int = 1, seed: int = 0) -> None:
-        _require("num_envs", num_envs, num_envs >= 1, "at least 1")
-        _require("seed", seed, seed >= 0, "at least 0")
+        require("room, num_envs", num_envs, num_envs >= 1, "at least 1")
+        require("room, seed", seed, seed >= 0, "at least 0")
         self.config = config or RoomConfig()
         self.num_envs = num_envs
         self.episode_length = self.config.episode_length

@@ -17,7 +17,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from scalable_binding.envs.batch import Actions, Observations, Step, Truth
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require
 
 MODEL = Path(__file__).with_name("sawyer.xml")
 
@@ -53,16 +53,13 @@ class SawyerConfig:
     action_scale: float = 0.02
 
     def __post_init__(self) -> None:
-        _require("size", self.size, 16 <= self.size <= 256, "16 to 256")
-        _require("episode_length", self.episode_length, self.episode_length >= 1, "at least 1")
-        _require("frame_skip", self.frame_skip, self.frame_skip >= 1, "at least 1")
+        require("sawyer, size", self.size, 16 <= self.size <= 256, "16 to 256")
+        require(
+            "sawyer, episode_length", self.episode_length, self.episode_length >= 1, "at least 1"
+        )
+        require("sawyer, frame_skip", self.frame_skip, self.frame_skip >= 1, "at least 1")
         scale = self.action_scale
-        _require("action_scale", scale, 0 < scale <= 0.1, "above 0, at most 0.1 m")
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"sawyer, {name}", expected=expected, got=str(value))
+        require("sawyer, action_scale", scale, 0 < scale <= 0.1, "above 0, at most 0.1 m")
 
 
 class Sawyer:
@@ -83,8 +80,8 @@ class Sawyer:
     def __init__(
         self, config: SawyerConfig | None = None, num_envs: int = 1, seed: int = 0
     ) -> None:
-        _require("num_envs", num_envs, num_envs >= 1, "at least 1")
-        _require("seed", seed, seed >= 0, "at least 0")
+        require("sawyer, num_envs", num_envs, num_envs >= 1, "at least 1")
+        require("sawyer, seed", seed, seed >= 0, "at least 0")
         self.config = config or SawyerConfig()
         self.num_envs = num_envs
         self.episode_length = self.config.episode_length

@@ -15,7 +15,7 @@ from scalable_binding.envs.adapter import Adapter, Factory
 from scalable_binding.envs.batch import Actions, Observations, Step, Truth
 from scalable_binding.envs.crews import Crew, Patience, Sync, Workers
 from scalable_binding.envs.worker import name_of
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +47,14 @@ class VectorConfig:
     def __post_init__(self) -> None:
         for name, choices in (("vector", ("sync", "workers")), ("worlds", ("episode", "trial"))):
             value = getattr(self, name)
-            _require(name, value, value in choices, " or ".join(choices))
+            require(f"environments, {name}", value, value in choices, " or ".join(choices))
         for name, least in (("num_workers", 1), ("episode_length", 1), ("size", 8)):
             value = getattr(self, name)
-            _require(name, value, value is None or value >= least, f"at least {least}")
-        _require("timeout", self.timeout, self.timeout > 0, "above 0 seconds")
-        _require("restarts", self.restarts, self.restarts >= 0, "at least 0")
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"environments, {name}", expected=expected, got=str(value))
+            require(
+                f"environments, {name}", value, value is None or value >= least, f"at least {least}"
+            )
+        require("environments, timeout", self.timeout, self.timeout > 0, "above 0 seconds")
+        require("environments, restarts", self.restarts, self.restarts >= 0, "at least 0")
 
 
 class VectorEnv:
@@ -89,8 +86,8 @@ class VectorEnv:
         seed: int = 0,
         config: VectorConfig | None = None,
     ) -> None:
-        _require("num_envs", num_envs, num_envs >= 1, "at least 1")
-        _require("seed", seed, seed >= 0, "at least 0")
+        require("environments, num_envs", num_envs, num_envs >= 1, "at least 1")
+        require("environments, seed", seed, seed >= 0, "at least 0")
         self.config = config or VectorConfig()
         self.num_envs = num_envs
         self._seed = seed

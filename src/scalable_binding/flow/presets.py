@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require
 
 NUM_LEVELS = 3
 """Levels of the feature pyramid, at 1/4, 1/8 and 1/16 of the image's size."""
@@ -41,9 +41,9 @@ class NetworkConfig:
         if len(self.widths) != NUM_LEVELS + 1 or min(self.widths) < 1:
             raise UserError("network.widths", expected="four widths", got=str(self.widths))
         for name in ("width", "radius", "peak"):
-            _check(f"network.{name}", getattr(self, name), "at least 1", getattr(self, name) >= 1)
-        _check("network.head", self.head, "at least 0", self.head >= 0)
-        _check("network.temperature", self.temperature, "above 0", self.temperature > 0)
+            require(f"network.{name}", getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        require("network.head", self.head, self.head >= 0, "at least 0")
+        require("network.temperature", self.temperature, self.temperature > 0, "above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +65,9 @@ class ClipConfig:
     synthetic: float = 0.5
 
     def __post_init__(self) -> None:
-        _check("clips.num_frames", self.num_frames, "2 to 4", 2 <= self.num_frames <= 4)
-        _check("clips.synthetic", self.synthetic, "a share in [0, 1]", 0 <= self.synthetic <= 1)
-        _check("clips.crop", self.crop, f"at least {2 * STRIDE}", self.crop >= 2 * STRIDE)
+        require("clips.num_frames", self.num_frames, 2 <= self.num_frames <= 4, "2 to 4")
+        require("clips.synthetic", self.synthetic, 0 <= self.synthetic <= 1, "a share in [0, 1]")
+        require("clips.crop", self.crop, self.crop >= 2 * STRIDE, f"at least {2 * STRIDE}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +94,9 @@ class ViewConfig:
 
     def __post_init__(self) -> None:
         expected = f"a multiple of {STRIDE}"
-        _check("views.size", self.size, expected, self.size > 0 and self.size % STRIDE == 0)
+        require("views.size", self.size, self.size > 0 and self.size % STRIDE == 0, expected)
         for name in ("shift", "bend", "layers", "turn", "scale", "colour"):
-            _check(f"views.{name}", getattr(self, name), "at least 0", getattr(self, name) >= 0)
+            require(f"views.{name}", getattr(self, name), getattr(self, name) >= 0, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,14 +134,14 @@ class WalkConfig:
 
     def __post_init__(self) -> None:
         for name in ("cycle_weight", "direct_weight", "smooth_weight", "consistency_weight"):
-            _check(f"walk.{name}", getattr(self, name), "at least 0", getattr(self, name) >= 0)
-        _check(
-            "walk.distance_weight", self.distance_weight, "at least 0", self.distance_weight >= 0
+            require(f"walk.{name}", getattr(self, name), getattr(self, name) >= 0, "at least 0")
+        require(
+            "walk.distance_weight", self.distance_weight, self.distance_weight >= 0, "at least 0"
         )
-        _check("walk.clip_rate", self.clip_rate, "a share in [0, 1]", 0 <= self.clip_rate <= 1)
-        _check("walk.eps", self.eps, "a number in (0, 1)", 0 < self.eps < 1)
-        _check("walk.starts", self.starts, "at least 1", self.starts >= 1)
-        _check("walk.edge", self.edge, "at least 0", self.edge >= 0)
+        require("walk.clip_rate", self.clip_rate, 0 <= self.clip_rate <= 1, "a share in [0, 1]")
+        require("walk.eps", self.eps, 0 < self.eps < 1, "a number in (0, 1)")
+        require("walk.starts", self.starts, self.starts >= 1, "at least 1")
+        require("walk.edge", self.edge, self.edge >= 0, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,15 +156,10 @@ class FlowConfig:
     """Steps between pictures of the flow of one clip, in the run's folder ``flow``; 0: none."""
 
     def __post_init__(self) -> None:
-        _check("picture_every", self.picture_every, "at least 0", self.picture_every >= 0)
+        require("picture_every", self.picture_every, self.picture_every >= 0, "at least 0")
         fits = self.walk.views.size <= self.clips.crop
         expected = f"at most clips.crop {self.clips.crop}"
-        _check("walk.views.size", self.walk.views.size, expected, fits)
-
-
-def _check(name: str, value: object, expected: str, holds: bool) -> None:
-    if not holds:
-        raise UserError(name, expected=expected, got=str(value))
+        require("walk.views.size", self.walk.views.size, fits, expected)
 
 
 def chairs_like() -> FlowConfig:

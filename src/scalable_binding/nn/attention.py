@@ -83,7 +83,9 @@ class CrossAttention(nn.Module):
 
 
 def gather(
-    q: Float[Tensor, "b heads m d"], k: Float[Tensor, "b heads n d"], v: Float[Tensor, "b heads n d"]
+    q: Float[Tensor, "b heads m d"],
+    k: Float[Tensor, "b heads n d"],
+    v: Float[Tensor, "b heads n d"],
 ) -> Float[Tensor, "b heads m d"]:
     """``softmax(q k' / sqrt(d)) v`` by PyTorch's fused kernels, in the precision of the queries.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require
 
 STRIDE = 4
 """Pixels between neighbouring cells of the memory."""
@@ -41,11 +41,11 @@ class ModelConfig:
             raise UserError("model.widths", expected="at least one stage", got=str(self.widths))
         for name in ("blocks", "width", "node_width"):
             value = getattr(self, name)
-            _require(f"model.{name}", value, value >= 1, "a whole number of at least 1")
+            require(f"model.{name}", value, value >= 1, "a whole number of at least 1")
         odd = self.kernel >= 1 and self.kernel % 2 == 1
-        _require("model.kernel", self.kernel, odd, "an odd number of at least 1")
-        _require("model.reach", self.reach, 0 < self.reach <= 1, "a share in (0, 1]")
-        _require("model.temperature", self.temperature, self.temperature > 0, "a number above 0")
+        require("model.kernel", self.kernel, odd, "an odd number of at least 1")
+        require("model.reach", self.reach, 0 < self.reach <= 1, "a share in (0, 1]")
+        require("model.temperature", self.temperature, self.temperature > 0, "a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +64,9 @@ class ClipConfig:
 
     def __post_init__(self) -> None:
         fits = self.size >= 8 * STRIDE and self.size % STRIDE == 0
-        _require("clips.size", self.size, fits, f"a multiple of {STRIDE} of at least {8 * STRIDE}")
-        _require("clips.num_frames", self.num_frames, self.num_frames >= 2, "at least 2")
-        _require("clips.num_games", self.num_games, self.num_games >= 1, "at least 1")
+        require("clips.size", self.size, fits, f"a multiple of {STRIDE} of at least {8 * STRIDE}")
+        require("clips.num_frames", self.num_frames, self.num_frames >= 2, "at least 2")
+        require("clips.num_games", self.num_games, self.num_games >= 1, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class LossConfig:
             "restart",
         ):
             value = getattr(self, name)
-            _require(f"loss.{name}", value, value >= 0, "a number of at least 0")
+            require(f"loss.{name}", value, value >= 0, "a number of at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +124,10 @@ class TrackingConfig:
     def __post_init__(self) -> None:
         for name in ("seen", "detected"):
             value = getattr(self, name)
-            _require(f"tracking.{name}", value, 0 <= value <= 1, "a probability")
-        _require("tracking.near", self.near, self.near >= 0, "a number of at least 0")
+            require(f"tracking.{name}", value, 0 <= value <= 1, "a probability")
+        require("tracking.near", self.near, self.near >= 0, "a number of at least 0")
         fits = self.size is None or self.size >= 8 * STRIDE
-        _require("tracking.size", self.size, fits, f"at least {8 * STRIDE} pixels")
+        require("tracking.size", self.size, fits, f"at least {8 * STRIDE} pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +199,3 @@ def debug() -> PermanenceConfig:
             save_every=30,
         ),
     )
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(name, expected=expected, got=str(value))

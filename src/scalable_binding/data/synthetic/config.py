@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from scalable_binding.errors import UserError
+from scalable_binding.errors import require
 
 MAX_PARTS_PER_OBJECT = 9
 
@@ -80,20 +80,24 @@ class WorldConfig:
     images: str | None = None
 
     def __post_init__(self) -> None:
+        values = vars(self)
         for name in ("height", "width", "num_frames", "blur_samples"):
-            _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+            require(f"synthetic world, {name}", values[name], values[name] >= 1, "at least 1")
         for name in ("num_objects", "num_scenery", "object_size", "speed"):
-            low, high = getattr(self, name)
-            _require(name, (low, high), 0 <= low <= high, "a range 0 <= low <= high")
+            low, high = pair = values[name]
+            expected = "a range 0 <= low <= high"
+            require(f"synthetic world, {name}", pair, 0 <= low <= high, expected)
         for name in ("object_size", "speed"):
-            _require(name, getattr(self, name), getattr(self, name)[0] > 0, "a range above 0")
-        _require("num_objects", self.num_objects, self.num_objects[1] <= 28, "at most 28 objects")
+            pair = values[name]
+            require(f"synthetic world, {name}", pair, pair[0] > 0, "a range above 0")
+        most = self.num_objects[1]
+        require("synthetic world, num_objects", self.num_objects, most <= 28, "at most 28 objects")
         for name in ("limb_rate", "follow_rate", "blur_rate", "shade", "shadow", "photograph_rate"):
-            _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "0 to 1")
+            require(f"synthetic world, {name}", values[name], 0 <= values[name] <= 1, "0 to 1")
         for name in ("turn", "growth", "deformation", "swing", "camera_speed", "camera_turn"):
-            _require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
+            require(f"synthetic world, {name}", values[name], values[name] >= 0, "at least 0")
         for name in ("camera_zoom", "light", "noise", "motion_blur", "time_step"):
-            _require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
+            require(f"synthetic world, {name}", values[name], values[name] >= 0, "at least 0")
 
     @property
     def shorter(self) -> int:
@@ -104,11 +108,6 @@ class WorldConfig:
     def half_extent(self) -> tuple[float, float]:
         """Half of the frame's width and height in units of the world."""
         return self.width / (2 * self.shorter), self.height / (2 * self.shorter)
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"synthetic world, {name}", expected=expected, got=str(value))
 
 
 def training(*, size: int = 256, num_frames: int = 4) -> WorldConfig:
