@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from scalable_binding.data import digits
 from scalable_binding.errors import UserError
+from scalable_binding.metrics.i3d import I3D
 from scalable_binding.metrics.inception_v3 import InceptionV3
 from scalable_binding.metrics.networks import ImageClassifier
 from scalable_binding.rin import features
@@ -100,3 +101,18 @@ def test_files_of_inception_are_read_but_never_run(tmp_path, monkeypatch):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
     with pytest.raises(UserError):
         features.choose(tmp_path / "script.pt", (8, 8), 3)
+
+
+@pytest.mark.slow
+def test_files_of_i3d_are_for_videos(tmp_path):
+    tensors = {n: t for n, t in I3D().state_dict().items() if not n.endswith("batches_tracked")}
+    torch.save(tensors, tmp_path / "i3d.pt")
+    found = features.choose(tmp_path / "i3d.pt", (9, 32, 32), 1)
+    assert found.width == 400 and not found.is_standard and "same file" in found.note
+    assert found(torch.zeros(1, 1, 9, 32, 32).byte()).features.shape == (1, 400)
+    with pytest.raises(UserError, match=r"i3d\.pt is for videos of 3 channels: got"):
+        features.choose(tmp_path / "i3d.pt", (32, 32), 3)
+    del tensors["logits.conv3d.bias"]
+    torch.save(tensors, tmp_path / "part.pt")
+    with pytest.raises(UserError, match="another architecture"):
+        features.choose(tmp_path / "part.pt", (9, 32, 32), 3)

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.metrics.networks import Extracted
+from scalable_binding.metrics.networks import Extracted, with_counters
 
 SIDE = 299
 """Pixels to which images are resized."""
@@ -149,13 +149,7 @@ class InceptionV3(nn.Module):
     @staticmethod
     def translate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of a port's file under our names: auxiliary ones left out, counters added."""
-        kept = {n: t for n, t in tensors.items() if not n.startswith("AuxLogits.")}
-        counters = {
-            name.replace("running_mean", "num_batches_tracked"): torch.tensor(0)
-            for name in kept
-            if name.endswith("running_mean")
-        }
-        return counters | kept
+        return with_counters({n: t for n, t in tensors.items() if not n.startswith("AuxLogits.")})
 
 
 def resize(images: Float[Tensor, "b c h w"], side: int) -> Float[Tensor, "b c side side"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
@@ -119,6 +119,16 @@ def _convolve(
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     convolution = nn.Conv3d(before, after, kernel, (1, stride, stride), padding, bias=False)
     return convolution, nn.BatchNorm3d(after), nn.ReLU()
+
+
+def with_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A port's tensors with the counters of batch normalisation, which old files lack."""
+    counters = {
+        name.replace("running_mean", "num_batches_tracked"): torch.tensor(0)
+        for name in tensors
+        if name.endswith("running_mean")
+    }
+    return counters | dict(tensors)
 
 
 def fingerprint(network: nn.Module) -> str:

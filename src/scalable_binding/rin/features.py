@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
 from scalable_binding.errors import UserError
+from scalable_binding.metrics.i3d import I3D
 from scalable_binding.metrics.inception_v3 import InceptionV3
 from scalable_binding.metrics.networks import (
     Extracted,
@@ -33,6 +34,7 @@ STANDARD_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb912
 
 _STANDARD = "the standard Inception-v3 of the FID port"
 _UNKNOWN = "Inception-v3 with weights of another checksum than the standard ones"
+_I3D = "I3D; comparable with scores of the same file alone, since no checksum of it is published"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Features:
         is_standard: whether it is the field's standard one, down to the weights.
     """
 
-    network: ImageClassifier | MotionClassifier | InceptionV3
+    network: ImageClassifier | MotionClassifier | InceptionV3 | I3D
     name: str
     note: str
     is_standard: bool
@@ -81,7 +83,8 @@ def choose(
 
     Args:
         name: "digits", "moving-digits", a folder that ``benchmarks/features/train.py`` wrote, a
-            file with the weights of the FID port's Inception-v3, or None for one that ships.
+            file with the weights of the FID port's Inception-v3 or of I3D, or None for one that
+            ships.
         size: sides of a sample; three of a video.
         channels: of a sample.
         device: where it is to run.
@@ -98,7 +101,7 @@ def choose(
         else:
             return None
     found = load(name)
-    of_video = isinstance(found.network, MotionClassifier)
+    of_video = isinstance(found.network, MotionClassifier | I3D)
     if of_video != (len(size) == 3) or channels not in (1, found.network.channels):
         takes = "videos" if of_video else "images"
         raise UserError(
@@ -119,11 +122,24 @@ def load(name: str | Path) -> Features:
     path = SHIPPED / NAMES[str(name)] if str(name) in NAMES else Path(name)
     if path.is_dir():
         return _load_own(path)
-    network = InceptionV3()
-    load_tensors(network, InceptionV3.translate(read_tensors(path)), path)
+    tensors = read_tensors(path)
+    if I3D.is_named(tensors):
+        return _load_port(I3D(), tensors, path, note=_I3D, is_standard=False)
     with path.open("rb") as file:
         is_standard = hashlib.file_digest(file, "sha256").hexdigest() == STANDARD_SHA256
     note = _STANDARD if is_standard else _UNKNOWN
+    return _load_port(InceptionV3(), tensors, path, note=note, is_standard=is_standard)
+
+
+def _load_port(
+    network: InceptionV3 | I3D,
+    tensors: dict[str, Tensor],
+    path: Path,
+    *,
+    note: str,
+    is_standard: bool,
+) -> Features:
+    load_tensors(network, network.translate(tensors), path)
     return Features(network=network.eval(), name=path.name, note=note, is_standard=is_standard)
 
 
