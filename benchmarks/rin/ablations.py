@@ -14,6 +14,7 @@ network, the Frechet distance of samples (or of predicted videos), mean and devi
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import statistics
 from collections.abc import Mapping
@@ -120,6 +121,11 @@ def score(config: RINConfig, run: Path, sampling: Mapping[str, Changes], num: in
     return found
 
 
+def digest(config: RINConfig) -> str:
+    """Return what tells a run's folder apart from those of other settings."""
+    return hashlib.sha256(json.dumps(to_mapping(config)).encode()).hexdigest()[:8]
+
+
 def over_seeds(scores: list[Changes]) -> dict[str, tuple[float, float]]:
     """Return mean and deviation over seeds of each figure."""
     found = {}
@@ -156,8 +162,8 @@ def study_one(study: str, base: RINConfig, out: Path, *, preset: str, seeds: int
     scores: dict[str, list[Changes]] = {name: [] for name in plan.training}
     for number, (name, changes) in enumerate(plan.training.items()):
         for seed in range(seeds):
-            run = out / "runs" / f"{preset}-{study}-{number}-{seed}"
             config = override(base, {**changes, "fit.seed": seed})
+            run = out / "runs" / f"{preset}-{study}-{number}-{seed}-{digest(config)}"
             scores[name].append(score(config, run, plan.sampling, num))
             print(name, seed, scores[name][-1], flush=True)
     rows = [

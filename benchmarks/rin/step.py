@@ -13,8 +13,9 @@ closest settings: the time as a latent, no attention among patches, eps predicte
 loss. With its usual 4 heads of 32 channels all attention is 128 wide, with 8 it is 256 wide; here
 it is 256 among latents and 128 in reading and writing, as in the thesis. Multiply-adds of a forward
 pass are 1.38, 1.75 and 1.55 billion. Both take the first pass for self-conditioning in every step,
-and Adam. "kept" are the tensors that a step keeps for the way back, weights included; what is
-"checkpointed" keeps only what is between blocks, and computes each block again.
+and Adam, here as training builds it. "kept" are the tensors that a step keeps for the way back,
+weights included; what is "checkpointed" keeps only what is between blocks, and computes each block
+again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import timing
+from scalable_binding.engine import optimisers
+from scalable_binding.engine.fit_config import OptimiserConfig
 from scalable_binding.rin import model, objective
 from scalable_binding.rin.config import DiffusionConfig
 
@@ -126,7 +129,7 @@ def ours(
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             network(x, gamma, latents=latents)
 
-    optimiser = torch.optim.Adam(network.parameters())
+    optimiser = optimisers.build(network, OptimiserConfig(name="adam"))
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):

@@ -56,7 +56,10 @@ def run_seed(name: str, seed: int, run: Path, num: int, changes: list[str]) -> d
     """Return the scores of a run, and the seconds of processors that its training took."""
     path = run / "scores.json"
     if path.is_file():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        kept = dict(json.loads(path.read_text(encoding="utf-8")))
+        if kept["changes"] != changes:
+            raise SystemExit(f"{run} has other settings: {kept['changes']}; give another --out")
+        return kept
     config = configure("rin", name, settings=changes)
     config = override(config, {"fit.seed": seed, "fit.progress": False})
     train_timed(config, run)
@@ -102,12 +105,14 @@ def ship(name: str, scores: dict[str, Any], run: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in (WEIGHTS, CONFIG):
         shutil.copy(run / file, folder / file)
+    command = [f"sbind rin train --preset {name} --run RUN --fit.seed {scores['seed']}"]
+    command += [f"--set {change}" for change in scores["changes"]]
     commit = ["git", "-C", str(timing.ROOT), "rev-parse", "--short", "HEAD"]
     card = {
         "name": folder.name,
         "data": DATA[name],
         "licence": LICENCE,
-        "command": f"sbind rin train --preset {name} --run RUN --fit.seed {scores['seed']}",
+        "command": " ".join(command),
         "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
         "cpu_seconds": scores["cpu_seconds"],
         "sampling": f"DDPM, {configure('rin', name).sample_steps} steps, cosine schedule",
