@@ -105,7 +105,8 @@ def cifar10() -> RINConfig:
 
     Command: ``sbind rin train CIFAR --preset cifar10 --run RUN``, CIFAR being a folder or zip with
     a folder of images for each class. The thesis reports FID 1.81 (1000 DDPM steps with the cosine
-    schedule); not run by us to the end.
+    schedule). Measured: 200 steps of 16 images on a CPU core bring the loss from 3.1 to 0.16; not
+    run by us any further.
     """
     return RINConfig(
         model=ModelConfig(
