@@ -4,8 +4,8 @@
 
 Features are made from the truth of a scene: a code for the surface that the centre of a cell shows,
 and waves over the place on that surface, so that similar is only what is the same place or next to
-it. What is lost all the same is lost to the size of cells and to the way labels are read. Not run
-by make bench: half a minute a scene on one CPU core, six times that with --zoom 2.
+it. What is lost all the same is lost to the size of cells and to the way labels are read.
+Not run by make bench: half a minute a scene on one CPU core, six times that with --zoom 2.
 """
 
 from __future__ import annotations

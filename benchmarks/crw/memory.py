@@ -1,11 +1,11 @@
 """Peak memory of label propagation at 480 x 854: it must not grow with the length of the video.
 
-    python -m benchmarks.crw.memory --frames 60 300     (some ten minutes)
-    python -m benchmarks.crw.memory                     (two minutes: 30 and 60 frames)
+    python -m benchmarks.crw.memory [--frames 30 60]
 
-The claim: under 1.5 GB at any length, torch, the encoder and the context of 20 frames included.
-One process carries four objects through one video and notes its largest memory so far after each
-of the given numbers of frames; a shorter video would have needed just that.
+Two minutes, and some ten with --frames 60 300. The claim: under 1.5 GB at any length, torch, the
+encoder and the context of 20 frames included. One process carries four objects through one video
+and notes its largest memory so far after each of the given numbers of frames; a shorter video would
+have needed just that.
 """
 
 from __future__ import annotations

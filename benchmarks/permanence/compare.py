@@ -2,8 +2,9 @@
 
     python -m benchmarks.permanence.compare DIR [--num 16] [--json FILE]
 
-DIR is what ``benchmarks.permanence.train`` wrote. Games and textures are none of training's. Means
-over the seeds, and the range over them, of the distance in pixels and of the overlap (IoU).
+Not run by make bench. DIR is what ``benchmarks.permanence.train`` wrote. Games and textures are
+none of training's. Means over the seeds, and the range over them, of the distance in pixels and of
+the overlap (IoU).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python -m benchmarks.rin.ablations STUDY --out DIR [--preset digits] [--steps 1300] [--seeds 3]
                                        [--set NAME=VALUE ...]
 
-A recipe, not run by make bench: on digits some three minutes a run on one core, and a run for each
-value and seed. STUDY is self-conditioning, rounds, patch, schedule or temperature (Fig. 2.8 and
+Not run by make bench: on digits some two minutes a run on one core, and a run for each value and
+seed. STUDY is self-conditioning, rounds, patch, schedule or temperature (Fig. 2.8 and
 2.13); "all" takes one after the other. --preset may be digits, shapes64 or moving-digits. Each
 study leaves STUDY.md, STUDY.json and STUDY.png in DIR: held-out loss and, where there is a feature
 network, the Frechet distance of samples (or of predicted videos), mean and deviation over seeds.

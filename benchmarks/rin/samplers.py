@@ -2,12 +2,12 @@
 
     python -m benchmarks.rin.samplers RUN [--num 500] [--steps 10 25 50 100 250] [--json FILE]
 
-A recipe, not run by `make bench`: some ten minutes on one core for a run of the preset ``digits``
-(or "digits", the network that ships). Each sampler is scored with latents carried from step to step
-and with latents that start from zero in every step, at the same noise; then DDIM of 50 steps with
-guidance. Scores are the Frechet distance to held-out digits and the share of samples that the
-feature network sorts into the class they should be of; it is our own, so that the distances compare
-with nothing published.
+Not run by make bench: some ten minutes on one core for a run of the preset ``digits`` (or "digits",
+the network that ships). Each sampler is scored with latents carried from step to step and with
+latents that start from zero in every step, at the same noise; then DDIM of 50 steps with guidance.
+Scores are the Frechet distance to held-out digits and the share of samples that the feature network
+sorts into the class they should be of; it is our own, so that the distances compare with nothing
+published.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import runpy
 import subprocess
 import sys
@@ -24,6 +25,23 @@ def run(monkeypatch, tmp_path):
         runpy.run_module(f"benchmarks.{module}", run_name="__main__")
 
     return run
+
+
+SCRIPTS = sorted(
+    path
+    for path in (ROOT / "benchmarks").glob("*/*.py")
+    if "python -m benchmarks." in path.read_text(encoding="utf-8").split('"""')[1]
+)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_the_table_names_every_script_and_make_bench_needs_no_arguments(path):
+    module = f"benchmarks.{path.parent.name}.{path.stem}"
+    assert f"python -m {module}" in (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    if path.stem != "train" and "Not run by make bench" not in text:
+        usage = text.split(f"python -m {module}", 1)[1].split("\n", 1)[0]
+        assert re.sub(r"\[[^]]*\]", "", usage).strip() == ""
 
 
 def test_contestants_take_turns_and_are_compared_round_by_round(monkeypatch):

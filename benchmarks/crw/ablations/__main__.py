@@ -3,7 +3,7 @@
     python -m benchmarks.crw.ablations path-length --out DIR    (likewise edge-dropout, frame-rate,
     python -m benchmarks.crw.ablations all --out DIR             propagation)
 
-A recipe, not run by make bench: some 35 minutes on one core for all four studies with one seed. A
+Not run by make bench: some 35 minutes on one core for all four studies with one seed. A
 narrow encoder learns for a minute or two a point from the synthetic world (and the videos of
 --clips), and is scored by J&F on held-out synthetic scenes (and on --davis ROOT). Each study leaves
 STUDY.md, STUDY.json and STUDY.png in DIR; a run that is done is not done again.
