@@ -44,9 +44,10 @@ def show(stage: Stage, contest: Contest, labelled: Mapping[str, list[Prediction]
     what = (
         f"{scene.boxes.shape[1]} objects cross and hide one another. The program was told what is "
         "what in *one* frame, the first. The computer has drawn this clip itself, so the truth "
-        "about every pixel is known. Frames are read at "
-        f"{stage.config.crw.zoom:g} times their size (`--zoom`), since some limbs are thin."
+        "about every pixel is known."
     )
+    if (zoom := stage.config.crw.zoom) > 1:
+        what += f" Frames are read at {zoom:g} times their size (`--zoom`): some limbs are thin."
     blocks = [
         report.paragraph(what),
         report.columns(
