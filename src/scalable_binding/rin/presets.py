@@ -178,13 +178,13 @@ def shapes64() -> RINConfig:
 def moving_digits() -> RINConfig:
     """Predicting 8 frames of bouncing digits from 4, 32 x 32: an hour on a CPU core.
 
-    Command: ``sbind rin train --preset moving-digits --run RUN``, with ``--fit.bfloat16 true`` where
-    the processor knows it. Measured so, one seed, 3,336 CPU seconds: error of predicted pixels
-    .024, of the last frame repeated .044, of its motion extrapolated .057. Its Frechet video
-    distance is worse than theirs (24.4; 17.8, 22.1): digits are where they should be, but not whole.
-    The second moment forgets within 20 steps and gradients are clipped, with which four times the
-    learning rate holds; at 0.008 the network stops reading. Latents and positions begin wider than
-    the thesis' (``benchmarks/rin/README.md``).
+    Command: ``sbind rin train --preset moving-digits --run RUN``, with ``--fit.bfloat16 true``
+    where the processor knows it. Measured so, one seed, 3,336 CPU seconds: error of predicted
+    pixels .024, of the last frame repeated .044, of its motion extrapolated .057. Its Frechet video
+    distance is worse than theirs (24.4; 17.8, 22.1): digits are where they should be, but not
+    whole. The second moment forgets within 20 steps and gradients are clipped, with which four
+    times the learning rate holds; at 0.008 the network stops reading. Latents and positions begin
+    wider than the thesis' (``benchmarks/rin/README.md``).
     """
     model = ModelConfig(
         size=(12, 32, 32),
