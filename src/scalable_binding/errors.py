@@ -45,3 +45,12 @@ def require(name: str, value: object, holds: bool, expected: str) -> None:
     """
     if not holds:
         raise UserError(name, expected=expected, got=str(value))
+
+
+def require_least(name: str, value: int, least: int) -> None:
+    """Refuse a value of the setting ``name`` that is below ``least``.
+
+    Raises:
+        UserError: it is.
+    """
+    require(name, value, value >= least, f"a whole number of at least {least}")

@@ -15,7 +15,7 @@ from scalable_binding.carml.methods_config import (
 )
 from scalable_binding.carml.scaffold_config import RewardConfig, ScaffoldConfig
 from scalable_binding.engine.fit_config import FitConfig
-from scalable_binding.errors import UserError, require
+from scalable_binding.errors import UserError, require, require_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "minibatches"):
-            _check_least(f"ppo.{name}", getattr(self, name), 1)
+            require_least(f"ppo.{name}", getattr(self, name), 1)
         for name in ("clip", "reward_scale"):
             value = getattr(self, name)
             require(f"ppo.{name}", value, value > 0, "a number above 0")
@@ -126,7 +126,7 @@ class ModelConfig:
         same = count >= 1 and len(self.kernels) == len(self.strides) == count
         require("model.channels", self.channels, same, "as many as kernels and strides")
         for name in ("hidden", "head"):
-            _check_least(f"model.{name}", getattr(self, name), 1)
+            require_least(f"model.{name}", getattr(self, name), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ class CurriculumConfig:
 
     def __post_init__(self) -> None:
         for name in ("period", "episodes", "reservoir", "kept_episodes", "first_trials"):
-            _check_least(f"curriculum.{name}", getattr(self, name), 1)
+            require_least(f"curriculum.{name}", getattr(self, name), 1)
         kept = self.kept_episodes
         expected = f"at most the {self.episodes} episodes of a trial"
         require("curriculum.kept_episodes", kept, kept <= self.episodes, expected)
@@ -173,8 +173,8 @@ class ValidationConfig:
     num_tasks: int = 10
 
     def __post_init__(self) -> None:
-        _check_least("validation.every", self.every, 0)
-        _check_least("validation.num_tasks", self.num_tasks, 1)
+        require_least("validation.every", self.every, 0)
+        require_least("validation.num_tasks", self.num_tasks, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +221,3 @@ class CARMLConfig:
         if self.discriminates:
             return replace(self.reward, whitening=self.discriminator.whitening)
         return self.reward
-
-
-def _check_least(name: str, value: int, least: int) -> None:
-    require(name, value, value >= least, f"a whole number of at least {least}")

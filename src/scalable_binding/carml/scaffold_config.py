@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scalable_binding.errors import require
+from scalable_binding.errors import require, require_least
 
 Covariance = Literal["full", "diagonal", "spherical"]
 
@@ -41,7 +41,7 @@ class MixtureConfig:
         require("covariance", self.covariance, self.covariance in kinds, ", ".join(kinds))
         for name in ("components", "starts", "iterations", "cluster_starts", "cluster_iterations"):
             value = getattr(self, name)
-            require(name, value, value >= 1, "a whole number of at least 1")
+            require_least(name, value, 1)
         require("tolerance", self.tolerance, self.tolerance >= 0, "at least 0")
         value = self.regularisation
         require("regularisation", value, 0 < value < math.inf, "a number above 0")
@@ -86,7 +86,7 @@ class DeepClusterConfig:
         require("encoder", self.encoder, self.encoder in kinds, " or ".join(kinds))
         for name in ("width", "epochs", "batch_size"):
             value = getattr(self, name)
-            require(name, value, value >= 1, "a whole number of at least 1")
+            require_least(name, value, 1)
         for name in ("rounds", "components", "shift", "weight_decay"):
             require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
         require("lr", self.lr, 0 < self.lr < math.inf, "a number above 0")
@@ -122,7 +122,7 @@ class VAEConfig:
     def __post_init__(self) -> None:
         for name in ("width", "hidden", "epochs", "batch_size"):
             value = getattr(self, name)
-            require(name, value, value >= 1, "a whole number of at least 1")
+            require_least(name, value, 1)
         for name in ("deviation", "lr"):
             value = getattr(self, name)
             require(name, value, 0 < value < math.inf, "a number above 0")
@@ -167,6 +167,6 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         require("weight (lambda)", self.weight, 0 <= self.weight <= 1, "a number in [0, 1]")
-        require("window", self.window, self.window >= 1, "a whole number of at least 1")
+        require_least("window", self.window, 1)
         kinds = ("reservoir", "running")
         require("whitening", self.whitening, self.whitening in kinds, " or ".join(kinds))

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scalable_binding.errors import require
+from scalable_binding.errors import require, require_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +118,10 @@ class FitConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "log_every", "save_every"):
             value = getattr(self, name)
-            require(name, value, value >= 1, "a whole number of at least 1")
+            require_least(name, value, 1)
         for name in ("steps", "seed", "num_workers"):
             value = getattr(self, name)
-            require(name, value, value >= 0, "a whole number of at least 0")
+            require_least(name, value, 0)
         clip = self.clip_norm
         require("clip_norm", clip, clip is None or clip > 0, "a number above 0 or none")
         micro = self.micro_batch_size

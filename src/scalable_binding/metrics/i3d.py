@@ -27,17 +27,17 @@ LEAST_FRAMES = 9
 Triple = tuple[int, int, int]
 
 MIXED = {
-    "Mixed_3b": (192, (64, 96, 128, 16, 32, 32)),
-    "Mixed_3c": (256, (128, 128, 192, 32, 96, 64)),
-    "Mixed_4b": (480, (192, 96, 208, 16, 48, 64)),
-    "Mixed_4c": (512, (160, 112, 224, 24, 64, 64)),
-    "Mixed_4d": (512, (128, 128, 256, 24, 64, 64)),
-    "Mixed_4e": (512, (112, 144, 288, 32, 64, 64)),
-    "Mixed_4f": (528, (256, 160, 320, 32, 128, 128)),
-    "Mixed_5b": (832, (256, 160, 320, 32, 128, 128)),
-    "Mixed_5c": (832, (384, 192, 384, 48, 128, 128)),
+    "Mixed_3b": (64, 96, 128, 16, 32, 32),
+    "Mixed_3c": (128, 128, 192, 32, 96, 64),
+    "Mixed_4b": (192, 96, 208, 16, 48, 64),
+    "Mixed_4c": (160, 112, 224, 24, 64, 64),
+    "Mixed_4d": (128, 128, 256, 24, 64, 64),
+    "Mixed_4e": (112, 144, 288, 32, 64, 64),
+    "Mixed_4f": (256, 160, 320, 32, 128, 128),
+    "Mixed_5b": (256, 160, 320, 32, 128, 128),
+    "Mixed_5c": (384, 192, 384, 48, 128, 128),
 }
-"""Blocks with the channels that come in and those of their convolutions."""
+"""Blocks, one after the other, with the channels of their convolutions."""
 
 POOLED: dict[str, tuple[Triple, Triple]] = {
     "Mixed_4b": ((3, 3, 3), (2, 2, 2)),
@@ -59,11 +59,11 @@ class Unit(nn.Module):
         super().__init__()
         self.conv3d = nn.Conv3d(before, after, kernel, stride, bias=False)
         self.bn = nn.BatchNorm3d(after, eps=0.001)
-        self._kernel, self._stride = (kernel,) * 3, (stride,) * 3
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c2 t2 h2 w2"]:
         """The activations; sides are divided by the stride and rounded up."""
-        return functional.relu(self.bn(self.conv3d(pad(x, self._kernel, self._stride))))
+        padded = pad(x, self.conv3d.kernel_size, self.conv3d.stride)
+        return functional.relu(self.bn(self.conv3d(padded)))
 
 
 class Mixed(nn.Module):
@@ -80,6 +80,7 @@ class Mixed(nn.Module):
         self.b1a, self.b1b = Unit(before, widths[1]), Unit(widths[1], widths[2], 3)
         self.b2a, self.b2b = Unit(before, widths[3]), Unit(widths[3], widths[4], 3)
         self.b3b = Unit(before, widths[5])
+        self.width = widths[0] + widths[2] + widths[4] + widths[5]
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c2 t h w"]:
         """The joined outputs."""
@@ -101,9 +102,12 @@ class I3D(nn.Module):
         self.Conv3d_1a_7x7 = Unit(3, 64, 7, 2)
         self.Conv3d_2b_1x1 = Unit(64, 64)
         self.Conv3d_2c_3x3 = Unit(64, 192, 3)
-        for name, (before, widths) in MIXED.items():
-            self.add_module(name, Mixed(before, widths))
-        self.logits = nn.ModuleDict({"conv3d": nn.Conv3d(1024, NUM_CLASSES, 1)})
+        channels = 192
+        for name, widths in MIXED.items():
+            block = Mixed(channels, widths)
+            self.add_module(name, block)
+            channels = block.width
+        self.logits = nn.ModuleDict({"conv3d": nn.Conv3d(channels, NUM_CLASSES, 1)})
 
     def forward(self, videos: UInt8[Tensor, "b 3 t h w"]) -> Extracted:
         """Logits, twice, of videos of any size and of at least 9 frames.
@@ -148,7 +152,7 @@ def resize(videos: UInt8[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t side side
     return rearrange(frames, "(b t) c h w -> b c t h w", b=len(videos))
 
 
-def pad(x: Float[Tensor, "b c t h w"], kernel: Triple, stride: Triple) -> Tensor:
+def pad(x: Float[Tensor, "b c t h w"], kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
     """Zeros around, as TensorFlow's "SAME" has them: if their number is odd, more at the end."""
     ends: list[int] = []
     for side, window, step in zip(x.shape[2:], kernel, stride, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
-from scalable_binding.errors import UserError, require
+from scalable_binding.errors import UserError, require, require_least
 
 STRIDE = 4
 """Pixels between neighbouring cells of the memory."""
@@ -41,7 +41,7 @@ class ModelConfig:
             raise UserError("model.widths", expected="at least one stage", got=str(self.widths))
         for name in ("blocks", "width", "node_width"):
             value = getattr(self, name)
-            require(f"model.{name}", value, value >= 1, "a whole number of at least 1")
+            require_least(f"model.{name}", value, 1)
         odd = self.kernel >= 1 and self.kernel % 2 == 1
         require("model.kernel", self.kernel, odd, "an odd number of at least 1")
         require("model.reach", self.reach, 0 < self.reach <= 1, "a share in (0, 1]")

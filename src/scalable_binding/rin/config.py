@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scalable_binding.engine.fit_config import FitConfig
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require, require_least
 
 DataKind = Literal["images", "videos", "digits", "shapes", "moving_digits"]
 
@@ -67,17 +67,17 @@ class ModelConfig:
         object.__setattr__(self, "size", tuple(self.size))
         object.__setattr__(self, "patch", tuple(self.patch))
         for name in ("channels", "latent_width", "interface_width", "num_blocks", "num_heads"):
-            _check_least(f"model.{name}", getattr(self, name), 1)
+            require_least(f"model.{name}", getattr(self, name), 1)
         for name in ("cross_heads", "latent_expansion", "interface_expansion"):
-            _check_least(f"model.{name}", getattr(self, name), 1)
+            require_least(f"model.{name}", getattr(self, name), 1)
         for name in ("num_classes", "num_layers", "context"):
-            _check_least(f"model.{name}", getattr(self, name), 0)
+            require_least(f"model.{name}", getattr(self, name), 0)
         for name in ("dropout", "drop_path"):
             _check_rate(f"model.{name}", getattr(self, name))
         if not self.embedding_std > 0:
             got = str(self.embedding_std)
             raise UserError("model.embedding_std", expected="a number above 0", got=got)
-        _check_least("model.num_latents", self.num_latents, 1 + self.num_conditions)
+        require_least("model.num_latents", self.num_latents, 1 + self.num_conditions)
         self._check_widths()
         self._check_size()
 
@@ -202,9 +202,9 @@ class RINConfig:
     validate_every: int = 0
 
     def __post_init__(self) -> None:
-        _check_least("sample_every", self.sample_every, 0)
-        _check_least("sample_steps", self.sample_steps, 1)
-        _check_least("validate_every", self.validate_every, 0)
+        require_least("sample_every", self.sample_every, 0)
+        require_least("sample_steps", self.sample_steps, 1)
+        require_least("validate_every", self.validate_every, 0)
         dropped = self.diffusion.label_dropout
         if dropped > 0 and not self.model.num_classes:
             raise UserError(
@@ -212,16 +212,9 @@ class RINConfig:
             )
 
 
-def _check_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UserError(name, expected=f"a whole number of at least {least}", got=str(value))
-
-
 def _check_rate(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise UserError(name, expected="a rate in [0, 1)", got=str(value))
+    require(name, value, 0 <= value < 1, "a rate in [0, 1)")
 
 
 def _check_multiple(name: str, value: int, divisor: int, of: str) -> None:
-    if value % divisor:
-        raise UserError(name, expected=f"a multiple of {divisor} ({of})", got=str(value))
+    require(name, value, value % divisor == 0, f"a multiple of {divisor} ({of})")
