@@ -43,6 +43,17 @@ def test_two_processes_equal_one(fsdp: bool, tmp_path: Path, alone: Path) -> Non
         assert line["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
 
 
+def test_sharded_matrices_are_gathered_for_muon(tmp_path: Path) -> None:
+    settings = SETTINGS | {"optimiser.name": "muon"}
+    alone, sharded = tmp_path / "alone", tmp_path / "sharded"
+    fit(net(norm="layer"), loss, Points(), config(**settings), alone)
+    assert train_on_ranks(2, sharded, config(**settings, fsdp=True)) == [0, 0]
+    found, expected = load_file(sharded / WEIGHTS), load_file(alone / WEIGHTS)
+    for name, tensor in expected.items():
+        # Both orthogonalise in bfloat16, and gradients are added up in another order.
+        torch.testing.assert_close(found[name], tensor, rtol=0.02, atol=2e-3, msg=name)
+
+
 @pytest.mark.parametrize(
     "stages", [[(3, True), (1, False), (2, True)], [(1, False), (3, True), (2, False)]]
 )

@@ -110,7 +110,7 @@ def test_data_order_with_worker_processes_is_the_same(tmp_path: Path, unbroken: 
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", ["adamw", "lamb", "muon"])
 def test_other_optimisers_resume_too(name: str, tmp_path: Path) -> None:
     settings = {"optimiser.name": name, "optimiser.weight_decay": 0.1, "schedule.warm_up": 3}
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -13,12 +13,13 @@ from scalable_binding.errors import require, require_least
 class OptimiserConfig:
     """How gradients become updates.
 
-    ``weight_decay`` is decoupled for "adamw" and "lamb", and added to the gradient (an l2 penalty)
-    for "adam". Parameters with fewer than two dimensions (biases, scales of norms) are never
-    decayed, and LAMB does not adapt their step to their norm.
+    ``weight_decay`` is decoupled for "adamw", "lamb" and "muon", and added to the gradient (an l2
+    penalty) for "adam". Parameters with fewer than two dimensions (biases, scales of norms) are
+    never decayed, LAMB does not adapt their step to their norm, and Muon moves them as "adamw"
+    would, at the same rate.
     """
 
-    name: Literal["adam", "adamw", "lamb"] = "adam"
+    name: Literal["adam", "adamw", "lamb", "muon"] = "adam"
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -26,7 +27,7 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        _check_choice("optimiser.name", self.name, ("adam", "adamw", "lamb"))
+        _check_choice("optimiser.name", self.name, ("adam", "adamw", "lamb", "muon"))
         require("optimiser.lr", self.lr, self.lr >= 0, "a number of at least 0")
         rates = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         require("optimiser.betas", self.betas, rates, "two rates in [0, 1)")

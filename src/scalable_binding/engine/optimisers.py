@@ -11,6 +11,7 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from scalable_binding.engine.fit_config import OptimiserConfig
 from scalable_binding.engine.lamb import Lamb
+from scalable_binding.engine.muon import Muon
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -19,12 +20,15 @@ def build(model: nn.Module, config: OptimiserConfig) -> Optimizer:
     """The optimiser of the model's parameters, its state allocated and zero.
 
     Parameters with fewer than two dimensions form a group without decay and without LAMB's
-    adaptation. A module whose weight stacks several matrices along its first dimension says so
-    with an attribute ``fused_slices``, which maps the parameter's name inside that module to the
-    number of matrices (``self.fused_slices = {"qkv.weight": 3}``); LAMB then gives each its own
-    trust ratio.
+    or Muon's adaptation. A module whose weight stacks several matrices along its first dimension
+    says so with an attribute ``fused_slices``, which maps the parameter's name inside that module
+    to the number of matrices (``self.fused_slices = {"qkv.weight": 3}``); LAMB and Muon then adapt
+    to each by itself.
     """
     optimiser = _construct(_groups(model, config), config)
+    if isinstance(optimiser, Muon):
+        optimiser.allocate()
+        return optimiser
     for _, parameter in _trained(model):
         # As the optimisers themselves would at their first step: from here on, the tensors that
         # a checkpoint holds exist before, at and after any step.
@@ -38,9 +42,9 @@ def build(model: nn.Module, config: OptimiserConfig) -> Optimizer:
 def state_tensors(optimiser: Optimizer, model: nn.Module) -> dict[str, Tensor]:
     """The optimiser's state: live tensors (not copies) named ``<parameter>.<kind>``."""
     return {
-        f"{name}.{kind}": optimiser.state[parameter][kind]
+        f"{name}.{kind}": tensor
         for name, parameter in _trained(model)
-        for kind in ("step", *MOMENTS)
+        for kind, tensor in optimiser.state[parameter].items()
     }
 
 
@@ -51,8 +55,9 @@ def set_learning_rate(optimiser: Optimizer, lr: float) -> None:
 
 
 def _construct(groups: list[dict[str, Any]], config: OptimiserConfig) -> Optimizer:
-    if config.name == "lamb":
-        return Lamb(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+    if config.name in ("lamb", "muon"):
+        adaptive = Lamb if config.name == "lamb" else Muon
+        return adaptive(groups, lr=config.lr, betas=config.betas, eps=config.eps)
     plain = [{k: v for k, v in g.items() if k not in ("adapt", "slices")} for g in groups]
     kind = Adam if config.name == "adam" else AdamW
     return kind(plain, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
