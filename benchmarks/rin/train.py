@@ -13,23 +13,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
+from benchmarks.shipping import ship
 from scalable_binding.cli.settings import configure
 from scalable_binding.engine.atomic import write_text
-from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.config import override
 from scalable_binding.plots import curves
 from scalable_binding.rin import evaluate, train
 from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.evaluation_config import EvaluationConfig
-from scalable_binding.rin.pretrained import SHIPPED
+from scalable_binding.rin.pretrained import SHIPPED, Pretrained, load
 from scalable_binding.rin.sampling_config import SamplingConfig
 
 LICENCE = "digits: UCI optical recognition of handwritten digits, CC BY 4.0; weights: Apache-2.0"
@@ -99,26 +97,19 @@ def distance_of(scores: dict[str, Any]) -> float:
     return float(scores["forecasts"]["predicted"]["frechet_video"])
 
 
-def ship(name: str, scores: dict[str, Any], run: Path) -> None:
-    """Copy a run's weights and settings into the package, and write their card."""
-    folder = SHIPPED / f"rin-{name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in (WEIGHTS, CONFIG):
-        shutil.copy(run / file, folder / file)
+def card_of(name: str, scores: dict[str, Any], pretrained: Pretrained) -> dict[str, Any]:
     command = [f"sbind rin train --preset {name} --run RUN --fit.seed {scores['seed']}"]
     command += [f"--set {change}" for change in scores["changes"]]
-    commit = ["git", "-C", str(timing.ROOT), "rev-parse", "--short", "HEAD"]
-    card = {
-        "name": folder.name,
+    steps, schedule = configure("rin", name).sample_steps, pretrained.diffusion.schedule
+    return {
+        "name": f"rin-{name}",
         "data": DATA[name],
         "licence": LICENCE,
         "command": " ".join(command),
-        "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
         "cpu_seconds": scores["cpu_seconds"],
-        "sampling": f"DDPM, {configure('rin', name).sample_steps} steps, cosine schedule",
+        "sampling": f"DDPM, {steps} steps, {schedule} schedule",
         "score": row_of(scores),
     }
-    write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
 
 
 def main() -> None:
@@ -145,7 +136,9 @@ def main() -> None:
     print(curves.table([row_of(found) for found in scores.values()]))
     if arguments.ship:
         best = min(scores, key=lambda seed: distance_of(scores[seed]))
-        ship(arguments.name, scores[best], runs[best])
+        pretrained = load(runs[best])
+        card = card_of(arguments.name, scores[best], pretrained)
+        ship(pretrained.model, runs[best], SHIPPED / card["name"], card)
 
 
 if __name__ == "__main__":

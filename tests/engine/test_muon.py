@@ -1,11 +1,14 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from reference.muon import SlowMuon
 from scalable_binding.engine.muon import Muon
 
-LR, BETAS = 0.03, (0.9, 0.99)
+LR, BETAS, DECAY = 0.03, (0.9, 0.99), 0.1
 
 
 def gradients(steps: int, *shape: int) -> list[Tensor]:
@@ -15,6 +18,15 @@ def gradients(steps: int, *shape: int) -> list[Tensor]:
 
 def start(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def run_with(kind: type[Optimizer], weight: Tensor, grads: list[Tensor], **settings: Any) -> Tensor:
+    parameter = torch.nn.Parameter(weight.clone())
+    optimiser = kind([parameter], lr=LR, weight_decay=DECAY, **settings)
+    for gradient in grads:
+        parameter.grad = gradient.clone()
+        optimiser.step()
+    return parameter.detach()
 
 
 def run(weight: Tensor, grads: list[Tensor], **group: object) -> Tensor:
@@ -68,13 +80,9 @@ def test_matrices_of_one_shape_move_as_they_would_alone() -> None:
 @pytest.mark.parametrize(("shape", "adapt"), [((4,), True), ((4, 3), False), ((4, 3, 3, 3), True)])
 def test_all_else_moves_as_under_adamw(shape: tuple[int, ...], adapt: bool) -> None:
     weight, grads = start(*shape), gradients(5, *shape)
-    expected = torch.nn.Parameter(weight.clone())
-    optimiser = torch.optim.AdamW([expected], lr=LR, betas=BETAS, weight_decay=0.1)
-    for gradient in grads:
-        expected.grad = gradient.clone()
-        optimiser.step()
-    found = run(weight, grads, weight_decay=0.1, adapt=adapt)
-    torch.testing.assert_close(found, expected.detach(), rtol=1e-12, atol=1e-14)
+    expected = run_with(torch.optim.AdamW, weight, grads, betas=BETAS)
+    found = run(weight, grads, weight_decay=DECAY, adapt=adapt)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_bfloat16_comes_near() -> None:
@@ -85,6 +93,15 @@ def test_bfloat16_comes_near() -> None:
     optimiser.step()
     moved, expected = parameter.detach() - weight, run(weight, gradient) - weight
     assert (moved - expected).norm() < 0.08 * expected.norm()
+
+
+@pytest.mark.parametrize("shape", [(8, 32), (32, 8)])
+def test_whole_matrices_move_as_under_the_muon_of_pytorch(shape: tuple[int, int]) -> None:
+    weight, grads = start(*shape).float(), [g.float() for g in gradients(5, *shape)]
+    found = run_with(Muon, weight, grads, betas=BETAS) - weight
+    settings = {"momentum": BETAS[0], "adjust_lr_fn": "match_rms_adamw"}
+    expected = run_with(torch.optim.Muon, weight, grads, **settings) - weight
+    assert (found - expected).norm() < 0.02 * expected.norm()
 
 
 def test_every_direction_of_a_matrix_moves_about_as_far() -> None:

@@ -1,4 +1,8 @@
-"""Muon: momentum whose step on a matrix is as long in every direction; AdamW for all else."""
+"""Muon: momentum whose step on a matrix is as long in every direction; AdamW for all else.
+
+PyTorch has a Muon too, which takes nothing but matrices, whole and unstacked, and moves them one by
+one: in networks like these it would take q, k and v for one matrix.
+"""
 
 from __future__ import annotations
 
