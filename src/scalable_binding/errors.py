@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class UserError(ValueError):
     """Bad input: says in one line what is wrong, what was expected, what came and what to do.
@@ -54,3 +56,14 @@ def require_least(name: str, value: int, least: int) -> None:
         UserError: it is.
     """
     require(name, value, value >= least, f"a whole number of at least {least}")
+
+
+def require_one_of(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse a value of the setting ``name`` that is none of the ``choices``.
+
+    Raises:
+        UserError: it is none.
+    """
+    names = list(choices)
+    if value not in names:
+        raise UserError(name, expected=f"one of {', '.join(names)}", got=repr(value))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scalable_binding.errors import require, require_least
+from scalable_binding.errors import require, require_least, require_one_of
 
 Covariance = Literal["full", "diagonal", "spherical"]
 
@@ -37,8 +37,7 @@ class MixtureConfig:
     cluster_iterations: int = 50
 
     def __post_init__(self) -> None:
-        kinds = ("full", "diagonal", "spherical")
-        require("covariance", self.covariance, self.covariance in kinds, ", ".join(kinds))
+        require_one_of("covariance", self.covariance, ("full", "diagonal", "spherical"))
         for name in ("components", "starts", "iterations", "cluster_starts", "cluster_iterations"):
             value = getattr(self, name)
             require_least(name, value, 1)

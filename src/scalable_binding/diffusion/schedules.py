@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require_one_of
 
 NAMES = ("cosine", "sigmoid", "linear")
 
@@ -112,8 +112,7 @@ def named(name: str, *, temperature: float | None = None) -> Schedule:
     Raises:
         UserError: no such schedule, or a temperature of one that has none.
     """
-    if name not in NAMES:
-        raise UserError("schedule", expected=f"one of {', '.join(NAMES)}", got=repr(name))
+    require_one_of("schedule", name, NAMES)
     if name == "sigmoid":
         return Sigmoid() if temperature is None else Sigmoid(temperature=temperature)
     if temperature is not None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scalable_binding.errors import require, require_least
+from scalable_binding.errors import require, require_least, require_one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        _check_choice("optimiser.name", self.name, ("adam", "adamw", "lamb", "muon"))
+        require_one_of("optimiser.name", self.name, ("adam", "adamw", "lamb", "muon"))
         require("optimiser.lr", self.lr, self.lr >= 0, "a number of at least 0")
         rates = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         require("optimiser.betas", self.betas, rates, "two rates in [0, 1)")
@@ -128,7 +128,3 @@ class FitConfig:
         micro = self.micro_batch_size
         divides = micro is None or (micro >= 1 and self.batch_size % micro == 0)
         require("micro_batch_size", micro, divides, f"a divisor of batch_size {self.batch_size}")
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    require(name, value, value in choices, f"one of {', '.join(choices)}")

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require_one_of
 from scalable_binding.flow import benchmarks, model
 from scalable_binding.flow.benchmarks import Example
 from scalable_binding.flow.inference import estimate
@@ -50,9 +50,7 @@ def evaluate(
     Raises:
         UserError: there is no such benchmark, its data are missing or damaged, or the weights are.
     """
-    if benchmark not in BENCHMARKS:
-        expected = f"one of {', '.join(BENCHMARKS)}"
-        raise UserError("benchmark", expected=expected, got=repr(benchmark))
+    require_one_of("benchmark", benchmark, BENCHMARKS)
     if root is None and benchmark != "synthetic":
         raise UserError(f"benchmark {benchmark}", expected="the folder of its data", got="none")
     if limit is not None and limit < 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scalable_binding.engine.fit_config import FitConfig
-from scalable_binding.errors import UserError, require, require_least
+from scalable_binding.errors import UserError, require, require_least, require_one_of
 
 DataKind = Literal["images", "videos", "digits", "shapes", "moving_digits"]
 
@@ -132,18 +132,12 @@ class DiffusionConfig:
     min_snr: float | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("schedule", ("cosine", "sigmoid", "linear")),
-            ("target", ("eps", "x", "v")),
-        ):
-            value = getattr(self, name)
-            if value not in choices:
-                expected = f"one of {', '.join(choices)}"
-                raise UserError(f"diffusion.{name}", expected=expected, got=repr(value))
+        require_one_of("diffusion.schedule", self.schedule, ("cosine", "sigmoid", "linear"))
+        require_one_of("diffusion.target", self.target, ("eps", "x", "v"))
         for name in ("scale", "temperature", "min_snr"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"diffusion.{name}", expected="a number above 0", got=str(value))
+            holds = value is None or value > 0
+            require(f"diffusion.{name}", value, holds, "a number above 0")
         if self.temperature is not None and self.schedule != "sigmoid":
             raise UserError(
                 f"diffusion.temperature {self.temperature} is of the sigmoid schedule",
