@@ -1,6 +1,7 @@
 """A forward pass and a training step beside those of rin-pytorch, and their memory.
 
-    python -m benchmarks.rin.step [--peer DIR] [--rounds 9] [--clock cpu] [--json FILE]
+    python -m benchmarks.rin.step [--peer DIR] [--batch 4] [--rounds 9] [--clock cpu]
+        [--json FILE]
 
 Some two minutes. The claim: beside rin-pytorch 0.8.0 in its closest setting a step is at least
 1.25 times faster, a forward pass 1.3 times, and the memory that training takes at most 0.65 times
@@ -42,7 +43,7 @@ from scalable_binding.rin.config import DiffusionConfig
 
 PEER = "rin-pytorch"
 OURS = "here, float32"
-SIDE, PATCH, BATCH = 64, 4, 4
+SIDE, PATCH = 64, 4
 LATENTS, LATENT_WIDTH, WIDTH, BLOCKS, LAYERS = 128, 256, 128, 4, 2
 STEPS_FOR_MEMORY = 4
 ABSENT = ("torchvision", "accelerate", "ema_pytorch", "tqdm", "tqdm.auto")
@@ -66,7 +67,7 @@ def import_peer(folder: Path) -> Any:
     return importlib.import_module("rin_pytorch.rin_pytorch")
 
 
-def peer(folder: Path, *, heads: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
+def peer(folder: Path, batch: int, *, heads: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Return a forward pass and a training step of rin-pytorch."""
     package = import_peer(folder)
     network = package.RIN(
@@ -84,8 +85,8 @@ def peer(folder: Path, *, heads: int) -> tuple[Callable[[], Any], Callable[[], A
     diffusion = package.GaussianDiffusion(
         network, objective="eps", min_snr_loss_weight=False, train_prob_self_cond=1.0
     )
-    x, gamma = inputs()
-    latents = torch.zeros(BATCH, LATENTS - 1, LATENT_WIDTH)
+    x, gamma = inputs(batch)
+    latents = torch.zeros(batch, LATENTS - 1, LATENT_WIDTH)
 
     def forward() -> None:
         with torch.no_grad():
@@ -102,7 +103,7 @@ def peer(folder: Path, *, heads: int) -> tuple[Callable[[], Any], Callable[[], A
 
 
 def ours(
-    *, bfloat16: bool, checkpointing: bool = False
+    batch: int, *, bfloat16: bool, checkpointing: bool = False
 ) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Return a forward pass and a training step of this package."""
     network = model.draw(
@@ -120,9 +121,9 @@ def ours(
         checkpointing=checkpointing,
     )
     config = DiffusionConfig(self_conditioning=1.0)
-    x, gamma = inputs()
-    latents = torch.zeros(BATCH, LATENTS, LATENT_WIDTH)
-    batch = {"image": (255 * x.sigmoid()).byte()}
+    x, gamma = inputs(batch)
+    latents = torch.zeros(batch, LATENTS, LATENT_WIDTH)
+    images = {"image": (255 * x.sigmoid()).byte()}
     generator = torch.Generator().manual_seed(0)
 
     def forward() -> None:
@@ -133,7 +134,7 @@ def ours(
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            loss, _ = objective.loss(network, batch, generator, config)
+            loss, _ = objective.loss(network, images, generator, config)
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -141,21 +142,21 @@ def ours(
     return forward, step
 
 
-def inputs() -> tuple[Tensor, Tensor]:
+def inputs(batch: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(BATCH, 3, SIDE, SIDE, generator=generator)
-    return x, torch.rand(BATCH, generator=generator)
+    x = torch.randn(batch, 3, SIDE, SIDE, generator=generator)
+    return x, torch.rand(batch, generator=generator)
 
 
-def contestants(folder: Path | None) -> dict[str, Callable[[], tuple[Any, Any]]]:
+def contestants(folder: Path | None, batch: int) -> dict[str, Callable[[], tuple[Any, Any]]]:
     made = {}
     if folder is not None:
-        made[f"{PEER}, 4 heads"] = lambda: peer(folder, heads=4)
-        made[f"{PEER}, 8 heads"] = lambda: peer(folder, heads=8)
-    made[OURS] = lambda: ours(bfloat16=False)
-    made["here, bfloat16"] = lambda: ours(bfloat16=True)
-    made["here, float32, checkpointed"] = lambda: ours(bfloat16=False, checkpointing=True)
-    made["here, bfloat16, checkpointed"] = lambda: ours(bfloat16=True, checkpointing=True)
+        made[f"{PEER}, 4 heads"] = lambda: peer(folder, batch, heads=4)
+        made[f"{PEER}, 8 heads"] = lambda: peer(folder, batch, heads=8)
+    made[OURS] = lambda: ours(batch, bfloat16=False)
+    made["here, bfloat16"] = lambda: ours(batch, bfloat16=True)
+    made["here, float32, checkpointed"] = lambda: ours(batch, bfloat16=False, checkpointing=True)
+    made["here, bfloat16, checkpointed"] = lambda: ours(batch, bfloat16=True, checkpointing=True)
     return made
 
 
@@ -185,22 +186,23 @@ def warm_up() -> None:
     optimiser.step()
 
 
-def measure_memory(name: str, folder: Path | None) -> float:
+def measure_memory(name: str, folder: Path | None, batch: int) -> float:
     """Return by how many MB some training steps raise the peak of this process."""
     if folder is not None:
         import_peer(folder)
     warm_up()
     gc.collect()
     before = megabytes()
-    _, step = contestants(folder)[name]()
+    _, step = contestants(folder, batch)[name]()
     for _ in range(STEPS_FOR_MEMORY):
         step()
     return megabytes() - before
 
 
-def memory_of(name: str, folder: Path | None) -> float:
+def memory_of(name: str, folder: Path | None, batch: int) -> float:
     """Return the same for a process that does nothing else."""
     child = [sys.executable, "-m", "benchmarks.rin.step", "--memory-of", name]
+    child += ["--batch", str(batch)]
     child += [] if folder is None else ["--peer", str(folder)]
     done = subprocess.run(child, check=True, capture_output=True, text=True, cwd=timing.ROOT)
     return float(done.stdout.split()[-1])
@@ -209,13 +211,14 @@ def memory_of(name: str, folder: Path | None) -> float:
 def main() -> None:
     options = timing.parser(__doc__, rounds=9)
     options.add_argument("--peer", type=Path, help="folder that rin-pytorch is installed in")
+    options.add_argument("--batch", type=int, default=4, help="images in a step")
     options.add_argument("--memory-of", help=argparse.SUPPRESS)
     arguments = options.parse_args()
     if arguments.memory_of:
-        print(measure_memory(arguments.memory_of, arguments.peer))
+        print(measure_memory(arguments.memory_of, arguments.peer, arguments.batch))
         return
-    names = contestants(arguments.peer)
-    memory = {name: memory_of(name, arguments.peer) for name in names}
+    names = contestants(arguments.peer, arguments.batch)
+    memory = {name: memory_of(name, arguments.peer, arguments.batch) for name in names}
     made = {name: make() for name, make in names.items()}
     rows = []
     for kind, number in (("forward", 0), ("step", 1)):
@@ -226,7 +229,7 @@ def main() -> None:
             rows.append({"": f"{kind}, {name}", **row})
             if kind == "step":
                 rows[-1] |= {"peak MB": memory[name], "kept MB": kept_by(runs[name])}
-    facts = {"clock": arguments.clock, "batch": BATCH, **timing.conditions()}
+    facts = {"clock": arguments.clock, "batch": arguments.batch, **timing.conditions()}
     timing.report(rows, facts, arguments.json)
 
 
