@@ -160,5 +160,6 @@ def _iterate(x: Float[Tensor, "k rows columns"]) -> Float[Tensor, "k rows column
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=NORM_FLOOR)
     for _ in range(ITERATIONS):
         squares = x @ x.mT
-        x = a * x + (b * squares + c * squares @ squares) @ x
+        factors = torch.baddbmm(squares, squares, squares, beta=b, alpha=c)
+        x = torch.baddbmm(x, factors, x, beta=a)
     return x
