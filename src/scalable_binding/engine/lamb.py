@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
-from torch.optim import Optimizer
 
+from scalable_binding.engine.adaptive import AdaptiveOptimizer, Moved
 from scalable_binding.engine.shards import held_rows, local
 
 
-class Lamb(Optimizer):
+class Lamb(AdaptiveOptimizer):
     r"""LAMB with bias correction.
 
     For a weight :math:`w` with gradient :math:`g` at step :math:`t`:
@@ -41,33 +41,23 @@ class Lamb(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, {**defaults, "adapt": True, "slices": None})
+        super().__init__(params, lr, betas, eps, weight_decay)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        assert closure is None, "LAMB needs no closure"
-        for group in self.param_groups:
-            slices = group["slices"] or [1] * len(group["params"])
-            pairs = zip(group["params"], slices, strict=True)
-            moved = [(p, count) for p, count in pairs if p.grad is not None]
-            if not moved:
-                continue
-            parameters = [p for p, _ in moved]
-            weights = [local(p) for p in parameters]
-            updates = self._directions(parameters, weights, group)
-            if group["adapt"]:
-                _adapt(parameters, weights, updates, [count for _, count in moved])
-            torch._foreach_add_(weights, updates, alpha=-group["lr"])
+    def _step_group(self, moved: list[Moved], group: dict[str, Any]) -> None:
+        parameters = [p for p, _, _ in moved]
+        weights = [local(p) for p in parameters]
+        updates = self._directions(moved, weights, group)
+        if group["adapt"]:
+            _adapt(parameters, weights, updates, [count for _, _, count in moved])
+        torch._foreach_add_(weights, updates, alpha=-group["lr"])
 
     def _directions(
-        self, parameters: list[Tensor], weights: list[Tensor], group: dict[str, Any]
+        self, moved: list[Moved], weights: list[Tensor], group: dict[str, Any]
     ) -> list[Tensor]:
         """The updates u before adaptation, of this rank's part of each parameter."""
         beta1, beta2 = group["betas"]
-        states = [self._state_of(p) for p in parameters]
-        gradients = [local(p.grad) for p in parameters if p.grad is not None]
+        states = [self._state_of(p, group) for p, _, _ in moved]
+        gradients = [local(gradient) for _, gradient, _ in moved]
         means = [local(state["exp_avg"]) for state in states]
         squares = [local(state["exp_avg_sq"]) for state in states]
         steps = [state["step"].add_(1) for state in states]
@@ -85,7 +75,7 @@ class Lamb(Optimizer):
             torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
         return list(updates)
 
-    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
+    def _state_of(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
         state = self.state[parameter]
         if not state:
             state["step"] = torch.tensor(0.0)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
+from scalable_binding.engine.adaptive import AdaptiveOptimizer, Moved
 from scalable_binding.engine.shards import held_rows, local, whole
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -29,11 +29,8 @@ NORM_FLOOR = 1e-7
 ADAM_RMS = 0.2
 """Root mean square of Adam's usual update, to which updates of matrices are scaled."""
 
-Moved = tuple[Tensor, Tensor, int]
-"""A parameter, its gradient, and how many matrices it stacks."""
 
-
-class Muon(Optimizer):
+class Muon(AdaptiveOptimizer):
     r"""Muon with Nesterov's momentum for matrices, AdamW for all else, at one learning rate.
 
     For a weight :math:`w` of shape (rows, columns) with gradient :math:`g`:
@@ -69,26 +66,12 @@ class Muon(Optimizer):
         weight_decay: float = 0.0,
         precision: torch.dtype = torch.bfloat16,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, {**defaults, "adapt": True, "slices": None})
+        super().__init__(params, lr, betas, eps, weight_decay)
         self.precision = precision
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        assert closure is None, "Muon needs no closure"
-        for group in self.param_groups:
-            slices = group["slices"] or [1] * len(group["params"])
-            pairs = zip(group["params"], slices, strict=True)
-            moved = [(p, p.grad, count) for p, count in pairs if p.grad is not None]
-            self._step_matrices([one for one in moved if _is_matrix(one[0], group)], group)
-            self._step_others([one for one in moved if not _is_matrix(one[0], group)], group)
-
-    def allocate(self) -> None:
-        """Make the state of every parameter that has none yet: zeros."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                self._state_of(parameter, group)
+    def _step_group(self, moved: list[Moved], group: dict[str, Any]) -> None:
+        self._step_matrices([one for one in moved if _is_matrix(one[0], group)], group)
+        self._step_others([one for one in moved if not _is_matrix(one[0], group)], group)
 
     def _step_matrices(self, moved: list[Moved], group: dict[str, Any]) -> None:
         beta, lr = group["betas"][0], group["lr"]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
+from scalable_binding.engine.adaptive import AdaptiveOptimizer
 from scalable_binding.engine.fit_config import OptimiserConfig
 from scalable_binding.engine.lamb import Lamb
 from scalable_binding.engine.muon import Muon
@@ -26,14 +27,14 @@ def build(model: nn.Module, config: OptimiserConfig) -> Optimizer:
     to each by itself.
     """
     optimiser = _construct(_groups(model, config), config)
-    if isinstance(optimiser, Muon):
+    if isinstance(optimiser, AdaptiveOptimizer):
         optimiser.allocate()
         return optimiser
     for _, parameter in _trained(model):
         # As the optimisers themselves would at their first step: from here on, the tensors that
         # a checkpoint holds exist before, at and after any step.
         state = optimiser.state[parameter]
-        state["step"] = torch.zeros((), device=parameter.device if config.name != "lamb" else "cpu")
+        state["step"] = torch.zeros((), device=parameter.device)
         for moment in MOMENTS:
             state[moment] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
     return optimiser
