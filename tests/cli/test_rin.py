@@ -37,6 +37,14 @@ def test_train_hands_on_preset_settings_and_data(trained: list[Any], tmp_path: P
     assert trained[1][0] == presets.moving_digits()
 
 
+def test_without_a_preset_files_are_images_and_digits_need_none(
+    trained: list[Any], tmp_path: Path
+) -> None:
+    assert run("rin", "train", "a", "--run", tmp_path) == 0
+    assert run("rin", "train", "--run", tmp_path) == 0
+    assert [config for config, *_ in trained] == [presets.images32(), presets.digits()]
+
+
 def test_presets_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("config", "presets", "rin") == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
@@ -54,6 +62,8 @@ def test_presets_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
         (("rin", "count", "--preset", "none"), "rin preset"),
         (("rin", "train", "nowhere", "--run", "x", "--preset", "cifar10"), "nowhere"),
         (("rin", "train", "--run", "x", "--preset", "cifar10"), "training data"),
+        (("rin", "train", "a", "--run", "x", "--preset", "digits"), "data.kind=images"),
+        (("rin", "train", "--run", "x", "--set", "fit.steps=1", "fit.seed=1"), "fit.seed=1"),
     ],
     ids=str,
 )

@@ -156,9 +156,14 @@ def test_folders_without_images_or_with_other_classes_are_refused(
         train.train(config, [tmp_path / "empty"], tmp_path / "run")
 
 
-def test_options_that_have_no_effect_are_told(photographs: Path, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="no file is read"):
+def test_files_that_would_not_be_read_are_refused(photographs: Path) -> None:
+    with pytest.raises(UserError, match=r"expected no file.*set data.kind=images"):
         train.open_data(tiny(digits()), [photographs])
+    with pytest.raises(UserError, match="write --set before each setting"):
+        train.open_data(tiny(digits()), [Path("fit.steps=3")])
+
+
+def test_options_that_have_no_effect_are_told(photographs: Path, tmp_path: Path) -> None:
     changes = {"data__kind": "images", "model__size": "8,8", "model__num_classes": 0}
     config = tiny(shapes64(), diffusion__label_dropout=0, validate_every=1, **changes)
     with pytest.warns(UserWarning, match="validate_every is ignored"):

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from scalable_binding.cli.outputs import JsonOption, training_run, write_json
-from scalable_binding.cli.settings import ConfigOption, PresetOption, SettingsOption, configure
+from scalable_binding.cli.settings import ConfigOption, SettingsOption, configure
 
 WIDTH = 88
 
@@ -18,7 +18,7 @@ WIDTH = 88
 def train(
     *data: Path,
     run: Path,
-    preset: PresetOption = "digits",
+    preset: str | None = None,
     config: ConfigOption = None,
     settings: SettingsOption = (),
 ) -> None:
@@ -31,8 +31,10 @@ def train(
         videos for presets that predict; none for those that draw their data.
     run
         Folder for checkpoints, log and samples.
+    preset
+        Named configuration to start from; images32 where DATA is given, or else digits.
     """
-    chosen = configure("rin", preset, config, settings)
+    chosen = configure("rin", preset or ("images32" if data else "digits"), config, settings)
     with training_run(run):
         from scalable_binding.rin import train as training
 

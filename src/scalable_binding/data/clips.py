@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,10 +16,14 @@ from torch.utils.data import Dataset
 
 from scalable_binding.data import containers, images, sources, videos
 from scalable_binding.data.containers import Timeline
+from scalable_binding.data.memory import MAX_BYTES, Memory
 from scalable_binding.data.sources import FrameFolder, UnusableVideoWarning, Video
 from scalable_binding.errors import UserError
 
 __all__ = ["UnusableVideoWarning", "VideoClips"]
+
+MAX_FRAMES_KEPT = 2000
+"""In a video that is decoded whole; a longer one would hold up the first steps."""
 
 Rate = float | int | tuple[float, float] | None
 """Frames per second, or the lowest and the highest."""
@@ -34,7 +38,9 @@ class VideoClips(Dataset[dict[str, Tensor]]):
     clip (corrupt, shorter than a clip, smaller than the crop) is replaced by the next in the order;
     it is warned of once and counted in ``failures``, over all the worker processes.
 
-    No file stays open between items, so that the data set can be copied to any worker process.
+    Videos of up to ``MAX_FRAMES_KEPT`` frames are decoded whole and kept as far as ``memory``
+    reaches; of others, the frames of each clip are decoded. No file stays open between items, so
+    that the data set can be copied to any worker process.
 
     Args:
         root: a folder of videos, of folders of frames or of tar shards, or several; see
@@ -49,6 +55,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         reverse: play every other clip, at random, backward in time.
         folder_fps: frames per second that folders of frames are taken to have.
         seed: of the order, the beginnings and the crops.
+        memory: bytes of resized frames to keep, over all the worker processes of a loader.
 
     Raises:
         UserError: an argument is out of range or no video is found; from ``dataset[index]``, not
@@ -67,6 +74,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         reverse: bool = False,
         folder_fps: float | int = videos.FOLDER_FPS,
         seed: int = 0,
+        memory: int = MAX_BYTES,
     ) -> None:
         slowest, fastest = fps if isinstance(fps, tuple) else (fps, fps)
         _check_positive(num_frames=num_frames, fps=slowest, size=size, crop=crop)
@@ -87,6 +95,8 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         self.seed = seed
         self._failures = torch.zeros(len(self.videos), dtype=torch.int64).share_memory_()
         self._order: tuple[int, np.ndarray] | None = None
+        self._memory = Memory(memory)
+        self._seen: set[str] = set()
 
     @property
     def failures(self) -> dict[str, int]:
@@ -132,7 +142,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
             numbers.reverse()
         distinct = sorted(set(numbers))
         frames = {}
-        for number, frame in zip(distinct, self._read(video, distinct), strict=True):
+        for number, frame in zip(distinct, self._frames(video, distinct), strict=True):
             frames[number] = (
                 frame if self.crop is None else _cut(video, frame, self.crop, top, left)
             )
@@ -166,6 +176,32 @@ class VideoClips(Dataset[dict[str, Tensor]]):
             return containers.timeline(video)
         numbers, period = np.arange(len(video.frames)), 1 / Fraction(self.folder_fps)
         return Timeline(numbers, numbers, period, period, seekable=True)
+
+    def _frames(self, video: Video, numbers: list[int]) -> Iterable[UInt8[Tensor, "3 h w"]]:
+        key = str(video)
+        if key not in self._seen:
+            self._seen.add(key)
+            self._keep(video)
+        kept = self._memory.get(key)
+        if kept is None:
+            return self._read(video, numbers)
+        return (kept[number].permute(2, 0, 1) for number in numbers)
+
+    def _keep(self, video: Video) -> None:
+        """Decode the whole video into memory, unless it does not fit or is damaged somewhere."""
+        num_frames = len(self._timeline(video))
+        if num_frames > MAX_FRAMES_KEPT:
+            return
+        frames: list[Tensor] = []
+        try:
+            for frame in self._read(video, [*range(num_frames)]):
+                fits = self._memory.fits(num_frames * frame.nbytes)
+                if not fits or (frames and frame.shape != frames[0].shape):
+                    return
+                frames.append(frame)
+        except UserError:
+            return
+        self._memory.keep(str(video), torch.stack([frame.permute(1, 2, 0) for frame in frames]))
 
     def _read(self, video: Video, numbers: list[int]) -> Iterator[UInt8[Tensor, "3 h w"]]:
         if isinstance(video, FrameFolder):

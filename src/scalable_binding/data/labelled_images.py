@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from scalable_binding.data import images
 from scalable_binding.data.catalogue import UnusableImageWarning, find_images
+from scalable_binding.data.memory import MAX_BYTES, Memory
 from scalable_binding.data.order import Shuffle
 from scalable_binding.errors import UserError
 
@@ -34,6 +35,8 @@ class LabelledImages(Dataset[dict[str, Tensor]]):
         size: side in pixels, or height and width, of what the middle of an image is resized to.
         flip: show every image, at random, as it is or mirrored from left to right.
         seed: of the order and the mirroring.
+        memory: bytes of resized images to keep, so that they are decoded once, over all the worker
+            processes of a loader.
 
     Raises:
         UserError: a size is out of range, or what ``catalogue.find_images`` refuses; from
@@ -47,6 +50,7 @@ class LabelledImages(Dataset[dict[str, Tensor]]):
         size: int | tuple[int, int],
         flip: bool = False,
         seed: int = 0,
+        memory: int = MAX_BYTES,
     ) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else size
         if min(self.height, self.width) < 1 or self.height * self.width > images.MAX_PIXELS:
@@ -59,6 +63,7 @@ class LabelledImages(Dataset[dict[str, Tensor]]):
         self.seed = seed
         self._order = Shuffle(len(self.catalogue.images), seed)
         self._failures = torch.zeros(len(self), dtype=torch.int64).share_memory_()
+        self._memory = Memory(memory)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -96,12 +101,16 @@ class LabelledImages(Dataset[dict[str, Tensor]]):
         order = self._order.of_pass(index // len(self))
         for attempt in range(len(self)):
             number = first if attempt == 0 else int(order[(index + attempt) % len(self)])
+            kept = self._memory.get(number)
+            if kept is not None:
+                return number, kept.clone()
             try:
                 image = images.read_middle(self.catalogue.images[number], self.height, self.width)
             except UserError as error:
                 reason = str(error)
                 self._count_failure(number, reason)
             else:
+                self._memory.keep(number, image.clone())
                 return number, image
         raise UserError(f"none of the {len(self)} images can be read; the last one: {reason}")
 

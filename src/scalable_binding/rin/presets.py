@@ -156,11 +156,48 @@ def digits() -> RINConfig:
     return _small(model, "digits", steps=3400, batch_size=64, optimiser=_optimiser("lamb", 1e-2))
 
 
-def shapes64() -> RINConfig:
-    """Few objects on a textured ground, 64 x 64 and drawn as they are needed: an hour on a CPU.
+def images32() -> RINConfig:
+    """Images of one's own, 32 x 32 and without classes.
 
-    Command: ``sbind rin train --preset shapes64 --run RUN``; with ``--data.kind images`` and a
-    folder, the same network on one's own images. Not run by us to the end.
+    Command: ``sbind rin train IMAGES --preset images32 --run RUN``, with ``--fit.bfloat16 true``
+    where the processor knows it; for classes ``--model.num_classes 10`` and
+    ``--diffusion.label_dropout 0.1``. Not run by us to the end yet.
+    """
+    model = ModelConfig(
+        size=(32, 32),
+        patch=(4, 4),
+        num_latents=32,
+        latent_width=192,
+        interface_width=96,
+        num_blocks=4,
+        num_layers=1,
+        num_heads=8,
+        cross_heads=8,
+        embedding_std=1.0,
+        smooth_positions=True,
+    )
+    config = _with_muon(model, "images", steps=8000, batch_size=32)
+    return replace(config, validate_every=0)
+
+
+def videos32() -> RINConfig:
+    """Predicting 8 frames of one's own videos from 4, 32 x 32.
+
+    Command: ``sbind rin train VIDEOS --preset videos32 --run RUN``, with ``--fit.bfloat16 true``
+    where the processor knows it, and ``--data.fps`` where frames follow each other too closely.
+    Not run by us to the end.
+    """
+    model = replace(images32().model, size=(12, 32, 32), patch=(2, 4, 4), context=4)
+    config = _with_muon(model, "videos", steps=8000, batch_size=16)
+    return replace(config, validate_every=0)
+
+
+def shapes64() -> RINConfig:
+    """Few objects on a textured ground, 64 x 64 and drawn as needed, by the number of objects.
+
+    Command: ``sbind rin train --preset shapes64 --run RUN``, with ``--fit.bfloat16 true`` where
+    the processor knows it. Measured so up to 600 steps of batches of 16 alone: held-out loss 0.058,
+    where AdamW and embeddings that begin as the thesis' have 0.086.
     """
     model = ModelConfig(
         num_classes=3,
@@ -171,8 +208,10 @@ def shapes64() -> RINConfig:
         num_layers=2,
         num_heads=8,
         cross_heads=8,
+        embedding_std=1.0,
+        smooth_positions=True,
     )
-    return _small(model, "shapes", steps=10_000, batch_size=32, optimiser=_optimiser("adamw", 1e-3))
+    return _with_muon(model, "shapes", steps=5000, batch_size=32)
 
 
 def moving_digits() -> RINConfig:
@@ -200,15 +239,12 @@ def moving_digits() -> RINConfig:
         embedding_std=1.0,
         smooth_positions=True,
     )
-    optimiser = replace(_optimiser("muon", 5e-3), betas=(0.95, 0.95))
-    config = _small(model, "moving_digits", steps=26_000, batch_size=16, optimiser=optimiser)
+    config = _with_muon(model, "moving_digits", steps=26_000, batch_size=16)
     schedule = replace(config.fit.schedule, warm_up=500)
     return replace(
         config,
-        diffusion=DiffusionConfig(target="v", self_conditioning=0.25),
         data=replace(config.data, flip=False),
-        fit=replace(config.fit, clip_norm=1.0, schedule=schedule),
-        sample_steps=50,
+        fit=replace(config.fit, schedule=schedule),
     )
 
 
@@ -281,7 +317,12 @@ def _large_run(steps: int, batch_size: int, optimiser: OptimiserConfig, curve: s
 
 
 def _small(
-    model: ModelConfig, kind: DataKind, *, steps: int, batch_size: int, optimiser: OptimiserConfig
+    model: ModelConfig,
+    kind: DataKind,
+    *,
+    steps: int,
+    batch_size: int,
+    optimiser: OptimiserConfig,
 ) -> RINConfig:
     """Drawn data, of which some are kept from training; what has classes learns to do without."""
     return RINConfig(
@@ -292,6 +333,18 @@ def _small(
         sample_every=1000,
         sample_steps=100,
         validate_every=1000,
+    )
+
+
+def _with_muon(model: ModelConfig, kind: DataKind, *, steps: int, batch_size: int) -> RINConfig:
+    """In a third of AdamW's steps, each of them cheaper by fewer looks before."""
+    optimiser = replace(_optimiser("muon", 5e-3), betas=(0.95, 0.95))
+    config = _small(model, kind, steps=steps, batch_size=batch_size, optimiser=optimiser)
+    return replace(
+        config,
+        diffusion=replace(config.diffusion, target="v", self_conditioning=0.25),
+        fit=replace(config.fit, clip_norm=1.0),
+        sample_steps=50,
     )
 
 

@@ -107,15 +107,18 @@ def open_data(
     """What to train on, or, of the kinds that need no files, what is kept from training.
 
     Raises:
-        UserError: no files where some are needed, or a shape that the kind does not come in.
+        UserError: no files where some are needed, files where none is read, or a shape that the
+            kind does not come in.
     """
     kind, size, settings = config.data.kind, config.model.size, config.data
-    if settings.reads_files != bool(data):
-        if not settings.reads_files:
-            warnings.warn(f"no file is read, since data.kind is {kind}", stacklevel=2)
-        else:
-            expected = "folders, ZIP archives or tar shards, since data.kind is " + kind
-            raise UserError("training data", expected=expected, got="none")
+    if settings.reads_files and not data:
+        expected = "folders, ZIP archives or tar shards, since data.kind is " + kind
+        raise UserError("training data", expected=expected, got="none")
+    if data and not settings.reads_files:
+        is_setting = "=" in str(data[0])
+        advice = "write --set before each setting" if is_setting else "set data.kind=images"
+        expected = f"no file, since data.kind is {kind}"
+        raise UserError("training data", expected=expected, got=str(data[0]), fix=advice)
     sides = {"videos": 3, "moving_digits": 3}.get(kind, 2)
     if len(size) != sides or (kind not in ("images",) and size[-1] != size[-2]):
         shape = "frames, height, width" if sides == 3 else "height, width"

@@ -11,8 +11,8 @@ _COMMANDS = """
 sbind rin sample digits --classes 0..9 --num 100 --out samples
 sbind rin attend digits --classes 0..9 --num 10 --out attention
 
-# a network of your own, from a folder of images with a folder for each class
-sbind rin train IMAGES --run runs/mine --preset shapes64 --data.kind images
+# a network of your own, from a folder of images
+sbind rin train IMAGES --run runs/mine --preset images32
 sbind rin sample runs/mine --num 64 --out samples
 """
 
