@@ -176,6 +176,7 @@ def test_warnings_are_one_line_without_our_source() -> None:
     assert done.stderr == "sbind: warning: clip x.mp4 is cut\n"
 
 
-def test_options_with_a_dot_are_settings() -> None:
-    spelled = commands.spell_settings(["a.mp4", "--run", "r.x", "--a.b", "-1", "--c.d.e=2"])
-    assert spelled == ["a.mp4", "--run", "r.x", "--set", "a.b=-1", "--set", "c.d.e=2"]
+def test_options_with_a_dot_or_an_underscore_are_settings() -> None:
+    spelled = commands.spell_settings(["a_.mp4", "--run", "r.x", "--a.b", "-1", "--c.d.e=2"])
+    assert spelled == ["a_.mp4", "--run", "r.x", "--set", "a.b=-1", "--set", "c.d.e=2"]
+    assert commands.spell_settings(["--a_b", "3"]) == ["--set", "a_b=3"]

@@ -105,7 +105,8 @@ def run(tokens: Sequence[str]) -> None:
 def spell_settings(tokens: Sequence[str]) -> list[str]:
     """The tokens with every ``--group.field VALUE`` written out as ``--set group.field=VALUE``.
 
-    A dot in the name of an option marks a field of the configuration, since no option has one.
+    A dot or an underscore in the name of an option marks a field of the configuration, since no
+    option has one.
 
     Raises:
         UserError: such an option has no value.
@@ -114,7 +115,7 @@ def spell_settings(tokens: Sequence[str]) -> list[str]:
     remaining = iter(tokens)
     for token in remaining:
         name, equals, value = token.partition("=")
-        if not (name.startswith("--") and "." in name):
+        if not (name.startswith("--") and {".", "_"} & {*name}):
             spelled.append(token)
             continue
         if not equals:
