@@ -187,7 +187,7 @@ def videos32() -> RINConfig:
 
     Command: ``sbind rin train VIDEOS --preset videos32 --run RUN``, with ``--fit.bfloat16 true``
     where the processor knows it, and ``--data.fps`` where frames follow each other too closely.
-    Not run by us to the end.
+    Not run by us to the end; 75 steps on six videos brought the loss from 1.6 to 0.5.
     """
     model = replace(images32().model, size=(12, 32, 32), patch=(2, 4, 4), context=4)
     config = _with_muon(model, "videos", steps=8000, batch_size=16)
