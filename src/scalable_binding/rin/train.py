@@ -115,8 +115,9 @@ def open_data(
         expected = "folders, ZIP archives or tar shards, since data.kind is " + kind
         raise UserError("training data", expected=expected, got="none")
     if data and not settings.reads_files:
-        is_setting = "=" in str(data[0])
-        advice = "write --set before each setting" if is_setting else "set data.kind=images"
+        advice = "take the preset images32 or videos32, or set data.kind=images"
+        if "=" in str(data[0]):
+            advice = "write --set before each setting"
         expected = f"no file, since data.kind is {kind}"
         raise UserError("training data", expected=expected, got=str(data[0]), fix=advice)
     sides = {"videos": 3, "moving_digits": 3}.get(kind, 2)
