@@ -52,7 +52,7 @@ def test_clips_are_the_same_to_the_bit_and_decoded_once(
 ) -> None:
     kept = VideoClips(folder, num_frames=5, **options)
     afresh = VideoClips(folder, num_frames=5, memory=0, **options)
-    for index in range(3):
+    for index in range(6):
         assert torch.equal(kept[index]["frames"], afresh[index]["frames"])
     decoded.clear()
     for index in range(12):
@@ -74,12 +74,20 @@ def test_what_does_not_fit_is_decoded_clip_by_clip(
     monkeypatch.setattr(clips, "MAX_FRAMES_KEPT", 23)
     long = VideoClips(folder / "a.mp4", num_frames=2)
     for dataset, again in ((scarce, 4), (long, 4)):
-        dataset[0]
+        dataset[0], dataset[1]
         decoded.clear()
-        dataset[1], dataset[2]
+        dataset[2], dataset[3]
         assert decoded["frame"] == again
     monkeypatch.undo()
-    assert torch.equal(ample[1]["frames"], scarce[1]["frames"])
+    for index in range(4):
+        assert torch.equal(ample[index]["frames"], scarce[index]["frames"])
+
+
+def test_a_single_pass_decodes_no_more_than_its_clips(folder: Path, decoded: Counter[str]) -> None:
+    dataset = VideoClips(folder, num_frames=5)
+    for index in range(len(dataset.videos)):
+        dataset[index]
+    assert decoded["frame"] == 5 * len(dataset.videos)
 
 
 @pytest.mark.filterwarnings("ignore::scalable_binding.data.clips.UnusableVideoWarning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -38,9 +39,9 @@ class VideoClips(Dataset[dict[str, Tensor]]):
     clip (corrupt, shorter than a clip, smaller than the crop) is replaced by the next in the order;
     it is warned of once and counted in ``failures``, over all the worker processes.
 
-    Videos of up to ``MAX_FRAMES_KEPT`` frames are decoded whole and kept as far as ``memory``
-    reaches; of others, the frames of each clip are decoded. No file stays open between items, so
-    that the data set can be copied to any worker process.
+    A video of up to ``MAX_FRAMES_KEPT`` frames is decoded whole when it is asked for a second time,
+    and kept as far as ``memory`` reaches; otherwise the frames of each clip are decoded. No file
+    stays open between items, so that the data set can be copied to any worker process.
 
     Args:
         root: a folder of videos, of folders of frames or of tar shards, or several; see
@@ -96,7 +97,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         self._failures = torch.zeros(len(self.videos), dtype=torch.int64).share_memory_()
         self._order: tuple[int, np.ndarray] | None = None
         self._memory = Memory(memory)
-        self._seen: set[str] = set()
+        self._visits: Counter[str] = Counter()
 
     @property
     def failures(self) -> dict[str, int]:
@@ -179,8 +180,8 @@ class VideoClips(Dataset[dict[str, Tensor]]):
 
     def _frames(self, video: Video, numbers: list[int]) -> Iterable[UInt8[Tensor, "3 h w"]]:
         key = str(video)
-        if key not in self._seen:
-            self._seen.add(key)
+        self._visits[key] += 1
+        if self._visits[key] == 2:
             self._keep(video)
         kept = self._memory.get(key)
         if kept is None:
