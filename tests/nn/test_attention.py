@@ -38,3 +38,18 @@ def test_bfloat16_is_attended_in_float32_on_a_cpu(autocast: bool) -> None:
         assert part.grad.dtype == torch.bfloat16
         error = (part.grad.double() - reference.grad).norm() / reference.grad.norm()
         assert error < 0.01
+
+
+def test_of_bfloat16_nothing_wider_is_kept_for_the_way_back() -> None:
+    rounded = [part.requires_grad_() for part in heads(torch.bfloat16)]
+    kept: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        gather(*rounded)
+    wide = [tensor for tensor in kept if tensor.dtype != torch.bfloat16]
+    assert len(kept) == 5
+    assert [tensor.shape for tensor in wide] == [rounded[0].shape[:-1]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from scalable_binding.nn.mlp import DropPath, FeedForward
 
@@ -15,6 +17,27 @@ def test_a_feed_forward_network_is_its_equation() -> None:
     hidden = normed @ network.expand.weight.mT
     hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
     torch.testing.assert_close(network(x), hidden @ network.contract.weight.mT)
+
+
+def test_gradients_are_those_of_the_equation_with_hidden_channels_kept_once() -> None:
+    network = FeedForward(4, 3).double()
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found = network(x)
+    assert sum(numel == 2 * 5 * 12 for numel in kept.values()) == 1
+    inputs = [x, *network.parameters()]
+    hidden = functional.gelu(network.expand(network.norm(x)))
+    goal = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64)
+    expected = torch.autograd.grad((network.contract(hidden) * goal).sum(), inputs)
+    for one, other in zip(torch.autograd.grad((found * goal).sum(), inputs), expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_hidden_channels_are_dropped_in_training_alone() -> None:

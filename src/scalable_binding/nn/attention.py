@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -92,11 +94,29 @@ def gather(
     On a CPU bfloat16 is attended in float32: the kernels' way back takes two to four times as long
     in bfloat16, and their way forward no less.
     """
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
-        return functional.scaled_dot_product_attention(q, k, v)
-    with without_autocast("cpu"):
-        found = functional.scaled_dot_product_attention(q.float(), k.float(), v.float())
-    return found.to(q.dtype)
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        found: Tensor = _InFloat32.apply(q, k, v)
+        return found
+    return functional.scaled_dot_product_attention(q, k, v)
+
+
+class _InFloat32(torch.autograd.Function):
+    """Attention of bfloat16 on a CPU, computed in float32 and kept for the way back in bfloat16."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        found, normaliser = attend(q.float(), k.float(), v.float())
+        found = found.to(q.dtype)
+        ctx.save_for_backward(q, k, v, found, normaliser)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        *kept, normaliser = ctx.saved_tensors
+        attend_back = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+        wide = (tensor.float() for tensor in (grad, *kept))
+        return tuple(g.to(grad.dtype) for g in attend_back(*wide, normaliser, 0.0, False))
 
 
 @torch.no_grad()

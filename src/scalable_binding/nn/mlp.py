@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -32,10 +34,12 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """What is to be added to each token."""
-        hidden = functional.gelu(self.expand(self.norm(x)))
-        if self.dropout > 0:
-            hidden = functional.dropout(hidden, self.dropout, self.training)
-        return self.contract(hidden)
+        hidden = self.expand(self.norm(x))
+        if self.training and self.dropout > 0:
+            return self.contract(functional.dropout(functional.gelu(hidden), self.dropout))
+        weight, bias = self.contract.weight, self.contract.bias
+        found: Tensor = _GeluLinear.apply(hidden, weight.to(hidden.dtype), bias.to(hidden.dtype))
+        return found
 
 
 class DropPath(nn.Module):
@@ -57,6 +61,23 @@ class DropPath(nn.Module):
             return branch
         ones = torch.ones_like(branch[(slice(None), *([slice(1)] * (branch.ndim - 1)))])
         return branch * functional.dropout(ones, self.rate)
+
+
+class _GeluLinear(torch.autograd.Function):
+    """``W gelu(x) + b``, of which x alone is kept: on the way back its GELU is taken again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return functional.linear(functional.gelu(x), weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        rows = grad.flatten(0, -2)
+        to_weight = rows.mT @ functional.gelu(x).flatten(0, -2)
+        to_x = torch.ops.aten.gelu_backward(grad @ weight, x)
+        return to_x, to_weight, rows.sum(dim=0)
 
 
 def layer_norm(width: int) -> nn.LayerNorm:
