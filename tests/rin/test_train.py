@@ -170,6 +170,25 @@ def test_options_that_have_no_effect_are_told(photographs: Path, tmp_path: Path)
         train.train(config, [photographs], tmp_path / "run")
 
 
+def test_files_that_are_held_out_are_validated_on(photographs: Path, tmp_path: Path) -> None:
+    changes = {"data__kind": "images", "model__size": "8,8", "sample_every": 0, "fit__steps": 2}
+    changes |= {"model__num_classes": 2, "data__held_out": photographs / "cat"}
+    with pytest.raises(UserError, match=r"never be looked at.*set validate_every=1000"):
+        train.train(tiny(shapes64(), **changes), [photographs], tmp_path / "run")
+    with pytest.raises(UserError, match="expected 0, the number of classes in the data"):
+        train.train(tiny(shapes64(), validate_every=1, **changes), [photographs], tmp_path / "run")
+    changes["data__held_out"] = photographs
+    config = tiny(shapes64(), validate_every=1, **changes)
+    network = train.train(config, [photographs], tmp_path / "run")
+    batch = train.held_out_batch(config)
+    assert batch["image"].shape == (256, 3, 8, 8)
+    figures = [line["held_out_loss"] for line in log(tmp_path / "run") if "held_out_loss" in line]
+    assert len(figures) == 2
+    assert figures[-1] == pytest.approx(objective.held_out_loss(network, batch, config.diffusion))
+    with pytest.raises(UserError, match=r"data.held_out.*expected no file"):
+        tiny(digits(), data__held_out=photographs)
+
+
 def test_held_out_digits_are_not_among_those_to_learn() -> None:
     config = digits()
     batch = train.held_out_batch(config)

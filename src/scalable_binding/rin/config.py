@@ -160,15 +160,21 @@ class DataConfig:
             "shapes" and "moving_digits" need none.
         flip: mirror images and videos at random.
         fps: frames a second of videos; None takes every frame.
+        held_out: a folder, archive or video of files that are not trained on, for the figures of
+            ``validate_every``.
     """
 
     kind: DataKind = "images"
     flip: bool = True
     fps: float | None = None
+    held_out: str | None = None
 
     def __post_init__(self) -> None:
         if self.fps is not None and not self.fps > 0:
             raise UserError("data.fps", expected="a number above 0", got=str(self.fps))
+        if self.held_out is not None and not self.reads_files:
+            expected = f"no file, since data.kind is {self.kind}"
+            raise UserError("data.held_out", expected=expected, got=self.held_out)
 
     @property
     def reads_files(self) -> bool:

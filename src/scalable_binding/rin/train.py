@@ -35,7 +35,13 @@ from scalable_binding.rin.sampling_config import SamplingConfig
 HELD_OUT_SEED = 1
 SAMPLE_ROWS = 8
 SAMPLE_VIDEOS = 4
-VALIDATION_SIZE = {"digits": NUM_HELD_OUT, "shapes": 256, "moving_digits": 64}
+VALIDATION_SIZE = {
+    "digits": NUM_HELD_OUT,
+    "shapes": 256,
+    "moving_digits": 64,
+    "images": 256,
+    "videos": 64,
+}
 """Examples that the figures on held-out data are of."""
 
 
@@ -51,7 +57,8 @@ def train(config: RINConfig, data: Sequence[Path], run: Path) -> RIN:
         run: the folder for everything that the run writes.
 
     Raises:
-        UserError: no data, data that do not fit the network, or a folder that cannot be written.
+        UserError: no data, data that do not fit the network, data held out and never looked at, or
+            a folder that cannot be written.
         Interrupted: the run was stopped; it is saved.
 
     Source: Thesis Alg. 1 and 2.6.3.
@@ -201,8 +208,14 @@ def validate(
 
 
 def held_out_batch(config: RINConfig) -> dict[str, Tensor]:
-    """What the figures on held-out data are of; only of the kinds that need no files."""
-    kept = open_data(config, seed=config.fit.seed, held_out=True)
+    """What the figures on held-out data are of.
+
+    Raises:
+        UserError: files to hold out that cannot be read, or do not fit the network.
+    """
+    files = [] if config.data.held_out is None else [Path(config.data.held_out)]
+    kept = open_data(config, files, seed=config.fit.seed, held_out=True)
+    check_fit(config, kept)
     return dict(default_collate([kept[i] for i in range(VALIDATION_SIZE[config.data.kind])]))
 
 
@@ -211,12 +224,15 @@ def _hooks(config: RINConfig, dataset: EndlessDataset) -> list[Hook]:
     if config.sample_every:
         drawing = partial(draw_samples, config=config, dataset=dataset)
         hooks.append(Hook(config.sample_every, drawing))
-    if config.validate_every and config.data.reads_files:
-        text = "validate_every is ignored: of files, nothing is kept from training"
+    if config.validate_every and config.data.reads_files and config.data.held_out is None:
+        text = "validate_every is ignored: of files, data.held_out names those to validate on"
         warnings.warn(text, stacklevel=2)
     elif config.validate_every:
         checking = partial(validate, config=config, batch=held_out_batch(config))
         hooks.append(Hook(config.validate_every, checking))
+    elif config.data.held_out is not None:
+        text = f"data.held_out {config.data.held_out} would never be looked at"
+        raise UserError(text, fix="set validate_every=1000")
     return hooks
 
 
