@@ -270,8 +270,8 @@ def _last(
     classes: list[int] | None = None,
     context: Tensor | None = None,
 ) -> UInt8[Tensor, "b c *size"]:
-    """The samples at the end of the reverse process."""
-    settings = SamplingConfig(steps=config.sample_steps, seed=config.fit.seed)
+    """The samples at the end of the reverse process, whose noise suits few steps."""
+    settings = SamplingConfig(steps=config.sample_steps, seed=config.fit.seed, variance="small")
     *_, state = inference.sample(pretrained, num, settings, classes=classes, context=context)
     return inference.pictures(pretrained, state.x0)
 
