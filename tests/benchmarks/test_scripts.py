@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 from scalable_binding.data import synthetic
+from scalable_binding.engine.config import override
+from scalable_binding.rin import presets, train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -134,6 +138,25 @@ def test_every_value_of_every_ablation_makes_a_configuration(monkeypatch):
         assert len({json.dumps(config) for config in made}) == len(study.values)
         assert to_mapping(sweep.narrow().config) in made, "studies share the run they start from"
     assert math.inf in ablations.STUDIES["frame-rate"].values
+
+
+def test_denoising_is_compared_with_filters(run, tmp_path):
+    """Images of one brightness each: what a filter gains from pixels that it knows to be alike."""
+    (tmp_path / "images").mkdir()
+    shades = torch.randint(0, 256, (60,), generator=torch.Generator().manual_seed(0))
+    for number, shade in enumerate(shades.tolist()):
+        Image.new("RGB", (4, 4), (shade,) * 3).save(tmp_path / "images" / f"{number}.png")
+    changes = {"model.size": (4, 4), "model.patch": (1, 1), "fit.steps": 1, "sample_every": 0}
+    config = override(presets.images32(), changes | {"fit.progress": False})
+    train.train(config, [tmp_path / "images"], tmp_path / "run")
+    out = tmp_path / "scores.json"
+    run("rin.denoising", tmp_path / "run", tmp_path / "images", "--num", 8, "--json", out)
+    row = json.loads(out.read_text())["rows"][-1]
+    variance, share = float((shades / 127.5).var()), 0.05
+    for name, alike in (("filter of a patch", 3), ("filter of the image", 48)):
+        expected = variance * (1 - share) / (share * alike * variance + 1 - share)
+        assert row[name] == pytest.approx(1000 * expected, rel=0.2)
+    assert row["filter of the image"] < row["filter of a patch"] < row["network"]
 
 
 @pytest.mark.slow
