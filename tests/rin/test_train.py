@@ -179,8 +179,10 @@ def test_files_that_are_held_out_are_validated_on(photographs: Path, tmp_path: P
         train.train(tiny(shapes64(), validate_every=1, **changes), [photographs], tmp_path / "run")
     changes["data__held_out"] = photographs
     config = tiny(shapes64(), validate_every=1, **changes)
+    with pytest.raises(UserError, match=r"held_out: expected ant, dog, got cat, dog"):
+        train.held_out_batch(config, ("ant", "dog"))
     network = train.train(config, [photographs], tmp_path / "run")
-    batch = train.held_out_batch(config)
+    batch = train.held_out_batch(config, ("cat", "dog"))
     assert batch["image"].shape == (256, 3, 8, 8)
     figures = [line["held_out_loss"] for line in log(tmp_path / "run") if "held_out_loss" in line]
     assert len(figures) == 2

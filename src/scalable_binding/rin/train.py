@@ -207,15 +207,24 @@ def validate(
     return {"held_out_loss": objective.held_out_loss(network, batch, config.diffusion)}
 
 
-def held_out_batch(config: RINConfig) -> dict[str, Tensor]:
+def held_out_batch(config: RINConfig, classes: Sequence[str] = ()) -> dict[str, Tensor]:
     """What the figures on held-out data are of.
 
+    Args:
+        config: of the run.
+        classes: names of those to learn from files, if there are some.
+
     Raises:
-        UserError: files to hold out that cannot be read, or do not fit the network.
+        UserError: files to hold out that cannot be read, do not fit the network, or are of other
+            classes.
     """
     files = [] if config.data.held_out is None else [Path(config.data.held_out)]
     kept = open_data(config, files, seed=config.fit.seed, held_out=True)
     check_fit(config, kept)
+    found = getattr(kept, "classes", ())
+    if config.model.num_classes and tuple(found) != tuple(classes):
+        names = ", ".join
+        raise UserError("classes of data.held_out", expected=names(classes), got=names(found))
     return dict(default_collate([kept[i] for i in range(VALIDATION_SIZE[config.data.kind])]))
 
 
@@ -228,7 +237,8 @@ def _hooks(config: RINConfig, dataset: EndlessDataset) -> list[Hook]:
         text = "validate_every is ignored: of files, data.held_out names those to validate on"
         warnings.warn(text, stacklevel=2)
     elif config.validate_every:
-        checking = partial(validate, config=config, batch=held_out_batch(config))
+        batch = held_out_batch(config, getattr(dataset, "classes", ()))
+        checking = partial(validate, config=config, batch=batch)
         hooks.append(Hook(config.validate_every, checking))
     elif config.data.held_out is not None:
         text = f"data.held_out {config.data.held_out} would never be looked at"
