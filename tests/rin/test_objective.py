@@ -191,7 +191,7 @@ def test_the_held_out_loss_is_that_of_training_and_leaves_no_gradient() -> None:
     found = objective.held_out_loss(network, batch, config, repeats=4)
     assert found == objective.held_out_loss(network, batch, config, repeats=4)
     losses = [
-        float(objective.loss(network, batch, generator(seed), DiffusionConfig())[0])
+        float(objective.loss(network, batch, generator(seed), DiffusionConfig())[0].detach())
         for seed in range(4)
     ]
     assert abs(found - sum(losses) / 4) < 0.1

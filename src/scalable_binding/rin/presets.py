@@ -157,7 +157,7 @@ def digits() -> RINConfig:
 
 
 def images32() -> RINConfig:
-    """Images of one's own, 32 x 32 and without classes: 50 minutes on two CPU cores.
+    """Images of one's own, 32 x 32 and without classes: 45 minutes on two CPU cores.
 
     Command: ``sbind rin train IMAGES --preset images32 --run RUN``, with ``--fit.bfloat16 true``
     where the processor knows it; for classes ``--model.num_classes 10`` and
@@ -184,7 +184,7 @@ def images32() -> RINConfig:
 
 
 def videos32() -> RINConfig:
-    """Predicting 8 frames of one's own videos from 4, 32 x 32: an hour on two CPU cores.
+    """Predicting 8 frames of one's own videos from 4, 32 x 32: 50 minutes on two CPU cores.
 
     Command: ``sbind rin train VIDEOS --preset videos32 --run RUN``, with ``--fit.bfloat16 true``
     where the processor knows it, and ``--data.fps`` where frames follow each other too closely.
