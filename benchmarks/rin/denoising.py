@@ -40,15 +40,15 @@ def wiener_error(signals: Tensor) -> Callable[[float], float]:
 @torch.no_grad()
 def network_error(pretrained: Pretrained, signals: Tensor, share: float) -> float:
     """Return the mean squared error of the signals that the network expects."""
-    model, target = pretrained.model, pretrained.diffusion.target
+    denoise = inference.denoiser(pretrained)
     eps = torch.randn(signals.shape, generator=torch.Generator().manual_seed(0))
     total = 0.0
     for x, noise in zip(signals.split(BATCH), eps.split(BATCH), strict=True):
         gamma = torch.full((len(x),), share)
         x_t = targets.add_noise(x, noise, gamma)
-        latents = model.preview(x_t, gamma)[0] if pretrained.carries_latents else None
-        prediction = model(x_t, gamma, latents=latents).prediction
-        found = targets.to_x(prediction, x_t, gamma, target)
+        _, first_look = denoise(x_t, gamma, None)
+        prediction, _ = denoise(x_t, gamma, first_look)
+        found = targets.to_x(prediction, x_t, gamma, pretrained.diffusion.target)
         total += float((found - x).square().mean()) * len(x)
     return total / len(signals)
 
@@ -72,6 +72,8 @@ def main() -> None:
     arguments = parser.parse_args()
     pretrained = inference.load(arguments.run)
     signals = load(arguments.images, pretrained, arguments.num + arguments.fit)
+    if len(signals) < arguments.num + 2:
+        parser.error(f"{arguments.images}: expected {arguments.num + 2} images, got {len(signals)}")
     shown, learned = signals[: arguments.num], signals[arguments.num :]
     high, wide = pretrained.model.settings.patch
     patches = rearrange(learned, "n c (h p) (w q) -> (n h w) (c p q)", p=high, q=wide)
