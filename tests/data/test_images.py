@@ -44,6 +44,15 @@ def test_exif_orientation_turns_the_picture(tmp_path):
     assert images.probe(tmp_path / "turned.png") == (8, 4)
 
 
+def test_sixteen_bits_are_turned_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    deep = np.array([[0, 257, 514], [771, 1028, 65535]], dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png", exif=exif)
+    assert images.read(tmp_path / "deep.png")[0].tolist() == [[3, 0], [4, 1], [255, 2]]
+    assert images.probe(tmp_path / "deep.png") == (3, 2)
+
+
 def test_size_is_the_short_side_and_smooth(tmp_path):
     stripes = (torch.arange(64) % 2 * 255).byte().expand(3, 32, 64)
     images.write(tmp_path / "stripes.png", stripes)
@@ -80,7 +89,27 @@ def test_bad_files_end_in_one_line(tmp_path):
         images.write(tmp_path / "image.mp3", torch.zeros(3, 4, 4, dtype=torch.uint8))
 
 
+def test_a_field_that_is_not_what_it_should_be_ends_in_one_line(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "words"
+    Image.new("RGB", (8, 4)).save(tmp_path / "odd.jpg", exif=exif)
+    sound = (tmp_path / "odd.jpg").read_bytes()
+    broken = sound.replace(b"\x01\x0e\x00\x02", b"\x01\x01\x00\x02")  # words for a length
+    assert broken != sound
+    (tmp_path / "odd.jpg").write_bytes(broken)
+    with pytest.raises(UserError, match="cannot be read as an image"):
+        images.read(tmp_path / "odd.jpg")
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)).save(tmp_path / "shares.tif")
+    with pytest.raises(UserError, match="convert it to 8 or 16 bits"):
+        images.read(tmp_path / "shares.tif")
+
+
 def test_natural_order():
     names = ["b1", "a10", "a9", "a", "10", "9", "a9b"]
     expected = ["9", "10", "a", "a9", "a9b", "a10", "b1"]
     assert sorted(names, key=images.natural_order) == expected
+    assert images.natural_order("01") != images.natural_order("1")

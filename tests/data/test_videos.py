@@ -89,6 +89,13 @@ def test_stamps_rounded_to_milliseconds_lose_no_frame(tmp_path):
     assert numbers_of(videos.stream(tmp_path / "rounded.mkv", fps=15.0)) == list(range(0, 60, 2))
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.mpg", "mpeg2video")])
+def test_coarse_stamps_and_fine_ones_give_the_same_frames(tmp_path, name, codec):
+    encode(tmp_path / name, numbered_frames(60), range(60), unit=Fraction(1, 30), codec=codec)
+    expected = [int(30 * tick / 8) for tick in range(16)]
+    assert numbers_of(videos.stream(tmp_path / name, fps=8.0)) == expected
+
+
 def test_a_video_that_begins_late_begins_at_zero(tmp_path):
     encode(tmp_path / "late.mkv", numbered_frames(30), [5000 + 40 * n for n in range(30)])
     assert numbers_of(videos.stream(tmp_path / "late.mkv", fps=12.5)) == list(range(0, 30, 2))

@@ -167,7 +167,8 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         if not fits:
             raise UserError(
                 f"{video}: too short for a clip",
-                expected=f"{self.num_frames} frames at {fps or 'every frame'}",
+                expected=f"{self.num_frames} frames"
+                + ("" if fps is None else f" at {fps:g} a second"),
                 got=f"{len(times)} frames, {float(times.seconds(-1) + times.period):.2f} s",
             )
         return numbers

@@ -79,9 +79,10 @@ class Timeline:
 def slack(unit: Fraction, period: Fraction) -> Fraction:
     """Seconds by which the distance of two frames can be off since stamps are rounded to a unit.
 
-    Where the unit is as coarse as the frames' own period, stamps are taken to be exact.
+    Where the unit is as coarse as the frames' own period, stamps are taken to be exact, and only
+    the rate, such as 29.97, to be rounded.
     """
-    return min(unit, period / 4)
+    return period / 1000 if unit >= period else min(unit, period / 4)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,19 @@ MAX_BYTES = 2**29
 
 _ORIENTATION = 0x0112
 
+_DAMAGED = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    struct.error,
+)
+"""What Pillow raises in a file whose fields are not what they should be."""
+
 
 @contextmanager
 def opened(source: Source) -> Iterator[Image.Image]:
@@ -47,7 +61,7 @@ def opened(source: Source) -> Iterator[Image.Image]:
         raise UserError(f"no such file: {source}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{source}: too many pixels", expected=f"at most {MAX_PIXELS}") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except _DAMAGED as error:
         raise UserError(f"{source}: cannot be read as an image ({error})") from error
 
 
@@ -139,12 +153,13 @@ def read_middle(source: Source, height: int, width: int) -> UInt8[Tensor, "3 h w
 
 def _to_upright_rgb(image: Image.Image) -> Image.Image:
     """The image in RGB, turned as its EXIF orientation says."""
-    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; convert it to 8 or 16 bits")
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         levels = (np.asarray(image, dtype=np.float32) / 257).clip(0, 255)
         image = Image.fromarray(levels.astype(np.uint8))
-    if turned:
-        image = ImageOps.exif_transpose(image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -177,10 +192,9 @@ def save(path: Path, image: UInt8[Tensor, "3 h w"], suffix: str) -> None:
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
-    """A sorting key by which frame2 comes before frame10."""
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
-    ]
+    """A sorting key by which frame2 comes before frame10; no two names have the same."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts] + [(-1, name)]
 
 
 def list_frames(folder: Path) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -44,9 +43,8 @@ class VideoWindows(Dataset[dict[str, Tensor]]):
         seed: int = 0,
     ) -> None:
         self.clips = VideoClips(
-            root, num_frames=num_frames, fps=fps, size=size, crop=size, seed=seed
+            root, num_frames=num_frames, fps=fps, size=size, crop=size, mirror=flip, seed=seed
         )
-        self.flip = flip
 
     @property
     def failures(self) -> dict[str, int]:
@@ -55,6 +53,4 @@ class VideoWindows(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         video = rearrange(self.clips[index]["frames"], "t c h w -> c t h w")
-        if self.flip and np.random.default_rng((self.clips.seed, index, 1)).random() < 0.5:
-            video = video.flip(-1)
         return {"video": video.contiguous(), "index": torch.tensor(index)}
