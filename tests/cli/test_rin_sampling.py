@@ -24,7 +24,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     untrained.save(untrained.images(), folder / "images")
     untrained.save(untrained.images(DiffusionConfig()), folder / "no-dropout")
+    untrained.save(untrained.images(num_classes=2), folder / "named", classes=["ant", "bee"])
     untrained.save(untrained.videos(), folder / "predictor")
+    untrained.save(untrained.videos(), folder / "slow", data={"kind": "videos", "fps": 4})
     untrained.save(untrained.videos(context=0, channels=3), folder / "videos")
     untrained.save(untrained.images(size=(8,), patch=(2,)), folder / "signals")
     return folder
@@ -143,6 +145,44 @@ def test_reading_of_images_is_drawn_and_counted(
     assert "tokens with detail get" in capsys.readouterr().out
 
 
+def test_reading_does_not_depend_on_batches(runs: Path, tmp_path: Path) -> None:
+    found = []
+    for size in (3, 2):
+        given = ("--num", 3, "--classes", "4,5", "--steps", 2, "--batch-size", size)
+        report, out = tmp_path / f"{size}.json", tmp_path / str(size)
+        assert run("attend", runs / "images", "--out", out, *given, "--json", report) == 0
+        found.append(json.loads(report.read_text())["entropy"]["block 2"])
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+def test_a_video_is_taken_at_the_rate_of_the_network(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames of a folder count as 24 a second; at the network's 4 nine of them are two."""
+    line = refused(capsys, "predict", runs / "slow", video, "--context", 3, "--out", tmp_path / "a")
+    assert "expected at least 3 frames at 4 a second, got 2" in line
+    given = ("--context", 3, "--fps", 24, "--steps", 1)
+    assert run("predict", runs / "slow", video, *given, "--out", tmp_path / "b") == 0
+
+
+def test_what_an_earlier_call_left_is_removed(runs: Path, video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ("--steps", 1, "--out", out, "--overwrite")
+    assert run("predict", runs / "predictor", video, "--samples", 2, *given) == 0
+    (out / "notes.txt").write_text("mine")
+    gif = ("--samples", 1, "--format", "gif")
+    assert run("predict", runs / "predictor", video, *gif, *given) == 0
+    names = ["future-1.gif", "futures.gif", "futures.npz", "notes.txt"]
+    assert sorted(path.name for path in out.iterdir()) == names
+
+
+def test_classes_may_be_named(runs: Path, tmp_path: Path) -> None:
+    given = ("--num", 3, "--steps", 1, "--classes", "bee,0", "--out", tmp_path / "out")
+    assert run("sample", runs / "named", *given) == 0
+    with np.load(tmp_path / "out" / "samples.npz") as together:
+        assert together["arr_1"].tolist() == [1, 0, 1]
+
+
 def test_reading_of_videos_is_drawn_too(runs: Path, video: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = ("--num", 1, "--steps", 2)
@@ -155,7 +195,9 @@ def test_reading_of_videos_is_drawn_too(runs: Path, video: Path, tmp_path: Path)
     ("command", "name", "tokens", "words"),
     [
         ("sample", "images", ("--classes", "0..10"), "class of a sample: expected 0 to 9, got 10"),
-        ("sample", "images", ("--classes", "one"), "--classes: expected numbers"),
+        ("sample", "images", ("--classes", "one"), "expected 0 to 9, got one"),
+        ("sample", "named", ("--classes", "cow"), "expected 0 to 1, or a name: ant, bee, got cow"),
+        ("sample", "images", ("--classes", "0..99999999999"), "--classes: expected numbers"),
         ("sample", "images", ("--steps", 0), "steps: expected a whole number of at least 1, got 0"),
         ("sample", "images", ("--num", 0), "--num: expected at least 1, got 0"),
         ("sample", "images", ("--guidance", 2), "guidance: expected classes to lead to"),
@@ -167,6 +209,7 @@ def test_reading_of_videos_is_drawn_too(runs: Path, video: Path, tmp_path: Path)
         ("sample", "nowhere", (), "no such run"),
         ("attend", "predictor", (), "give a VIDEO"),
         ("attend", "images", ("--num", 0), "--num"),
+        ("attend", "images", ("--fps", 3), "--resize and --fps are of a VIDEO"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(
@@ -214,9 +257,10 @@ def test_a_run_without_weights_is_refused(
     assert "has no weights" in refused(capsys, "sample", run_folder, "--out", tmp_path / "out")
 
 
-def test_classes_are_spelled_as_numbers_and_ranges() -> None:
+def test_classes_are_spelled_as_numbers_ranges_and_names() -> None:
     assert parse_classes("3") == [3]
     assert parse_classes("0..2, 7,5..5") == [0, 1, 2, 7, 5]
-    for text in ("", "a", "1..", "..3", "-1", "5..3"):
+    assert parse_classes("cat, 1,sea lion") == ["cat", 1, "sea lion"]
+    for text in ("", "1,,2", "1..", "..3", "a..b", "5..3", "5..3,1", "0..99999999999"):
         with pytest.raises(UserError, match="--classes"):
             parse_classes(text)

@@ -258,3 +258,22 @@ def test_steps_equal_those_of_diffusers(rule: str, target: Target) -> None:
         gamma = schedule((timestep.double() + 1) / count).expand(5)
         x = peer.step(denoise(x, gamma, None)[0], timestep, x, **extra).prev_sample
         torch.testing.assert_close(x.double(), state.x, rtol=2e-3, atol=2e-3)
+
+
+def test_a_step_from_where_there_is_no_noise_is_refused() -> None:
+    """The sigmoid and the linear schedule leave none at 0, the cosine some."""
+    for schedule in (Sigmoid(), Linear()):
+        with pytest.raises(UserError, match=r"at which the schedule leaves some noise"):
+            list(samplers.ddim(denoise_bent, noise(3, 2), schedule, [0.0, 0.5, 1.0]))
+        risen = list(samplers.ddim(denoise_bent, noise(3, 2), schedule, [0.01, 0.5, 1.0]))
+        assert risen[-1].x.isfinite().all()
+    assert (
+        last(samplers.ddim(denoise_bent, noise(3, 2), Cosine(), [0.0, 0.5, 1.0])).isfinite().all()
+    )
+
+
+@pytest.mark.parametrize("rule", ["ddpm", "dpm"])
+@pytest.mark.parametrize("times", [[1.0, 1.0, 0.5, 0.0], [0.0, 0.5, 1.0]])
+def test_times_have_to_fall(rule: str, times: list[float]) -> None:
+    with pytest.raises(UserError, match="times of sampling: expected falling ones"):
+        run(rule, denoise_bent, noise(3, 2), Cosine(), times)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.toy import Points, config, loss, net
-from scalable_binding.engine import log
+from scalable_binding.engine import checkpoint, log
 from scalable_binding.engine.fit import Hook, fit
 from scalable_binding.engine.log import read_log
 from scalable_binding.errors import UserError
@@ -94,6 +94,15 @@ def test_hooks_get_the_averaged_model_and_may_log(tmp_path: Path) -> None:
     assert not torch.equal(seen[0][3], seen[1][3])
     scores = [line["score"] for line in read_log(tmp_path) if "score" in line]
     assert scores == [5, 10, 12]
+
+
+def test_a_checkpoint_that_is_due_outlives_a_hook_that_fails(tmp_path: Path) -> None:
+    def fail(step: int, model: nn.Module, run: Path) -> None:
+        raise RuntimeError("no memory for pictures")
+
+    with pytest.raises(RuntimeError, match="no memory for pictures"):
+        fit(net(), loss, Points(), config(save_every=3), tmp_path, hooks=[Hook(3, fail)])
+    assert checkpoint.latest_step(tmp_path) == 3
 
 
 def test_the_configuration_is_kept_beside_what_the_caller_adds(tmp_path: Path) -> None:

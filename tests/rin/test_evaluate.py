@@ -1,6 +1,7 @@
 """Evaluation from end to end, of networks that learned nothing."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from rin import untrained
 from scalable_binding.data import images
 from scalable_binding.errors import UserError
 from scalable_binding.rin import inference
+from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.evaluate import evaluate
 from scalable_binding.rin.evaluation_config import EvaluationConfig
 from scalable_binding.rin.sampling_config import SamplingConfig
@@ -94,6 +96,21 @@ def test_reference_statistics_are_kept_and_belong_to_one_data_set(runs, tmp_path
         evaluate(runs / "digits", (), other, FEW)
 
 
+def test_reference_statistics_are_not_those_of_files_that_changed(tmp_path):
+    for number in range(8):
+        image = torch.randint(0, 256, (3, 8, 8)).byte()
+        images.write(tmp_path / "data" / "a" / f"{number}.png", image)
+    coloured = untrained.images(DiffusionConfig(), num_classes=0, channels=3)
+    run = untrained.save(coloured, tmp_path / "run", data={"kind": "images"})
+    config = replace(CPU, reference=tmp_path / "kept.npz")
+    config = replace(config, features=str(untrained.features(tmp_path / "features")))
+    evaluate(run, [tmp_path / "data"], config, FEW)
+    evaluate(run, [tmp_path / "data"], config, FEW)
+    images.write(tmp_path / "data" / "a" / "3.png", torch.zeros(3, 8, 8).byte())
+    with pytest.raises(UserError, match="of other data or of another feature network"):
+        evaluate(run, [tmp_path / "data"], config, FEW)
+
+
 def test_forecasts_are_scored_beside_the_baselines(runs):
     config = EvaluationConfig(num=6, device="cpu", features=None)
     with pytest.warns(UserWarning, match="too few"):
@@ -117,6 +134,18 @@ def test_what_cannot_be_evaluated_is_told(runs, photographs, tmp_path):
         evaluate(tmp_path / "missing", (), CPU, FEW)
     with pytest.raises(UserError, match="num: expected at least 2, got 1"):
         EvaluationConfig(num=1)
+    with pytest.raises(UserError, match="expected at least 4 of each, got 3 and 90"):
+        evaluate(runs / "digits", (), replace(CPU, num=3), FEW)
+    kept = replace(CPU, reference=tmp_path / "kept.npz")
+    with pytest.raises(UserError, match=r"reference .*kept.npz would not be used: got a net"):
+        evaluate(runs / "moving", (), kept, FEW)
+    with pytest.raises(UserError, match=r"would not be used: got no feature network that fits"):
+        evaluate(runs / "files", [photographs], kept, FEW)
+    named = untrained.images(DiffusionConfig(), channels=3, num_classes=2)
+    data = {"kind": "images"}
+    run = untrained.save(named, tmp_path / "named", data=data, classes=["b", "a"])
+    with pytest.raises(UserError, match="classes of the data: expected b, a, got a, b"):
+        evaluate(run, [photographs], CPU, FEW)
     images.write(photographs / "c" / "1.png", torch.zeros(3, 9, 9).byte())
     with pytest.raises(UserError, match=r"model.num_classes: expected 3"):
         evaluate(runs / "files", [photographs], CPU, FEW)

@@ -1,30 +1,23 @@
 """Which feature network is chosen, and what is refused."""
 
 import hashlib
-import json
 import shutil
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
+from rin import untrained
 from scalable_binding.data import digits
 from scalable_binding.errors import UserError
 from scalable_binding.metrics.i3d import I3D
 from scalable_binding.metrics.inception_v3 import InceptionV3
-from scalable_binding.metrics.networks import ImageClassifier
 from scalable_binding.rin import features
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A feature network of our own for colour images."""
-    network = ImageClassifier(3, 5, widths=(4, 4), width=6)
-    save_file(network.state_dict(), tmp_path / "model.safetensors")
-    arguments = {"channels": 3, "num_classes": 5, "widths": [4, 4], "width": 6}
-    card = {"kind": "images", "arguments": arguments, "name": "mine", "note": "not the standard"}
-    (tmp_path / "card.json").write_text(json.dumps(card))
-    return tmp_path
+    return untrained.features(tmp_path)
 
 
 def test_digits_are_told_apart_by_the_network_that_ships():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from scalable_binding.errors import UserError
 from scalable_binding.rin import inference
 from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.inference import Pretrained, SamplingConfig, generate, load, sample
+from scalable_binding.rin.model import Output
 
 FEW = SamplingConfig(steps=4)
 
@@ -212,6 +214,30 @@ def test_guidance_needs_training_without_classes(images: Pretrained) -> None:
         sample(images, 2, guided)
 
 
+def test_a_network_that_was_never_without_a_class_is_warned_of(images: Pretrained) -> None:
+    with pytest.warns(UserWarning, match="never without a class"):
+        sample(untrained.images(DiffusionConfig()), 2, FEW)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sample(images, 2, FEW)
+        sample(untrained.images(DiffusionConfig()), 2, FEW, classes=[1])
+
+
+def test_signals_without_limits_are_not_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A denoiser that knows standard normal signals best, ``sqrt(1 - gamma) x_t`` being eps."""
+
+    def best(x: Tensor, gamma: Tensor, **named: Any) -> Output:
+        rest = (1 - gamma).sqrt()[:, None, None, None]
+        return Output(rest * x, torch.zeros(len(x), 6, 16))
+
+    for clip, expected in ((True, 0.68), (False, 1.0)):
+        pretrained = untrained.images(DiffusionConfig(clip=clip), num_classes=0)
+        monkeypatch.setattr(pretrained.model, "forward", best)
+        settings = SamplingConfig(steps=30, sampler="ddim", schedule="cosine")
+        found = last(sample(pretrained, 60, settings))
+        assert float(found.std()) == pytest.approx(expected, abs=0.05)
+
+
 def test_a_network_without_classes_refuses_them() -> None:
     with pytest.raises(UserError, match="the network knows no classes"):
         sample(untrained.images(DiffusionConfig(), num_classes=0), 2, FEW, classes=[1])
@@ -230,6 +256,21 @@ def test_a_network_without_classes_refuses_them() -> None:
 def test_impossible_settings_are_refused(named: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         SamplingConfig(**named)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("sampler", "sampler: expected one of ddpm, ddim, dpm, got 'bogus'"),
+        ("variance", "variance: expected one of large, small"),
+        ("schedule", "schedule: expected one of cosine, sigmoid"),
+    ],
+)
+def test_unknown_names_are_refused(name: str, words: str) -> None:
+    settings = SamplingConfig()
+    object.__setattr__(settings, name, "bogus")  # past the check of types that tests run under
+    with pytest.raises(UserError, match=words):
+        settings.__post_init__()
 
 
 def test_samples_are_pictures_of_bytes() -> None:

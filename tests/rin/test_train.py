@@ -186,9 +186,30 @@ def test_files_that_are_held_out_are_validated_on(photographs: Path, tmp_path: P
     assert batch["image"].shape == (256, 3, 8, 8)
     figures = [line["held_out_loss"] for line in log(tmp_path / "run") if "held_out_loss" in line]
     assert len(figures) == 2
-    assert figures[-1] == pytest.approx(objective.held_out_loss(network, batch, config.diffusion))
+    at_once = config.fit.batch_size
+    expected = objective.held_out_loss(network, batch, config.diffusion, at_once=at_once)
+    assert figures[-1] == pytest.approx(expected)
     with pytest.raises(UserError, match=r"data.held_out.*expected no file"):
         tiny(digits(), data__held_out=photographs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_run_learns_from_shapes_that_are_held_out(seed: int) -> None:
+    config = tiny(shapes64(), fit__seed=seed)
+    learned = train.open_data(config, seed=seed)
+    kept = {train.open_data(config, held_out=True)[i]["image"].numpy().tobytes() for i in range(20)}
+    assert not kept & {learned[i]["image"].numpy().tobytes() for i in range(20)}
+
+
+def test_names_of_classes_stay_with_the_run(photographs: Path, tmp_path: Path) -> None:
+    changes = {"data__kind": "images", "model__size": "8,8", "model__num_classes": 2}
+    config = tiny(shapes64(), fit__steps=1, **changes)
+    train.train(config, [photographs], tmp_path / "run")
+    assert inference.load(tmp_path / "run").classes == ("cat", "dog")
+    (photographs / "cat").rename(photographs / "elk")
+    with pytest.warns(UserWarning, match="other settings than before: classes"):
+        train.train(config, [photographs], tmp_path / "run")
+    assert inference.load(tmp_path / "run").classes == ("dog", "elk")
 
 
 def test_held_out_digits_are_not_among_those_to_learn() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from scalable_binding.engine.checkpoint import save_tensors
 from scalable_binding.engine.config import to_mapping
+from scalable_binding.metrics.networks import ImageClassifier
 from scalable_binding.rin import model as networks
 from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.pretrained import Pretrained
@@ -47,6 +49,16 @@ def save(pretrained: Pretrained, run: Path, **changes: Any) -> Path:
     (run / "config.json").write_text(json.dumps(record), encoding="utf-8")
     save_tensors(pretrained.model.state_dict(), run / "model.safetensors", step=1)
     return run
+
+
+def features(folder: Path) -> Path:
+    """A folder of a feature network for colour images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = {"channels": 3, "num_classes": 5, "widths": [4, 4], "width": 6}
+    save_file(ImageClassifier(**arguments).state_dict(), folder / "model.safetensors")
+    card = {"kind": "images", "arguments": arguments, "name": "mine", "note": "not the standard"}
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    return folder
 
 
 def _build(diffusion: DiffusionConfig, arguments: dict[str, Any]) -> Pretrained:

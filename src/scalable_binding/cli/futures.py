@@ -15,6 +15,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from scalable_binding.cli.generation import coloured
+from scalable_binding.cli.outputs import remove_results
 from scalable_binding.cli.sample_files import SampleFile, write_video
 from scalable_binding.data import videos
 from scalable_binding.errors import UserError
@@ -49,6 +50,9 @@ def read_video(
 ) -> Given:
     """The first frames of a video, to go on from, and what really comes then, if there is more.
 
+    Frames are taken at ``fps`` a second; if that is None at the network's own rate, and if it has
+    none all of them. Of ``num_frames`` None is one window of the network, and 0 reads no truth.
+
     Raises:
         UserError: no video, too short, of another size, or fewer frames than the network needs.
     """
@@ -61,12 +65,20 @@ def read_video(
     if needed < model.context:
         expected = f"at least {model.context}, as the network was trained"
         raise UserError("--context", expected=expected, got=str(needed))
-    total = num_frames or model.size[0] - model.context
-    frames = videos.read(path, fps=fps, stop=needed + total)
-    if len(frames) < needed:
-        raise UserError(f"video {path}", expected=f"at least {needed} frames", got=str(len(frames)))
-    if resize:
-        frames = prediction.fit(frames, *model.size[1:])
+    total = model.size[0] - model.context if num_frames is None else num_frames
+    rate = fps or pretrained.fps
+    taken = []
+    for frame in videos.stream(path, fps=rate, stop=needed + total):
+        if resize:
+            taken.append(prediction.fit(frame[None], *model.size[1:])[0])
+        else:
+            prediction.check_size(pretrained, frame)
+            taken.append(frame)
+    if len(taken) < needed:
+        pace = "" if rate is None else f" at {rate:g} a second"
+        expected = f"at least {needed} frames{pace}"
+        raise UserError(f"video {path}", expected=expected, got=str(len(taken)))
+    frames = torch.stack(taken)
     if model.channels == 1:
         grey = frames.float().mean(dim=1, keepdim=True).round().byte()
         frames = grey.expand(frames.shape)
@@ -74,7 +86,7 @@ def read_video(
         frames=frames[:needed],
         truth=frames[needed:],
         num_frames=total,
-        fps=fps or videos.probe(path).fps,
+        fps=rate or videos.probe(path).fps,
     )
 
 
@@ -92,6 +104,7 @@ def write_futures(
         UserError: as :func:`scalable_binding.rin.prediction.predict`, or the disk refuses.
     """
     prediction.open_context(pretrained, given.frames)  # refuses what it must before the bar shows
+    remove_results(out, "future-[0-9]*.*", "futures.*")
     window = pretrained.model.size[0] - pretrained.model.context
     rounds = math.ceil(given.num_frames / window)
     with Progress(console=Console(stderr=True)) as progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,14 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
+from scalable_binding.cli.outputs import remove_results
 from scalable_binding.cli.sample_files import SampleFile, write_video
 from scalable_binding.data import images
 from scalable_binding.diffusion.samplers import State
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
 from scalable_binding.rin import inference
-from scalable_binding.rin.inference import Pretrained, SamplingConfig
-
-Frames = UInt8[Tensor, "t 3 h w"]
+from scalable_binding.rin.inference import Classes, Pretrained, SamplingConfig
 
 GRID = 64
 """Samples in the grid at most."""
@@ -29,7 +28,7 @@ GRID = 64
 SHOWN = 16
 """Samples in the video of the reverse process."""
 
-_SMALLEST = 48
+_SMALLEST, _LARGEST = 48, 128
 _PROCESS_FRAMES = 72
 _PROCESS_FPS = 12
 
@@ -65,7 +64,7 @@ def write_samples(
     out: Path,
     num: int,
     config: SamplingConfig,
-    classes: Sequence[int] | None,
+    classes: Classes | None,
     video_format: str,
 ) -> dict[str, Any]:
     """Write ``num`` samples to the folder ``out``, each as soon as it is finished.
@@ -104,8 +103,10 @@ def write_samples(
 
 def _clear(singles: Path, out: Path) -> None:
     """Remove what an earlier call left."""
-    for stale in (*singles.glob(f"{'[0-9]' * 5}.*"), *out.glob("samples.npz")):
-        stale.unlink()
+    remove_results(out, "samples.npz", "grid.*", "reverse.*")
+    for stale in singles.glob(f"{'[0-9]' * 5}*"):
+        if stale.stem.isdecimal():
+            stale.unlink()
     singles.mkdir(exist_ok=True)
 
 
@@ -148,16 +149,17 @@ class _Process:
             pair = torch.stack([self._panel(state.x), self._panel(state.x0)])
             self._panels.append(pair)
 
-    def frames(self) -> Frames:
+    def frames(self) -> Iterator[UInt8[Tensor, "3 h w"]]:
         """Noisy signals beside what the network sees in them; the end stays for a second."""
-        pairs = torch.stack([*self._panels, *self._panels[-1:] * _PROCESS_FPS], dim=1)
-        return grids.beside(list(pairs), ["noisy", "seen in it"])
+        for pair in [*self._panels, *self._panels[-1:] * _PROCESS_FPS]:
+            yield grids.table(pair[None], columns=["noisy", "seen in it"])
 
     def _panel(self, x: Float[Tensor, "b c *size"]) -> UInt8[Tensor, "3 h w"]:
         samples = inference.pictures(self._pretrained, x[:SHOWN])
         if self._pretrained.is_video:
             samples = samples[:, :, -1]
-        return grids.grid(grids.enlarge(torch.stack([coloured(s) for s in samples]), _SMALLEST))
+        pictures = grids.shrink(torch.stack([coloured(s) for s in samples]), _LARGEST)
+        return grids.grid(grids.enlarge(pictures, _SMALLEST))
 
 
 def coloured(sample: UInt8[Tensor, "c *size"]) -> UInt8[Tensor, "*frames 3 h w"]:

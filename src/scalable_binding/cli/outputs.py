@@ -51,6 +51,13 @@ def prepare_folder(out: Path, *, overwrite: bool) -> None:
         raise UserError(f"cannot write to {out}: {error.strerror}") from error
 
 
+def remove_results(out: Path, *patterns: str) -> None:
+    """Remove what an earlier call wrote to the folder ``out`` under names like these."""
+    for pattern in patterns:
+        for stale in out.glob(pattern):
+            stale.unlink()
+
+
 def prepare_target(path: Path, *, overwrite: bool) -> None:
     """Check, before the work is done, that a file or folder can be written at its end.
 

@@ -14,13 +14,14 @@ from rich.progress import Progress
 
 from scalable_binding.cli.futures import Given
 from scalable_binding.cli.generation import coloured
+from scalable_binding.cli.outputs import remove_results
 from scalable_binding.cli.sample_files import write_video
 from scalable_binding.data import images
 from scalable_binding.errors import UserError
 from scalable_binding.plots import attention as drawn_attention
 from scalable_binding.plots import curves
 from scalable_binding.rin import attention, prediction
-from scalable_binding.rin.inference import Pretrained, SamplingConfig
+from scalable_binding.rin.inference import Classes, Pretrained, SamplingConfig
 
 _FPS = 8
 
@@ -30,7 +31,7 @@ def write_reading(
     out: Path,
     num: int,
     config: SamplingConfig,
-    classes: Sequence[int] | None,
+    classes: Classes | None,
     given: Given | None,
     video_format: str,
 ) -> dict[str, Any]:
@@ -47,7 +48,8 @@ def write_reading(
     elif pretrained.model.context:
         raise UserError("this network goes on from given frames", fix="give a VIDEO")
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("reading", total=config.steps)
+        batches = math.ceil(num / config.batch_size)
+        task = progress.add_task("reading", total=batches * config.steps)
         reading = attention.read(
             pretrained,
             num,
@@ -56,6 +58,7 @@ def write_reading(
             context=context,
             watch=lambda first, state: progress.advance(task),
         )
+    remove_results(out, "sample-[0-9]*.*", "curves.png")
     grid = pretrained.model.grid
     for number in range(num):
         draw = _draw_video if pretrained.is_video else _draw_image

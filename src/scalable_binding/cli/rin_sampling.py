@@ -11,11 +11,17 @@ from scalable_binding.cli.outputs import JsonOption, keeping, prepare_folder, wr
 from scalable_binding.errors import UserError
 from scalable_binding.rin.sampling_config import SamplingConfig
 
-SamplingOptions = Annotated[SamplingConfig | None, Parameter(name="*")]
+MAX_CLASSES = 1_000_000
+"""A range of numbers beyond this is a slip of the hand."""
+
+SamplingOptions = Annotated[SamplingConfig | None, Parameter(name="*", negative_iterable="")]
 
 ClassesOption = Annotated[
     str | None,
-    Parameter(help="Numbers of classes, in turn: 3, or 1,4,8, or 0..9; none if not given."),
+    Parameter(
+        help="Classes in turn, by number or name: 3, or 1,4,8, or 0..9, or cat,dog; "
+        "without a class if not given."
+    ),
 ]
 
 DeviceOption = Annotated[
@@ -105,7 +111,8 @@ def predict(
     resize
         Cut the frames in the middle to the network's shape, and resize them to its size.
     fps
-        Frames a second to take from the video; by default all frames.
+        Frames a second to take from the video; by default as many as the network was trained on,
+        or, where that is unknown, all.
     """
     for name, value in (("--samples", samples), ("--context", context), ("--frames", frames)):
         if value is not None and value < 1:
@@ -158,10 +165,13 @@ def attend(
     resize
         Cut and resize the frames of the video to the network's size.
     fps
-        Frames a second to take from the video; by default all frames.
+        Frames a second to take from the video; by default as many as the network was trained on,
+        or, where that is unknown, all.
     """
     if num < 1:
         raise UserError("--num", expected="at least 1", got=str(num))
+    if video is None and (resize or fps is not None):
+        raise UserError("--resize and --fps are of a VIDEO", got="none", fix="leave them out")
     chosen = None if classes is None else parse_classes(classes)
     prepare_folder(out, overwrite=overwrite)
     with keeping(f"what was drawn so far is in {out}"):
@@ -170,7 +180,7 @@ def attend(
         pretrained = generation.open_network(run, device)
         given = None
         if video is not None:
-            given = futures.read_video(pretrained, video, None, None, fps=fps, resize=resize)
+            given = futures.read_video(pretrained, video, None, 0, fps=fps, resize=resize)
         results = reading.write_reading(
             pretrained, out, num, sampling or SamplingConfig(), chosen, given, video_format
         )
@@ -184,18 +194,21 @@ def attend(
     )
 
 
-def parse_classes(text: str) -> list[int]:
-    """The numbers that ``0..9`` or ``1,4,8`` spell, in their order.
+def parse_classes(text: str) -> list[int | str]:
+    """The numbers and names that ``0..9`` or ``1,4,cat`` spell, in their order.
 
     Raises:
         UserError: the text is neither.
     """
-    classes: list[int] = []
-    for part in text.split(","):
-        first, dots, last = part.strip().partition("..")
-        if not first.isdecimal() or (dots and not last.isdecimal()):
-            raise UserError("--classes", expected="numbers, such as 3 or 1,4,8 or 0..9", got=text)
-        classes += range(int(first), int(last if dots else first) + 1)
-    if not classes:
-        raise UserError("--classes", expected="numbers, such as 0..9", got=text)
+    classes: list[int | str] = []
+    for part in (part.strip() for part in text.split(",")):
+        first, dots, last = part.partition("..")
+        is_range = first.isdecimal() and last.isdecimal() and len(last) < len(str(MAX_CLASSES))
+        if not part or (dots and not (is_range and int(first) <= int(last))):
+            expected = "numbers or names, such as 3 or 1,4,cat or 0..9"
+            raise UserError("--classes", expected=expected, got=repr(text))
+        if dots:
+            classes += range(int(first), int(last) + 1)
+        else:
+            classes.append(int(part) if part.isdecimal() else part)
     return classes

@@ -81,9 +81,7 @@ def ddpm(
     Source: Thesis Alg. 2 and 5; Ho et al., Denoising Diffusion Probabilistic Models.
     """
     chain = _Chain(denoise, noise, schedule, target, bound)
-    times = spread(steps)
-    if min(before - after for before, after in pairwise(times)) <= 0:
-        raise UserError("times of DDPM", expected="falling ones", got=f"{times[0]} to {times[-1]}")
+    times = _falling(spread(steps))
     for step, (time, after) in enumerate(pairwise(times)):
         x, gamma, gamma_next = chain.x, chain.gamma(time), chain.gamma(after)
         x0, _ = chain.estimate(gamma)
@@ -109,9 +107,13 @@ def ddim(
     """The states of deterministic sampling, of first order.
 
     ``x_next = sqrt(gamma_next) x0 + sqrt(1 - gamma_next) eps``, eps being what is in ``x_t`` beside
-    the clipped x0. With rising times it leads from a signal (as ``noise``) to its noise.
+    the clipped x0. With rising times it leads from a signal (as ``noise``) to its noise; the first
+    one has to be above 0 where the schedule leaves no noise at 0, which all but the cosine do.
 
-    Args and Raises: as :func:`ddpm`.
+    Args: as :func:`ddpm`; times may rise.
+
+    Raises:
+        UserError: fewer than one step, or a step from where there is no noise.
 
     Source: Thesis Alg. 5; Song et al., Denoising Diffusion Implicit Models.
     """
@@ -143,7 +145,7 @@ def dpm(
     Source: Lu et al., DPM-Solver++, Alg. 2.
     """
     chain = _Chain(denoise, noise, schedule, target, bound)
-    times = spread(steps)
+    times = _falling(spread(steps))
     width_before = math.nan
     x0_before = chain.x
     for step, (time, after) in enumerate(pairwise(times)):
@@ -183,6 +185,18 @@ def spread(steps: Steps) -> list[float]:
     return times
 
 
+def _falling(times: list[float]) -> list[float]:
+    """The times, when each is below the one before.
+
+    Raises:
+        UserError: some are not.
+    """
+    if any(after >= before for before, after in pairwise(times)):
+        got = f"{times[0]:g} to {times[-1]:g}"
+        raise UserError("times of sampling", expected="falling ones", got=got)
+    return times
+
+
 class _Chain:
     """Where a sampler is: the noisy signal, and what the denoiser remembers."""
 
@@ -207,7 +221,14 @@ class _Chain:
 
     @torch.no_grad()
     def estimate(self, gamma: Float[Tensor, ""]) -> tuple[Tensor, Tensor]:
-        """The clipped signal that the denoiser sees, and the noise beside it; one evaluation."""
+        """The clipped signal that the denoiser sees, and the noise beside it; one evaluation.
+
+        Raises:
+            UserError: there is no noise to see.
+        """
+        if gamma >= 1:
+            expected = "one at which the schedule leaves some noise"
+            raise UserError("time of sampling", expected=expected, got="one without any")
         x = self.x
         gammas = torch.full((len(x),), float(gamma), dtype=x.dtype, device=x.device)
         prediction, self.carry = self._denoise(x, gammas, self.carry)

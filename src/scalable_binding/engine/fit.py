@@ -89,11 +89,11 @@ def fit(
                 save = stop > 0 or is_due(step, config.save_every, config)
                 if save or is_due(step, config.log_every, config):
                     recorder.report(step, lr=learner.learning_rate(step))
+                if save:
+                    learner.save(run, step)
                 for hook in hooks:
                     if is_due(step, hook.every, config):
                         recorder.note(step, _call(hook, learner, step, run))
-                if save:
-                    learner.save(run, step)
                 if stop and step < config.steps:
                     raise Interrupted(run, step, stop)
         return learner.refresh_inference()

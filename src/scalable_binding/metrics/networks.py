@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -18,16 +18,6 @@ class Extracted(NamedTuple):
 
     features: Float[Tensor, "b d"]
     logits: Float[Tensor, "b c"] | None
-
-
-class FeatureNetwork(Protocol):
-    """Any module of bytes to features; ``width`` is the length of a feature vector."""
-
-    width: int
-
-    def __call__(self, samples: UInt8[Tensor, "b c *size"], /) -> Extracted:
-        """Features, and logits of classes if there are some."""
-        ...
 
 
 class ImageClassifier(nn.Module):

@@ -24,6 +24,16 @@ def enlarge(pictures: UInt8[Tensor, "*n 3 h w"], at_least: int) -> UInt8[Tensor,
     return repeat(pictures, "... h w -> ... (h i) (w j)", i=times, j=times)
 
 
+def shrink(pictures: UInt8[Tensor, "*n 3 h w"], at_most: int) -> UInt8[Tensor, "*n 3 H W"]:
+    """The pictures as many whole times smaller as their long side needs to be ``at_most``."""
+    times = math.ceil(max(pictures.shape[-2:]) / at_most)
+    if times == 1:
+        return pictures
+    flat = pictures.reshape(-1, *pictures.shape[-3:]).float()
+    small = functional.avg_pool2d(flat, times, ceil_mode=True).round().byte()
+    return small.view(*pictures.shape[:-2], *small.shape[-2:])
+
+
 def grid(
     pictures: UInt8[Tensor, "n 3 h w"], *, columns: int | None = None, gap: int = 2
 ) -> UInt8[Tensor, "3 height width"]:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from scalable_binding.diffusion import samplers
 from scalable_binding.diffusion.samplers import State
 from scalable_binding.rin import inference
-from scalable_binding.rin.inference import Pretrained, SamplingConfig
+from scalable_binding.rin.inference import Classes, Pretrained, SamplingConfig
 
 CHANGE = 0.1
 """Difference of brightness, in [0, 1], from which a pixel counts as changed."""
@@ -62,17 +62,18 @@ def read(
     num: int,
     config: SamplingConfig | None = None,
     *,
-    classes: Sequence[int] | None = None,
+    classes: Classes | None = None,
     context: Float[Tensor, "num c k h w"] | None = None,
     num_shown: int = 6,
     watch: Callable[[int, State], object] | None = None,
 ) -> Reading:
-    """Where a network reads while it generates a batch of samples.
+    """Where a network reads while it generates samples.
 
     Args:
-        pretrained, num, config, classes, context: as :func:`scalable_binding.rin.inference.sample`.
+        pretrained, num, config, classes, context: as :func:`scalable_binding.rin.inference.sample`;
+            samples come in batches of ``config.batch_size``.
         num_shown: steps, spread over the process, of which to keep what was seen.
-        watch: is told 0 and the state after every step.
+        watch: is told the number of the batch's first sample and its state after every step.
 
     Raises:
         UserError: as ``sample``.
@@ -80,29 +81,37 @@ def read(
     Source: Thesis 2.3.5.
     """
     config = config or SamplingConfig()
-    shown = sorted(
-        {round(place) for place in torch.linspace(0, config.steps - 1, num_shown).tolist()}
-    )
-    maps, seen, state = [], [], None
-    for state in inference.sample(
-        pretrained, num, config, classes=classes, context=context, attend=True
-    ):
-        # Of a guided process the half that knows the class.
-        maps.append(average(state.carry.attention)[:num].cpu())
-        if state.step in shown:
-            seen.append(_whole(pretrained, state.x0, context))
-        if watch is not None:
-            watch(0, state)
-    assert state is not None
-    samples = _whole(pretrained, state.x0, context)
+    places = torch.linspace(0, config.steps - 1, num_shown).tolist()
+    shown = sorted({round(place) for place in places})
+    maps, seen, samples = [], [], []
+    for first in range(0, num, config.batch_size):
+        count = min(config.batch_size, num - first)
+        given = None if context is None else context[first : first + count]
+        states = inference.sample(
+            pretrained, count, config, classes=classes, first=first, context=given, attend=True
+        )
+        read_at, seen_at, x0 = [], [], None
+        for state in states:
+            # Of a guided process the half that knows the class.
+            read_at.append(average(state.carry.attention)[:count].cpu())
+            x0 = _whole(pretrained, state.x0, given)
+            if state.step in shown:
+                seen_at.append(x0)
+            if watch is not None:
+                watch(first, state)
+        assert x0 is not None
+        maps.append(torch.stack(read_at))
+        seen.append(torch.stack(seen_at))
+        samples.append(x0)
+    finished = torch.cat(samples)
     finder = changing if pretrained.is_video else detailed
     return Reading(
         times=samplers.spread(config.steps)[:-1],
-        maps=torch.stack(maps),
-        regions=finder(samples.float() / 255, pretrained.model.grid),
-        samples=samples,
+        maps=torch.cat(maps, dim=1),
+        regions=finder(finished.float() / 255, pretrained.model.grid),
+        samples=finished,
         shown=shown,
-        seen=torch.stack(seen),
+        seen=torch.cat(seen, dim=1),
     )
 
 

@@ -116,6 +116,8 @@ class DiffusionConfig:
         temperature: of the sigmoid schedule; None for its usual one, and for the others.
         target: what the network predicts.
         scale: signals are pictures scaled to +-scale (the input scale b).
+        clip: signals cannot leave +-scale, so that what is seen in the noise is clipped to it;
+            False for signals without limits, such as an autoencoder's codes.
         self_conditioning: share of examples that get latents from a first pass; 0 turns latent
             self-conditioning off, in sampling too.
         label_dropout: share of examples whose class is hidden, which guidance needs.
@@ -127,6 +129,7 @@ class DiffusionConfig:
     temperature: float | None = None
     target: Literal["eps", "x", "v"] = "eps"
     scale: float = 1.0
+    clip: bool = True
     self_conditioning: float = 0.9
     label_dropout: float = 0.0
     min_snr: float | None = None
@@ -149,6 +152,11 @@ class DiffusionConfig:
             if not 0 <= value <= 1:
                 expected = "a share in [0, 1]"
                 raise UserError(f"diffusion.{name}", expected=expected, got=str(value))
+
+    @property
+    def bound(self) -> float | None:
+        """What signals are clipped to, +-; None if they are not."""
+        return self.scale if self.clip else None
 
 
 @dataclass(frozen=True, kw_only=True)

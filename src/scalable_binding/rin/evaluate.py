@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from scalable_binding.data import files
+from scalable_binding.data import files, sources
 from scalable_binding.diffusion import targets
 from scalable_binding.engine.checkpoint import CONFIG
 from scalable_binding.engine.config import from_mapping, to_mapping
 from scalable_binding.engine.distributed import Ranks, joined
 from scalable_binding.engine.loading import EndlessDataset
+from scalable_binding.errors import UserError
 from scalable_binding.metrics import reference as references
 from scalable_binding.metrics.features import FeatureStatistics
 from scalable_binding.metrics.frechet import frechet_distance
@@ -38,6 +39,9 @@ from scalable_binding.rin.scoring import SampleScores, describe
 
 LOSS_EXAMPLES = 512
 """Held-out examples at most that the loss is computed on, at each level of noise."""
+
+LEAST_SCORED = 4
+"""Samples, and real ones, that precision, recall and the kernel distance can be had of."""
 
 Tick = Callable[[str, int, int], object]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -67,7 +71,8 @@ def evaluate(
         tick: is told how far it is.
 
     Raises:
-        UserError: as ``inference.load``; no data, or data, features or files that do not fit.
+        UserError: as ``inference.load``; no data, or data, features or files that do not fit; too
+            few samples to score, or files to keep them in where none are drawn.
 
     Source: Thesis 2.4.
     """
@@ -78,6 +83,7 @@ def evaluate(
         job = _Job(pretrained, config, sampling, ranks, held_out, tick or (lambda *_: None))
         model = pretrained.model
         features = choose(config.features, model.size, model.channels, device=ranks.device)
+        _refuse(config, pretrained, features, job.num_real)
         results: dict[str, Any] = {
             "run": str(run),
             "num": config.num,
@@ -105,7 +111,8 @@ def open_held_out(
     """The data to evaluate on, of the kind that the network was trained on, never mirrored.
 
     Raises:
-        UserError: files are needed and none given, or they do not fit the network.
+        UserError: files are needed and none given, they do not fit the network, or their classes
+            are not those that it was trained on.
     """
     folder = SHIPPED / NAMES[str(run)] if str(run) in NAMES else Path(run)
     record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -118,6 +125,8 @@ def open_held_out(
     )
     dataset = train.open_data(settings, data, held_out=held_out)
     train.check_fit(settings, dataset)
+    if pretrained.model.num_classes:
+        train.check_classes("the data", dataset, pretrained.classes)
     return dataset
 
 
@@ -209,14 +218,12 @@ class _Job:
 
     def _identify(self, features: Features, data: Sequence[Path]) -> str:
         """What real statistics depend on: the data, their number and size, and the network."""
-        stamps = [
-            [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in data
-        ]
         parts = [
             type(self.held_out).__name__,
-            stamps,
+            [_stamp(path) for path in _files(data)],
             self.num_real,
             list(self.pretrained.model.size),
+            self.pretrained.fps,
             features.fingerprint,
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -265,6 +272,40 @@ class _Job:
     ) -> Iterator[Tensor]:
         for batch in self._batches(dataset, indices, what):
             yield batch["video"] if "video" in batch else batch["image"]
+
+
+def _refuse(
+    config: EvaluationConfig, pretrained: Pretrained, features: Features | None, num_real: int
+) -> None:
+    """Nothing, when what is asked for can be done.
+
+    Raises:
+        UserError: samples or statistics to keep where none are made, or too few of them to score.
+    """
+    lacking = None
+    if pretrained.model.context:
+        lacking = "a network that predicts, whose futures are compared one by one"
+    elif features is None:
+        lacking = "no feature network that fits, without which nothing is sampled"
+    for name, value in (("out", config.out), ("reference", config.reference)):
+        if lacking and value is not None:
+            raise UserError(f"{name} {value} would not be used", got=lacking, fix="leave it out")
+    if lacking is None and min(config.num, num_real) < LEAST_SCORED:
+        expected = f"at least {LEAST_SCORED} of each"
+        got = f"{config.num} and {num_real}"
+        raise UserError("samples and real ones to compare", expected=expected, got=got)
+
+
+def _files(data: Sequence[Path]) -> Iterator[Path]:
+    for root in data:
+        for folder, names in sources.walk(root.resolve()):
+            yield from (folder / name for name in names)
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    """What changes when a file does."""
+    found = path.stat()
+    return str(path), found.st_size, found.st_mtime_ns
 
 
 def _versions() -> dict[str, str]:

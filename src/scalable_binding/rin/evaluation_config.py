@@ -14,11 +14,10 @@ class EvaluationConfig:
 
     Args:
         num: samples, or videos to predict.
-        num_real: real samples to compare with; None takes all of a finite data set, and as many
-            as ``num`` of one that is drawn.
+        num_real: real samples to compare with; if not given, all of a finite data set, and as
+            many as ``num`` of one that is drawn.
         features: the network whose features are compared: "digits", "moving-digits", a folder, or
-            a file of Inception's or I3D's weights; None takes a shipped one that fits, or does
-            without.
+            a file of Inception's or I3D's weights; if not given, a shipped one that fits, or none.
         reference: file of the real data's statistics: read if it is there, written if not.
         out: folder that keeps the samples, so that a stopped evaluation goes on.
         device: "auto" (CUDA where there is some), or a name such as "cpu" or "cuda:1".

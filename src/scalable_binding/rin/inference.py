@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from scalable_binding.rin.sampling_config import SamplingConfig
 __all__ = [
     "Batch",
     "Carry",
+    "Classes",
     "Pretrained",
     "SamplingConfig",
     "denoiser",
@@ -37,6 +39,12 @@ __all__ = [
     "pictures",
     "sample",
 ]
+
+NAMES_SHOWN = 10
+"""Names of classes, at most, in a line that says which there are."""
+
+Classes = Sequence[int | str]
+"""Numbers of classes, or their names where a run knows them."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ def sample(
     num: int,
     config: SamplingConfig | None = None,
     *,
-    classes: Sequence[int] | None = None,
+    classes: Classes | None = None,
     first: int = 0,
     context: Float[Tensor, "num c k h w"] | None = None,
     attend: bool = False,
@@ -77,8 +85,8 @@ def sample(
         pretrained: the network, from :func:`load`.
         num: samples.
         config: how to sample.
-        classes: of the samples in turn, again from the start when they run out; None samples
-            without a class.
+        classes: of the samples in turn, by number or name, again from the start when they run out;
+            None samples without a class.
         first: number of the first sample.
         context: clean first frames, in +-b, which are held fixed; of a network that predicts.
         attend: keep the read attention of each step in the state's carry.
@@ -92,12 +100,15 @@ def sample(
     config = config or SamplingConfig()
     labels = label(pretrained, num, classes, first)
     _check_context(pretrained, num, context)
+    if classes is None and pretrained.model.num_classes and not pretrained.diffusion.label_dropout:
+        text = "this network was never without a class (label_dropout 0): samples will be poor"
+        warnings.warn(f"{text}; give classes", stacklevel=2)
     device = pretrained.device
     schedule = _schedule(pretrained, config)
     is_guided = config.guidance != 1
     if is_guided:
         _check_guidance(pretrained, labels)
-        labels = torch.cat([labels, torch.full_like(labels, -1)])
+        labels = torch.cat([labels, torch.full_like(labels, DROPPED)])
         context = None if context is None else torch.cat([context, context])
     denoise = denoiser(pretrained, labels, context=context, attend=attend, bfloat16=config.bfloat16)
     if is_guided:
@@ -121,7 +132,7 @@ def _run(
 ) -> Iterator[State]:
     named: dict[str, Any] = {
         "target": pretrained.diffusion.target,
-        "bound": pretrained.diffusion.scale,
+        "bound": pretrained.diffusion.bound,
     }
     if config.sampler == "ddpm":
         return samplers.ddpm(
@@ -172,7 +183,7 @@ def generate(
     num: int,
     config: SamplingConfig | None = None,
     *,
-    classes: Sequence[int] | None = None,
+    classes: Classes | None = None,
     first: int = 0,
     watch: Callable[[int, State], object] | None = None,
 ) -> Iterator[Batch]:
@@ -210,7 +221,7 @@ def generate(
 
 
 def label(
-    pretrained: Pretrained, num: int, classes: Sequence[int] | None, first: int = 0
+    pretrained: Pretrained, num: int, classes: Classes | None, first: int = 0
 ) -> Int64[Tensor, " num"]:
     """The class of each of the samples number ``first`` and up: in turn, -1 for none.
 
@@ -219,13 +230,31 @@ def label(
     """
     if classes is None:
         return torch.full((num,), DROPPED)
-    known = pretrained.model.num_classes
-    wrong = [number for number in classes if not 0 <= number < known]
-    if known == 0 or not classes or wrong:
-        expected = f"0 to {known - 1}" if known else "none: the network knows no classes"
-        got = str(wrong[0]) if wrong else "none"
-        raise UserError("class of a sample", expected=expected, got=got)
-    return torch.tensor([classes[number % len(classes)] for number in range(first, first + num)])
+    numbers = [_number(pretrained, one) for one in classes]
+    if not numbers:
+        raise UserError("class of a sample", expected=_known(pretrained), got="none")
+    return torch.tensor([numbers[number % len(numbers)] for number in range(first, first + num)])
+
+
+def _number(pretrained: Pretrained, one: int | str) -> int:
+    """The number of a class that may be given by its name."""
+    if isinstance(one, str) and one in pretrained.classes:
+        return pretrained.classes.index(one)
+    if isinstance(one, str) or not 0 <= one < pretrained.model.num_classes:
+        raise UserError("class of a sample", expected=_known(pretrained), got=str(one))
+    return one
+
+
+def _known(pretrained: Pretrained) -> str:
+    """The classes that there are, in words."""
+    count, names = pretrained.model.num_classes, pretrained.classes
+    if not count:
+        return "none: the network knows no classes"
+    numbers = f"0 to {count - 1}"
+    if not names:
+        return numbers
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return f"{numbers}, or a name: {shown}{', ...' if count > NAMES_SHOWN else ''}"
 
 
 def pictures(pretrained: Pretrained, x: Float[Tensor, "b c *size"]) -> UInt8[Tensor, "b c *size"]:

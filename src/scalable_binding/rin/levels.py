@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Generator, Tensor
 
-from scalable_binding.diffusion import targets
 from scalable_binding.errors import UserError
-from scalable_binding.rin.objective import pictures
+from scalable_binding.rin import objective
 from scalable_binding.rin.pretrained import Pretrained
 
 NUM_LEVELS = 10
@@ -42,7 +41,7 @@ def losses_by_level(
     generator = Generator(pretrained.device).manual_seed(seed)
     total, count = torch.zeros(num_levels, dtype=torch.float64), 0
     for batch in batches:
-        x = pretrained.diffusion.scale * pictures(batch).to(pretrained.device)
+        x = pretrained.diffusion.scale * objective.pictures(batch).to(pretrained.device)
         labels = batch["label"].to(pretrained.device) if pretrained.model.num_classes else None
         for level in range(num_levels):
             chance = torch.rand(len(x), generator=generator, device=x.device)
@@ -61,21 +60,13 @@ def _errors(
     time: Float[Tensor, " b"],
     generator: Generator,
 ) -> Float[Tensor, " b"]:
-    """The squared error of each example, of what is generated of it."""
-    model, target = pretrained.model, pretrained.diffusion.target
+    """The squared error of each example, with latents of a first look."""
+    model = pretrained.model
     gamma = pretrained.schedule(time)
     eps = torch.randn(x.shape, generator=generator, device=x.device)
-    x_t = targets.add_noise(x, eps, gamma)
-    if model.context:
-        x_t = torch.cat([x[:, :, : model.context], x_t[:, :, model.context :]], dim=2)
+    x_t = objective.add_noise(model, x, eps, gamma)
     latents, interface = None, None
     if pretrained.carries_latents:
         latents, interface = model.preview(x_t, gamma, classes=labels)
     output = model(x_t, gamma, classes=labels, latents=latents, interface=interface)
-    prediction = output.prediction
-    if target == "x":
-        prediction = targets.clip(prediction, pretrained.diffusion.scale)
-    errors = (prediction - targets.from_x(x, eps, gamma, target)).square()
-    if model.context:
-        errors = errors[:, :, model.context :]
-    return errors.flatten(1).mean(dim=1)
+    return objective.squared_errors(model, output.prediction, x, eps, gamma, pretrained.diffusion)

@@ -50,21 +50,43 @@ def loss(
     time = torch.rand(len(x), generator=generator, device=x.device)
     gamma = schedules.named(config.schedule, temperature=config.temperature)(time)
     eps = torch.randn(x.shape, generator=generator, device=x.device)
-    x_t = targets.add_noise(x, eps, gamma)
-    if model.context:
-        x_t = torch.cat([x[:, :, : model.context], x_t[:, :, model.context :]], dim=2)
+    x_t = add_noise(model, x, eps, gamma)
     classes = _classes(model, batch, config.label_dropout, generator)
     latents, interface = _first_look(model, x_t, gamma, classes, config, generator)
     output = model(x_t, gamma, classes=classes, latents=latents, interface=interface)
-    prediction = output.prediction
-    if config.target == "x":
-        prediction = targets.clip(prediction, config.scale)
-    goal = targets.from_x(x, eps, gamma, config.target)
-    errors = (prediction - goal).square()[:, :, model.context :].flatten(1).mean(dim=1)
+    errors = squared_errors(model, output.prediction, x, eps, gamma, config)
     if config.min_snr is None:
         return errors.mean(), {}
     weights = targets.min_snr_weight(gamma, config.target, config.min_snr)
     return (weights * errors).mean(), {"error": errors.mean().detach()}
+
+
+def add_noise(
+    model: RIN,
+    x: Float[Tensor, "b c *size"],
+    eps: Float[Tensor, "b c *size"],
+    gamma: Float[Tensor, " b"],
+) -> Float[Tensor, "b c *size"]:
+    """The signals with noise over them, but for frames that are given."""
+    x_t = targets.add_noise(x, eps, gamma)
+    if model.context == 0:
+        return x_t
+    return torch.cat([x[:, :, : model.context], x_t[:, :, model.context :]], dim=2)
+
+
+def squared_errors(
+    model: RIN,
+    prediction: Float[Tensor, "b c *size"],
+    x: Float[Tensor, "b c *size"],
+    eps: Float[Tensor, "b c *size"],
+    gamma: Float[Tensor, " b"],
+    config: DiffusionConfig,
+) -> Float[Tensor, " b"]:
+    """The mean squared error of each example, of what is generated of it."""
+    if config.target == "x":
+        prediction = targets.clip(prediction, config.bound)
+    goal = targets.from_x(x, eps, gamma, config.target)
+    return (prediction - goal).square()[:, :, model.context :].flatten(1).mean(dim=1)
 
 
 def pictures(batch: Batch) -> Float[Tensor, "b c *size"]:
@@ -126,12 +148,20 @@ def held_out_loss(
     seed: int = 0,
     repeats: int = 4,
     encode: Encode | None = None,
+    at_once: int | None = None,
 ) -> float:
     """The loss of a batch that the network does not learn from, averaged over fresh noise.
 
-    Noise, times and rates are those of training, drawn from the seed; labels are not hidden.
+    Noise, times and rates are those of training, drawn from the seed; labels are not hidden. So
+    many examples ``at_once`` take up memory, None: all.
     """
     plain = replace(config, label_dropout=0.0, min_snr=None)
     generator = Generator(model.device).manual_seed(seed)
-    values = [loss(model, batch, generator, plain, encode=encode)[0] for _ in range(repeats)]
-    return float(torch.stack(values).mean())
+    num = len(next(iter(batch.values())))
+    total = torch.zeros((), dtype=torch.float64, device=model.device)
+    for _ in range(repeats):
+        for first in range(0, num, at_once or num):
+            part = {name: value[first : first + (at_once or num)] for name, value in batch.items()}
+            count = len(next(iter(part.values())))
+            total += count * loss(model, part, generator, plain, encode=encode)[0]
+    return float(total / (num * repeats))

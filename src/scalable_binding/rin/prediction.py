@@ -100,18 +100,27 @@ def open_context(
     if len(frames) < model.context:
         expected = f"at least {model.context} frames, the context of the network"
         raise UserError("video", expected=expected, got=str(len(frames)))
-    height, width = model.size[1:]
-    if frames.shape[2:] != (height, width):
-        raise UserError(
-            "video",
-            expected=f"{height} x {width} pixels, the size of the network",
-            got=f"{frames.shape[2]} x {frames.shape[3]}",
-            fix="resize it, or let --resize do it",
-        )
+    check_size(pretrained, frames[0])
     images = rearrange(frames[-model.context :], "k c h w -> c k h w").float() / 255
     if model.channels == 1:
         images = images.mean(dim=0, keepdim=True)
     return targets.scale(images, pretrained.diffusion.scale)
+
+
+def check_size(pretrained: Pretrained, frame: UInt8[Tensor, "3 h w"]) -> None:
+    """Nothing, when a frame is as large as the network's.
+
+    Raises:
+        UserError: it is not.
+    """
+    height, width = pretrained.model.size[1:]
+    if frame.shape[1:] != (height, width):
+        raise UserError(
+            "video",
+            expected=f"{height} x {width} pixels, the size of the network",
+            got=f"{frame.shape[1]} x {frame.shape[2]}",
+            fix="resize it, or let --resize do it",
+        )
 
 
 def fit(

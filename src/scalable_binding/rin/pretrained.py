@@ -32,11 +32,13 @@ class Pretrained:
         model: in evaluation mode, where it is to run.
         diffusion: target, input scale, schedule, and what was dropped in training.
         fps: frames a second of the videos that it was trained on; None if unknown.
+        classes: names of the classes in the order of their numbers; empty if unknown.
     """
 
     model: RIN
     diffusion: DiffusionConfig
     fps: float | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -101,6 +103,7 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Pretrained:
         model=model.to(device),
         diffusion=config.from_mapping(DiffusionConfig, record["diffusion"]),
         fps=_fps(record),
+        classes=_classes(record, model.num_classes),
     )
 
 
@@ -132,3 +135,8 @@ def _fps(record: dict[str, Any]) -> float | None:
     data = record.get("data")
     value = data.get("fps") if isinstance(data, dict) else None
     return float(value) if isinstance(value, int | float) else None
+
+
+def _classes(record: dict[str, Any], count: int) -> tuple[str, ...]:
+    names = record.get("classes")
+    return tuple(map(str, names)) if isinstance(names, list) and len(names) == count else ()

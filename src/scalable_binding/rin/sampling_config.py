@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require_one_of
 
 Sampler = Literal["ddpm", "ddim", "dpm"]
 Variance = Literal["large", "small"]
@@ -27,7 +27,8 @@ class SamplingConfig:
         guidance_interval: share of the way in which guidance acts, as times: 1 is all noise, 0
             none.
         seed: of the noise. A sample is a function of the seed and of its own number.
-        batch_size: samples at once; halved by itself when they do not fit into the device.
+        batch_size: samples at once; halved by itself, where finished samples are drawn, when they
+            do not fit into the device.
         bfloat16: run the network in that precision.
     """
 
@@ -46,8 +47,9 @@ class SamplingConfig:
             value = getattr(self, name)
             if value < 1:
                 raise UserError(name, expected="a whole number of at least 1", got=str(value))
-        if self.sampler not in ("ddpm", "ddim", "dpm"):
-            raise UserError("sampler", expected="ddpm, ddim or dpm", got=repr(self.sampler))
+        require_one_of("sampler", self.sampler, get_args(Sampler))
+        require_one_of("variance", self.variance, get_args(Variance))
+        require_one_of("schedule", self.schedule, get_args(Curve))
         if not 0 <= self.guidance < math.inf:
             got = str(self.guidance)
             raise UserError("guidance", expected="a number of at least 0", got=got)

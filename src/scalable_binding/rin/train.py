@@ -19,6 +19,7 @@ from scalable_binding.data.labelled_images import LabelledImages
 from scalable_binding.data.moving_digits import MovingDigits, MovingDigitsConfig
 from scalable_binding.data.synthetic.stills import SyntheticImages, stills
 from scalable_binding.data.video_windows import VideoWindows
+from scalable_binding.engine import randomness
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import Hook, fit
 from scalable_binding.engine.loading import EndlessDataset
@@ -32,7 +33,8 @@ from scalable_binding.rin.objective import Encode
 from scalable_binding.rin.pretrained import Pretrained
 from scalable_binding.rin.sampling_config import SamplingConfig
 
-HELD_OUT_SEED = 1
+HELD_OUT_KEY = 1
+"""Of the seed of what is kept from training, which no training with a seed of its own draws."""
 SAMPLE_ROWS = 8
 SAMPLE_VIDEOS = 4
 VALIDATION_SIZE = {
@@ -80,7 +82,8 @@ def train_on(
 
     Args:
         dataset: its items are what ``encode`` reads, by default "image" or "video", uint8, and
-            "label" if the network knows classes, -1 for an example that has none.
+            "label" if the network knows classes, -1 for an example that has none; their names, if
+            it has "classes", are kept with the run.
         config: its "data" is of no concern here.
         run: the folder for everything that the run writes.
         encode: from a batch to the signals that are generated: codes of an autoencoder
@@ -92,11 +95,13 @@ def train_on(
         Interrupted: the run was stopped; it is saved.
     """
     network = build(config)
-    if network.num_classes:
-        dataset = CheckedLabels(dataset, network.num_classes)
     settings = to_mapping(config)
     record = {"system": "rin", **model.arguments(network)}
     record |= {name: settings[name] for name in ("diffusion", "data")}
+    if network.num_classes:
+        names = getattr(dataset, "classes", ())
+        record |= {"classes": [*names]} if names else {}
+        dataset = CheckedLabels(dataset, network.num_classes)
     loss = partial(objective.loss, config=config.diffusion, encode=encode)
     trained = fit(network, loss, dataset, config.fit, run, hooks=hooks, record=record)
     assert isinstance(trained, RIN)
@@ -133,15 +138,14 @@ def open_data(
         expected = f"{shape}{'' if kind == 'images' else ', square'}, for data.kind {kind}"
         raise UserError("model.size", expected=expected, got=" x ".join(map(str, size)))
     split: Split = "held_out" if held_out else "train"
-    drawn_seed = seed + HELD_OUT_SEED if held_out else seed
     if kind == "digits":
         return Digits(split, seed=seed)
     if kind == "shapes":
-        return SyntheticImages(stills(size=size[0]), seed=drawn_seed)
+        drawn = randomness.derive(seed, HELD_OUT_KEY) if held_out else seed
+        return SyntheticImages(stills(size=size[0]), seed=drawn)
     if kind == "moving_digits":
-        return MovingDigits(
-            MovingDigitsConfig(num_frames=size[0], size=size[1]), split, seed=drawn_seed
-        )
+        world = MovingDigitsConfig(num_frames=size[0], size=size[1])
+        return MovingDigits(world, split, seed=seed + HELD_OUT_KEY if held_out else seed)
     paths = [*data]
     if kind == "images":
         return LabelledImages(paths, size=(size[0], size[1]), flip=settings.flip, seed=seed)
@@ -181,13 +185,25 @@ def check_fit(config: RINConfig, dataset: EndlessDataset) -> None:
         )
 
 
+def check_classes(what: str, dataset: EndlessDataset, expected: Sequence[str]) -> None:
+    """Compare the names of classes, where both sides have some.
+
+    Raises:
+        UserError: they are others, or in another order.
+    """
+    found = getattr(dataset, "classes", ())
+    if expected and found and tuple(found) != tuple(expected):
+        names = ", ".join
+        raise UserError(f"classes of {what}", expected=names(expected), got=names(found))
+
+
 def draw_samples(
     step: int, network: nn.Module, run: Path, *, config: RINConfig, dataset: EndlessDataset
 ) -> None:
     """Write a grid of samples to ``samples/<step>.png`` in the run.
 
-    Images stand in a column for each class; of a video, its true frames stand above those that
-    the network predicts after the given ones.
+    Images stand in a column for each class, up to 16; of a video, its true frames stand above those
+    that the network predicts after the given ones.
     """
     assert isinstance(network, RIN)
     pretrained = Pretrained(model=network, diffusion=config.diffusion)
@@ -204,7 +220,8 @@ def validate(
     """The loss on held-out data, for the log."""
     assert isinstance(network, RIN)
     batch = {name: value.to(network.device) for name, value in batch.items()}
-    return {"held_out_loss": objective.held_out_loss(network, batch, config.diffusion)}
+    loss = objective.held_out_loss(network, batch, config.diffusion, at_once=_at_once(config))
+    return {"held_out_loss": loss}
 
 
 def held_out_batch(config: RINConfig, classes: Sequence[str] = ()) -> dict[str, Tensor]:
@@ -221,10 +238,8 @@ def held_out_batch(config: RINConfig, classes: Sequence[str] = ()) -> dict[str, 
     files = [] if config.data.held_out is None else [Path(config.data.held_out)]
     kept = open_data(config, files, seed=config.fit.seed, held_out=True)
     check_fit(config, kept)
-    found = getattr(kept, "classes", ())
-    if config.model.num_classes and tuple(found) != tuple(classes):
-        names = ", ".join
-        raise UserError("classes of data.held_out", expected=names(classes), got=names(found))
+    if config.model.num_classes:
+        check_classes("data.held_out", kept, classes)
     return dict(default_collate([kept[i] for i in range(VALIDATION_SIZE[config.data.kind])]))
 
 
@@ -252,8 +267,9 @@ def _draw_images(
     known = pretrained.model.num_classes
     columns = known if 1 < known <= 16 else 8
     num = SAMPLE_ROWS * columns
-    classes = [number % known for number in range(num)] if known else None
-    found = _last(pretrained, num, config, classes=classes)
+    classes = range(known) if known else None
+    drawn = inference.generate(pretrained, num, _sampling(config), classes=classes)
+    found = torch.cat([batch.samples for batch in drawn])
     return grids.grid(_coloured(found), columns=columns)
 
 
@@ -265,25 +281,27 @@ def _draw_videos(
     context = None
     if given:
         context = config.diffusion.scale * objective.pictures({"video": truth[:, :, :given]})
-    found = _last(pretrained, SAMPLE_VIDEOS, config, context=context)
+    *_, state = inference.sample(pretrained, SAMPLE_VIDEOS, _sampling(config), context=context)
+    found = inference.pictures(pretrained, state.x0)
     if given:
         found = torch.cat([truth[:, :, :given], found], dim=2)
     rows = rearrange([truth, found], "two b c t h w -> (b two t) c h w")
     return grids.grid(_coloured(rows), columns=truth.shape[2])
 
 
-def _last(
-    pretrained: Pretrained,
-    num: int,
-    config: RINConfig,
-    *,
-    classes: list[int] | None = None,
-    context: Tensor | None = None,
-) -> UInt8[Tensor, "b c *size"]:
-    """The samples at the end of the reverse process, whose noise suits few steps."""
-    settings = SamplingConfig(steps=config.sample_steps, seed=config.fit.seed, variance="small")
-    *_, state = inference.sample(pretrained, num, settings, classes=classes, context=context)
-    return inference.pictures(pretrained, state.x0)
+def _sampling(config: RINConfig) -> SamplingConfig:
+    """How grids are drawn: with noise that suits few steps, in batches like those of training."""
+    return SamplingConfig(
+        steps=config.sample_steps,
+        seed=config.fit.seed,
+        variance="small",
+        batch_size=_at_once(config),
+    )
+
+
+def _at_once(config: RINConfig) -> int:
+    """How many examples go through the network together, as in training."""
+    return config.fit.micro_batch_size or config.fit.batch_size
 
 
 def _coloured(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n 3 h w"]:
