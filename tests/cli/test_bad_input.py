@@ -193,6 +193,18 @@ def test_an_overlay_that_cannot_be_written_is_refused_before_the_work(
 
 
 @pytest.mark.parametrize(
+    ("overlay", "line"),
+    [("o.webm", "expected .mp4 or .mov or .mkv, got .webm"), ("out", "is where other results go")],
+)
+def test_an_overlay_of_no_use_is_refused_before_the_work(
+    overlay: str, line: str, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = tokens(folder, tmp_path / "out", "--overlay", str(tmp_path / overlay))
+    assert line in refusal(given, capfd)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
     ("settings", "line"),
     [
         (["--preset", "smal"], "did you mean 'small'?"),
@@ -201,6 +213,7 @@ def test_an_overlay_that_cannot_be_written_is_refused_before_the_work(
         (["--fit.steps", "many"], "setting 'fit.steps': expected a whole number, got 'many'"),
         (["--walk.nodes", "pixels"], "setting 'walk.nodes': expected one of patches, cells"),
         (["--walk.temperature", "0"], "walk.temperature: expected a number above 0, got 0.0"),
+        (["--clips.fps", "0"], "clips.fps: expected rates above 0, or none, got 0.0"),
         (["--fit.schedule", "3"], "setting 'fit.schedule': expected a group of settings"),
     ],
 )

@@ -74,11 +74,25 @@ def test_report_of_a_vae_shows_its_mean_trajectories(tmp_path, capsys):
         (("--task", "object=1"), "object"),
         (("--task", "own", "--trials", "0"), "--trials: expected a whole number of at least 1"),
         (("--task", "gone.py:f"), "cannot import gone.py"),
+        (("--task", "goal=9999,1"), "goal=X,Y: expected a place, 0 to 500, got '9999,1'"),
+        (("--task", "goal=nan,1"), "expected a place"),
         ((), "task"),
     ],
 )
 def test_adapt_refuses(run, capsys, options, message):
     assert message in refused(capsys, "adapt", run, *options)
+
+
+def test_a_task_of_ones_own_that_fails_is_told_by_file_and_line(run, tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("def pay(observation, truth):\n    return truth['nope']\n")
+    line = refused(capsys, "adapt", run, "--task", f"{file}:pay", "--trials", "2")
+    assert line.endswith("mine.py:pay raised KeyError: 'nope' (mine.py, line 2)")
+    file.write_text("1 / 0\n")
+    line = refused(capsys, "adapt", run, "--task", f"{file}:pay", "--trials", "2")
+    assert (
+        "cannot import" in line and "ZeroDivisionError: division by zero (mine.py, line 1)" in line
+    )
 
 
 def test_folders_that_are_no_runs_of_carml_are_refused(tmp_path, capsys):

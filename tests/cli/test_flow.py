@@ -54,6 +54,15 @@ def test_flow_of_a_video_in_every_kind(folder: Path, weights: Path, tmp_path: Pa
     assert (info.height, info.width, info.num_frames) == (HEIGHT, 2 * WIDTH, PAIRS)
 
 
+def test_flow_of_another_video_is_removed(folder: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert estimate(folder, weights, out) == 0
+    (out / "flo" / "notes.txt").write_text("mine")
+    assert estimate(folder, weights, out, "--overwrite", video="three") == 0
+    names = ["00000.flo", "00001.flo", "notes.txt"]
+    assert sorted(path.name for path in (out / "flo").iterdir()) == names
+
+
 def test_flow_of_two_images(folder: Path, weights: Path, tmp_path: Path) -> None:
     second = str(folder / "frames" / "00001.png")
     video = "frames/00000.png"
@@ -134,6 +143,8 @@ def bad(folder: Path) -> Path:
         (["estimate", "missing"], "missing"),
         (["estimate", "frames/00000.png", "uneven/00000.png"], "differs in size"),
         (["estimate", "frames", "--size", "3"], "at least 16"),
+        (["estimate", "frames", "--size", "0"], "at least 16"),
+        (["estimate", "frames", "--overlay", "flow.webm"], "expected .mp4 or .mov or .mkv"),
         (["estimate", "frames", "--write", "gif"], "gif"),
         (["track", "frames", "--points", "far.csv"], "outside the frame"),
         (["track", "frames", "--points", "late.csv"], "frame from 0 to 9"),

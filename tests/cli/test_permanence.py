@@ -96,6 +96,18 @@ def test_boxes_that_cannot_be_used_are_one_line(
     assert line in error and "Traceback" not in error
 
 
+def test_boxes_are_never_replaced_by_those_found(
+    folder: Path, weights: Path, first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "out" / "boxes.csv"
+    given.parent.mkdir()
+    first.rename(given)
+    before = given.read_bytes()
+    named = ("--boxes", str(given), "--overwrite")
+    assert follow(folder / "frames", weights, given.parent, *named) == 2
+    assert "is the input itself" in capsys.readouterr().err and given.read_bytes() == before
+
+
 def test_options_that_make_no_sense_are_one_line(
     folder: Path, weights: Path, first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,4 +116,6 @@ def test_options_that_make_no_sense_are_one_line(
     assert follow(folder / "frames", tmp_path / "no", tmp_path / "c", "--boxes", str(first)) == 2
     assert main(["permanence", "evaluate", "la-cater", "--weights", str(weights)]) == 2
     assert main(["permanence", "evaluate", "synthetic", "--num", "0"]) == 2
-    assert capsys.readouterr().err.count("\n") >= 5
+    large = ("--boxes", str(first), "--size", "4000000")
+    assert follow(folder / "frames", weights, tmp_path / "d", *large) == 2
+    assert capsys.readouterr().err.count("\n") >= 6

@@ -104,4 +104,4 @@ def test_unwritable_json_is_the_users_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["config", "show", "crw", "--json", str(tmp_path)]) == 2
-    assert f"cannot write {tmp_path}: Is a directory" in capsys.readouterr().err
+    assert f"--json {tmp_path}: expected a file, got a folder" in capsys.readouterr().err

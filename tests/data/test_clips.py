@@ -93,6 +93,18 @@ def test_a_range_of_rates_gives_each_clip_its_own_evenly_in_the_logarithm(folder
     assert 30 <= sum(step < 10**0.5 for step in steps) <= 60
 
 
+def test_a_short_video_takes_part_at_those_rates_that_it_can_serve(tmp_path):
+    """Four frames at 3 a second last a second and more; twelve at 30 do not."""
+    videos.write(tmp_path / "short.mp4", numbered_frames(12), fps=30.0)
+    dataset = VideoClips(tmp_path, num_frames=4, fps=(3.0, 30.0))
+    steps = [
+        clip_numbers(dataset, index)[1] - clip_numbers(dataset, index)[0] for index in range(40)
+    ]
+    assert set(steps) == {1, 2, 3} and not dataset.failures
+    with pytest.raises(UserError, match="expected 4 frames at 3 a second, got 12 frames, 0.40 s"):
+        VideoClips(tmp_path, num_frames=4, fps=3.0)[0]
+
+
 def test_clips_are_mirrored_and_reversed_half_of_the_time(folder):
     plain, other = (
         VideoClips(folder, num_frames=3, fps=10.0, crop=40, mirror=asked, reverse=asked)

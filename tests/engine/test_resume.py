@@ -165,13 +165,19 @@ def test_a_folder_with_a_run_can_be_refused(tmp_path: Path) -> None:
 
 def test_changed_settings_are_named(tmp_path: Path) -> None:
     fit(net(), loss, Points(), config(), tmp_path, record={"walk": {"rate": 0.1}})
+    before = (tmp_path / "config.json").read_bytes()
     changed = {"batch_size": 4, "optimiser.lr": 1.0}
     named = "other settings than before: fit.batch_size, fit.optimiser.lr, walk.rate$"
-    with pytest.warns(UserWarning, match=named):
+    with pytest.warns(UserWarning, match="is done, and ignores " + named):
         fit(net(), loss, Points(), config(**changed), tmp_path, record={"walk": {"rate": 0.5}})
+    assert (tmp_path / "config.json").read_bytes() == before
+    longer = config(**changed, steps=13)
+    with pytest.warns(UserWarning, match="goes on with " + named):
+        fit(net(), loss, Points(), longer, tmp_path, record={"walk": {"rate": 0.5}})
+    assert (tmp_path / "config.json").read_bytes() != before
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        again = config(**changed, steps=13, log_every=2)
+        again = config(**changed, steps=14, log_every=2)
         fit(net(), loss, Points(), again, tmp_path, record={"walk": {"rate": 0.5}})
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,12 @@ from torch import Generator, Tensor
 from scalable_binding.carml.given import Moments
 from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.envs.batch import BatchEnv, Step, Truth
+from scalable_binding.envs.layouts import SIDE
 from scalable_binding.envs.tasks import Task, TaskBatch, find
 from scalable_binding.errors import UserError
+
+ON_PLANE = ("maze", "room", "vizdoom-fixed", "vizdoom-random")
+"""Environments whose places are points of a square plane."""
 
 FORMS = "goal=X,Y, object=N, own, or FILE.py:FUNCTION"
 
@@ -162,6 +168,10 @@ def _goal(value: str, environment: str) -> Task:
         x, y = (float(part) for part in value.split(","))
     except ValueError:
         raise UserError("task goal=X,Y", expected="two numbers", got=repr(value)) from None
+    inside = all(0 <= part <= SIDE for part in (x, y)) or environment not in ON_PLANE
+    if not inside or not math.isfinite(x + y):
+        expected = f"a place, 0 to {SIDE:g}" if environment in ON_PLANE else "finite numbers"
+        raise UserError("task goal=X,Y", expected=expected, got=repr(value))
     if environment == "sawyer":
         return Task(goal=(x, y), of="puck", shape="negative", radius=0.06, unit=0.1)
     return Task(goal=(x, y))
@@ -185,13 +195,22 @@ def _module(place: str) -> Any:
         module = importlib.util.module_from_spec(spec)
         sys.modules.setdefault(Path(place).stem, module)
         spec.loader.exec_module(module)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise UserError(f"task: cannot import {place}: {error}") from error
+    except Exception as error:  # it is the user's code
+        raise UserError(f"task: cannot import {place}: {_told(error)}") from error
     return module
 
 
+def _told(error: Exception) -> str:
+    """An error of the user's code in words, and where it was raised."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+
+
 def _call(function: Callable[..., Any], text: str, step: Step, truth: Truth) -> Float[Tensor, " e"]:
-    found = torch.as_tensor(function(step.observation, truth)).float()
+    try:
+        found = torch.as_tensor(function(step.observation, truth)).float()
+    except Exception as error:  # it is the user's code
+        raise UserError(f"task {text} raised {_told(error)}") from error
     num = len(step.observation)
     if found.shape != (num,):
         expected = f"a reward for each of {num} environments"

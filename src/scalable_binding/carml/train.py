@@ -202,7 +202,7 @@ class _Training:
             record |= model.arguments(self.policy)
             settings = to_mapping(self.config)
             record |= {n: v for n, v in settings.items() if n not in ("fit", "model")}
-            write_config(self.run, self.config.fit, record, resumed=step is not None)
+            write_config(self.run, self.config.fit, record, step=step)
         if step is None:
             step = 0
             self._fill()

@@ -130,9 +130,8 @@ def evaluate(
         HTML file to write: scores, curves, skill maps of each round, and adaptation to tasks.
     """
     _at_least("tasks", tasks, 2)
-    for path in (report, json):
-        if path is not None:
-            prepare_target(path, overwrite=True)
+    if report is not None:
+        prepare_target(report, overwrite=True)
     from scalable_binding.carml import evaluate as scoring
     from scalable_binding.carml import inference
     from scalable_binding.carml.given import read_moments

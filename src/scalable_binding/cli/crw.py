@@ -12,7 +12,7 @@ from scalable_binding.cli.outputs import (
     JsonOption,
     keeping,
     prepare_folder,
-    prepare_target,
+    prepare_overlay,
     refuse_input,
     training_run,
     write_json,
@@ -128,8 +128,7 @@ def propagate(
     refuse_input(out, video)
     prepare_folder(out, overwrite=overwrite)
     if overlay is not None:
-        refuse_input(overlay, video)
-        prepare_target(overlay, overwrite=overwrite)
+        prepare_overlay(overlay, video, out, overwrite=overwrite)
     with keeping(f"the frames done so far are in {out}"):
         from scalable_binding.cli import labelling
 

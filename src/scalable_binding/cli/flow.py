@@ -11,6 +11,7 @@ from scalable_binding.cli.outputs import (
     JsonOption,
     keeping,
     prepare_folder,
+    prepare_overlay,
     prepare_target,
     refuse_input,
     training_run,
@@ -99,8 +100,7 @@ def estimate(
     if overlay is not None:
         if second is not None:
             raise UserError("--overlay draws a video", fix="leave it out, or give one video")
-        refuse_input(overlay, video)
-        prepare_target(overlay, overwrite=overwrite)
+        prepare_overlay(overlay, video, out, overwrite=overwrite)
     with keeping(f"the flow found so far is in {out}"):
         from scalable_binding.cli import motion
 
@@ -138,11 +138,13 @@ def track(
     overwrite
         Replace the table and an overlay of before.
     """
-    for target in (out, *([overlay] if overlay else [])):
-        for given in (video, points):
-            refuse_input(target, given)
-        prepare_target(target, overwrite=overwrite)
-    with keeping("nothing was kept"):
+    for given in (video, points):
+        refuse_input(out, given)
+    prepare_target(out, overwrite=overwrite)
+    if overlay is not None:
+        refuse_input(overlay, points)
+        prepare_overlay(overlay, video, out, overwrite=overwrite)
+    with keeping(f"the tracks found so far, if any, are in {out}"):
         from scalable_binding.cli import motion
 
         written = motion.write_tracks(

@@ -59,7 +59,7 @@ def read_video(
     model = pretrained.model
     if model.context == 0:
         raise UserError(
-            "this network is given no frames", expected="one that predicts, without VIDEO"
+            "this network is given no frames", expected="one that predicts, such as moving-digits"
         )
     needed = model.context if context is None else context
     if needed < model.context:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from scalable_binding.cli.outputs import remove_results
+from scalable_binding.cli.outputs import remove_numbered, remove_results
 from scalable_binding.cli.sample_files import SampleFile, write_video
 from scalable_binding.data import images
 from scalable_binding.diffusion.samplers import State
@@ -104,9 +104,7 @@ def write_samples(
 def _clear(singles: Path, out: Path) -> None:
     """Remove what an earlier call left."""
     remove_results(out, "samples.npz", "grid.*", "reverse.*")
-    for stale in singles.glob(f"{'[0-9]' * 5}*"):
-        if stale.stem.isdecimal():
-            stale.unlink()
+    remove_numbered(singles)
     singles.mkdir(exist_ok=True)
 
 

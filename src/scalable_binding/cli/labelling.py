@@ -93,7 +93,7 @@ def _write(out: Path, order: Sequence[int], found: Iterable[Prompt]) -> str:
             keypoints.write(out / _POINTS, sorted(points, key=lambda point: point.frame))
     if points:
         return f"key points of {len(order)} frames: {out / _POINTS}"
-    return f"{len(order)} masks: {out}"
+    return f"{'one mask' if len(order) == 1 else f'{len(order)} masks'}: {out}"
 
 
 def _remove_stale(out: Path, kept: Collection[Path]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 import torch
 from jaxtyping import Float, UInt8
@@ -14,7 +16,9 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional
 
+from scalable_binding.cli.flow import Kind
 from scalable_binding.cli.labelling import count_frames
+from scalable_binding.cli.outputs import remove_numbered
 from scalable_binding.cli.scale import Scale, scale_of
 from scalable_binding.data import flow_files, images, keypoints, masks, videos
 from scalable_binding.data.keypoints import check_inside
@@ -46,7 +50,7 @@ def write_flow(
     """
     network = model.load(weights)
     if second is None:
-        scale = scale_of(video, size or min(_sides(video)))
+        scale = scale_of(video, min(_sides(video)) if size is None else size)
         num_frames = count_frames(video)
         frames: Iterable[Frame] = videos.stream(video, size=min(scale.carried))
     else:
@@ -56,7 +60,11 @@ def write_flow(
         frames = [
             _shrunk(frame, scale) if frame.shape == pair[0].shape else frame for frame in pair
         ]
-    found = (_grown(one, scale) for one in estimate_video(frames, network))
+    flows = estimate_video(frames, network)
+    first = next(flows)  # refuses what cannot be used, before older results are removed
+    for kind in get_args(Kind):
+        remove_numbered(out / kind)
+    found = (_grown(one, scale) for one in chain([first], flows))
     with Progress(console=Console(stderr=True)) as progress:
         listed = progress.track(found, max(num_frames - 1, 1), description="flow")
         kept = _kept(listed, out, kinds)
@@ -131,18 +139,22 @@ def write_tracks(
     """
     given = keypoints.read(points)
     network = model.load(weights)
-    scale = scale_of(video, size or min(_sides(video)))
+    scale = scale_of(video, min(_sides(video)) if size is None else size)
     check_inside(given, *scale.own)
     moved = scale.shrink(given)
     assert isinstance(moved, list)
     count = count_frames(video)
+    tracks.check_frames(moved, count)
     found: list[tracks.Track] = []
-    with Progress(console=Console(stderr=True)) as progress:
-        frames = videos.stream(video, size=min(scale.carried))
-        followed = tracks.follow(frames, moved, network)
-        for listed in progress.track(followed, count, description="tracking"):
-            found += [_own_size(track, scale) for track in listed]
-    tracks.write(out, found)
+    try:
+        with Progress(console=Console(stderr=True)) as progress:
+            frames = videos.stream(video, size=min(scale.carried))
+            followed = tracks.follow(frames, moved, network)
+            for listed in progress.track(followed, count, description="tracking"):
+                found += [_own_size(track, scale) for track in listed]
+    finally:
+        if found:
+            tracks.write(out, found)
     if overlay is not None:
         videos.write(overlay, _with_trails(video, found), fps=videos.probe(video).fps)
     return f"tracks of {len(given)} points through {count} frames: {out}"

@@ -13,8 +13,21 @@ from cyclopts import Parameter
 
 from scalable_binding.errors import UserError
 
+
+def _check_json(_: object, path: Path | None) -> None:
+    if path is not None:
+        prepare_target(path, overwrite=True)
+        if path.is_dir():
+            raise UserError(f"--json {path}", expected="a file", got="a folder")
+
+
 JsonOption = Annotated[
-    Path | None, Parameter(name="--json", help="Also write the results to this file.")
+    Path | None,
+    Parameter(
+        name="--json",
+        validator=_check_json,
+        help="Also write the results to this file, in place of one of before.",
+    ),
 ]
 
 
@@ -58,6 +71,13 @@ def remove_results(out: Path, *patterns: str) -> None:
             stale.unlink()
 
 
+def remove_numbered(folder: Path) -> None:
+    """Remove files of the folder that are named as results are: 00000.png, 00001.flo, ..."""
+    for stale in folder.glob(f"{'[0-9]' * 5}*"):
+        if stale.stem.isdecimal() and stale.is_file():
+            stale.unlink()
+
+
 def prepare_target(path: Path, *, overwrite: bool) -> None:
     """Check, before the work is done, that a file or folder can be written at its end.
 
@@ -74,6 +94,22 @@ def prepare_target(path: Path, *, overwrite: bool) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"cannot write to {path}: {error.strerror}") from error
+
+
+def prepare_overlay(overlay: Path, video: Path, out: Path, *, overwrite: bool) -> None:
+    """Check, before the work is done, that a video can be drawn over another.
+
+    Raises:
+        UserError: as :func:`prepare_target`; it would take the place of the video or of the other
+            results, or its name is none that a video can have.
+    """
+    from scalable_binding.data import videos
+
+    refuse_input(overlay, video)
+    if overlay.resolve() == out.resolve():
+        raise UserError(f"{overlay} is where other results go", fix="choose another name")
+    prepare_target(overlay, overwrite=overwrite)
+    videos.check_writable(overlay)
 
 
 def refuse_input(target: Path, given: Path) -> None:
@@ -96,9 +132,9 @@ def keeping(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def training_run(run: Path, noun: str | None = None) -> Iterator[None]:
+def training_run(run: Path, noun: str) -> Iterator[None]:
     """A block that trains: interrupted, it tells how to go on; done, where the ``noun`` lies."""
     with keeping(f"the last checkpoint is in {run}; the same command goes on from there"):
         yield
-    if noun is not None and os.environ.get("RANK", "0") == "0":
+    if os.environ.get("RANK", "0") == "0":
         print(f"{noun}: {run}")

@@ -24,6 +24,7 @@ Flag = Parameter(negative="")
 WeightsOption = Annotated[str, Parameter(help="'shipped', or a run's folder.")]
 
 SYNTHETIC = Path("synthetic")
+BOXES = "boxes.csv"
 
 
 def train(
@@ -81,10 +82,11 @@ def track(
     if (video == SYNTHETIC) != (boxes is None):
         got = "none" if boxes is None else f"{boxes}, though a synthetic game knows its own"
         raise UserError("--boxes", expected="a CSV with the boxes of frame 0 of a video", got=got)
-    for given in (video, *([boxes] if boxes else [])):
-        refuse_input(out, given)
+    refuse_input(out, video)
+    if boxes is not None:
+        refuse_input(out / BOXES, boxes)
     prepare_folder(out, overwrite=overwrite)
-    with keeping("nothing was kept"):
+    with keeping(f"the boxes found so far, if any, are in {out}"):
         from scalable_binding.cli import following
 
         if boxes is None:

@@ -35,7 +35,7 @@ def train(
         Named configuration to start from; images32 where DATA is given, or else digits.
     """
     chosen = configure("rin", preset or ("images32" if data else "digits"), config, settings)
-    with training_run(run):
+    with training_run(run, "network"):
         from scalable_binding.rin import train as training
 
         training.train(chosen, data, run)

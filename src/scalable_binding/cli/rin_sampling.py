@@ -73,6 +73,7 @@ def sample(
         results = generation.write_samples(
             pretrained, out, num, sampling or SamplingConfig(), chosen, video_format
         )
+    print(f"samples: {out}")
     write_json(json, results)
 
 
@@ -130,6 +131,7 @@ def predict(
             sampling or SamplingConfig(),
             video_format,
         )
+    print(f"futures: {out}")
     write_json(json, results)
 
 
@@ -192,6 +194,7 @@ def attend(
         if last["concentration"] is not None
         else f"last step, last block: entropy {last['entropy']:.3f}; no sample has a region"
     )
+    print(f"pictures: {out}")
 
 
 def parse_classes(text: str) -> list[int | str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require
 
 STRIDE = 8
 """Pixels between neighbouring cells of a feature map."""
@@ -85,6 +85,8 @@ class ClipConfig:
     def __post_init__(self) -> None:
         if self.num_frames < 2:
             raise UserError("clips.num_frames", expected="at least 2", got=str(self.num_frames))
+        for rate in self.fps if isinstance(self.fps, tuple) else (self.fps,):
+            require("clips.fps", self.fps, rate is None or rate > 0, "rates above 0, or none")
         if not 0 <= self.synthetic <= 1:
             raise UserError(
                 "clips.synthetic", expected="a share in [0, 1]", got=str(self.synthetic)

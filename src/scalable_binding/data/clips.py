@@ -48,7 +48,8 @@ class VideoClips(Dataset[dict[str, Tensor]]):
             ``sources.find_videos``.
         num_frames: frames in a clip.
         fps: frames per second in a clip; None takes every frame, infinity one frame over and over.
-            Two numbers: drawn between them for each clip, evenly in the logarithm.
+            Two numbers: drawn between them for each clip, evenly in the logarithm, as far as the
+            video is long enough.
         size: pixels to which the short side is resized; None keeps each video's own scale.
         crop: side in pixels of a random square cut out, the same one in all frames of a clip, so
             that clips of different videos stack; None keeps whole frames.
@@ -138,7 +139,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
 
     def _clip(self, video: Video, rng: np.random.Generator) -> UInt8[Tensor, "t 3 h w"]:
         begin, top, left, pace, mirrored, reversed_ = rng.random(6)
-        numbers = self._choose_frames(video, begin, _between(self.fps, pace))
+        numbers = self._choose_frames(video, begin, pace)
         if self.reverse and reversed_ < 0.5:
             numbers.reverse()
         distinct = sorted(set(numbers))
@@ -150,8 +151,10 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         clip = torch.stack([frames[number] for number in numbers])
         return clip.flip(-1) if self.mirror and mirrored < 0.5 else clip
 
-    def _choose_frames(self, video: Video, begin: float, fps: float | None) -> list[int]:
+    def _choose_frames(self, video: Video, begin: float, pace: float) -> list[int]:
         times = self._timeline(video)
+        length = float(times.seconds(-1) + times.slack)
+        fps = _between(self.fps, pace, least=(self.num_frames - 1) / max(length, 1e-9))
         if fps is None or math.isinf(fps):
             span = self.num_frames if fps is None else 1
             first = math.floor(begin * (len(times) - span + 1))
@@ -228,11 +231,17 @@ def _cut(
     return frame[:, row : row + side, column : column + side]
 
 
-def _between(rate: Rate, share: float) -> float | None:
-    """The rate itself, or that at a ``share`` of the way between two, in the logarithm."""
+def _between(rate: Rate, share: float, least: float) -> float | None:
+    """The rate itself, or that at a ``share`` of the way between two, in the logarithm.
+
+    Of two, the lower is no lower than the ``least`` at which a clip fits into the video, if the
+    higher is not.
+    """
     if not isinstance(rate, tuple):
         return rate
     slowest, fastest = rate
+    if slowest < least <= fastest:
+        slowest = least
     return slowest * (fastest / slowest) ** share
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from scalable_binding.data import files
@@ -61,6 +61,8 @@ def opened(source: Source) -> Iterator[Image.Image]:
         raise UserError(f"no such file: {source}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{source}: too many pixels", expected=f"at most {MAX_PIXELS}") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{source}: cannot be read as an image (of no known kind)") from error
     except _DAMAGED as error:
         raise UserError(f"{source}: cannot be read as an image ({error})") from error
 

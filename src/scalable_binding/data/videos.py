@@ -295,8 +295,8 @@ def write(
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    check_writable(path)
     if suffix not in _WRITABLE:
-        _check_folder(path, suffix)
         images.check_suffix(path / f"00000{still}", still)
     if not 0 < fps < math.inf:
         raise UserError("fps", expected="a rate above 0 and below infinity", got=str(fps))
@@ -317,7 +317,15 @@ def write(
     return count
 
 
-def _check_folder(path: Path, suffix: str) -> None:
+def check_writable(path: Path) -> None:
+    """Nothing, when :func:`write` can make a video file or a folder of this name.
+
+    Raises:
+        UserError: a kind of video that is not written, or something is there that is no video.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _WRITABLE:
+        return
     if suffix in containers.SUFFIXES:
         raise UserError(f"video {path}", expected=" or ".join(_WRITABLE), got=suffix)
     if path.is_file() or (path.is_dir() and any(path.iterdir())):

@@ -120,7 +120,7 @@ def _prepare(learner: Learner, run: Path, resume: bool, record: Mapping[str, Any
     if step is not None:
         learner.load(run, step)
     if learner.ranks.is_first:
-        write_config(run, learner.config, record, resumed=step is not None)
+        write_config(run, learner.config, record, step=step)
     if step is None:
         step = 0
         learner.save(run, step)
@@ -128,9 +128,16 @@ def _prepare(learner: Learner, run: Path, resume: bool, record: Mapping[str, Any
 
 
 def write_config(
-    run: Path, config: FitConfig, record: Mapping[str, Any] | None, *, resumed: bool
+    run: Path, config: FitConfig, record: Mapping[str, Any] | None, *, step: int | None
 ) -> None:
     """Make the run folder and write its ``config.json``; warn if a resumed run's settings changed.
+
+    Args:
+        run: the folder.
+        config: "fit" of what is written.
+        record: the rest of it.
+        step: at which a run is taken up, None for a fresh one. A run that has all its steps keeps
+            the settings that it was made with.
 
     Raises:
         UserError: the folder cannot be written.
@@ -139,22 +146,27 @@ def write_config(
     with writing(run):
         run.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**(record or {}), "fit": to_mapping(config)}, indent=2)
-    if resumed:
-        _warn_of_changes(path, json.loads(text))
+    is_done = step is not None and step >= config.steps
+    if step is not None:
+        is_sound = _warn_of_changes(path, json.loads(text), is_done=is_done)
+        if is_sound and is_done:
+            return
     write_text(path, text + "\n")
 
 
-def _warn_of_changes(path: Path, now: dict[str, Any]) -> None:
-    """Say which settings differ from those that the run began with."""
+def _warn_of_changes(path: Path, now: dict[str, Any], *, is_done: bool) -> bool:
+    """Say which settings differ from those of the run so far; whether these could be read."""
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         warnings.warn(f"{path} is missing or damaged; it is written anew", stacklevel=2)
-        return
+        return False
     changed = sorted(set(_differences(before, now)) - {f"fit.{name}" for name in HARMLESS})
     if changed:
-        text = f"{path.parent} goes on with other settings than before: {', '.join(changed)}"
+        what = "is done, and ignores" if is_done else "goes on with"
+        text = f"{path.parent} {what} other settings than before: {', '.join(changed)}"
         warnings.warn(text, stacklevel=2)
+    return True
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

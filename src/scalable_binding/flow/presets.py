@@ -67,6 +67,7 @@ class ClipConfig:
     def __post_init__(self) -> None:
         require("clips.num_frames", self.num_frames, 2 <= self.num_frames <= 4, "2 to 4")
         require("clips.synthetic", self.synthetic, 0 <= self.synthetic <= 1, "a share in [0, 1]")
+        require("clips.fps", self.fps, self.fps is None or self.fps > 0, "a rate above 0, or none")
         require("clips.crop", self.crop, self.crop >= 2 * STRIDE, f"at least {2 * STRIDE}")
 
 

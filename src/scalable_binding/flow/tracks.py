@@ -96,9 +96,18 @@ def follow(frames: Frames, points: Sequence[Keypoint], model: FlowNet) -> Iterat
             }
         states |= _begun(points, number, after)
         yield _listed(states, points)
-    late = [point for point in points if point.frame > number]
+    check_frames(points, number + 1)
+
+
+def check_frames(points: Sequence[Keypoint], count: int) -> None:
+    """Nothing, when all points begin in one of so many frames.
+
+    Raises:
+        UserError: one of them comes later.
+    """
+    late = [point for point in points if point.frame >= count]
     if late:
-        expected = f"a frame from 0 to {number}"
+        expected = f"a frame from 0 to {count - 1}"
         raise UserError(f"point {late[0].id}", expected=expected, got=str(late[0].frame))
 
 

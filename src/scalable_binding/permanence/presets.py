@@ -48,6 +48,10 @@ class ModelConfig:
         require("model.temperature", self.temperature, self.temperature > 0, "a number above 0")
 
 
+MAX_SIZE = 4096
+"""Pixels of the shorter side beyond which frames are not enlarged."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
     """The games of hide and seek to train on.
@@ -126,8 +130,8 @@ class TrackingConfig:
             value = getattr(self, name)
             require(f"tracking.{name}", value, 0 <= value <= 1, "a probability")
         require("tracking.near", self.near, self.near >= 0, "a number of at least 0")
-        fits = self.size is None or self.size >= 8 * STRIDE
-        require("tracking.size", self.size, fits, f"at least {8 * STRIDE} pixels")
+        fits = self.size is None or 8 * STRIDE <= self.size <= MAX_SIZE
+        require("tracking.size", self.size, fits, f"{8 * STRIDE} to {MAX_SIZE} pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
