@@ -61,6 +61,10 @@ def test_flow_of_another_video_is_removed(folder: Path, weights: Path, tmp_path:
     assert estimate(folder, weights, out, "--overwrite", video="three") == 0
     names = ["00000.flo", "00001.flo", "notes.txt"]
     assert sorted(path.name for path in (out / "flo").iterdir()) == names
+    pictures = str(out / "pictures")
+    given = ["flow", "estimate", pictures, "--out", str(out), "--weights", str(weights)]
+    assert main([*given, "--overwrite"]) == 2
+    assert len(list((out / "pictures").iterdir())) == 2
 
 
 def test_flow_of_two_images(folder: Path, weights: Path, tmp_path: Path) -> None:

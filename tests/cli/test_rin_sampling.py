@@ -176,6 +176,18 @@ def test_what_an_earlier_call_left_is_removed(runs: Path, video: Path, tmp_path:
     assert sorted(path.name for path in out.iterdir()) == names
 
 
+def test_a_future_may_not_take_the_place_of_the_video(
+    runs: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "out" / "future-7.mp4"
+    videos.write(given, videos.read(video), fps=8)
+    line = refused(
+        capsys, "predict", runs / "predictor", given, "--out", given.parent, "--overwrite"
+    )
+    assert line.endswith("future-7.mp4 is the input itself; choose another name for the output")
+    assert given.is_file()
+
+
 def test_classes_may_be_named(runs: Path, tmp_path: Path) -> None:
     given = ("--num", 3, "--steps", 1, "--classes", "bee,0", "--out", tmp_path / "out")
     assert run("sample", runs / "named", *given) == 0

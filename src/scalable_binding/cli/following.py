@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.cli.labelling import count_frames
-from scalable_binding.cli.permanence import BOXES
+from scalable_binding.cli.permanence import BOXES, OVERLAY
 from scalable_binding.data import boxes as box_files
 from scalable_binding.data import videos
 from scalable_binding.data.boxes import Box
@@ -30,7 +30,6 @@ from scalable_binding.plots import boxes as drawn
 
 Frame = UInt8[Tensor, "3 h w"]
 
-OVERLAY = "overlay.mp4"
 STATES = ("visible", "occluded", "contained", "carried", "hidden")
 
 _FPS = 8.0

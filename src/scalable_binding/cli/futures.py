@@ -33,6 +33,7 @@ _BORDER = (40, 170, 90)
 class Given:
     """A video to go on from: the frames that are given, those that come after, and the rate."""
 
+    path: Path
     frames: Frames
     truth: UInt8[Tensor, "s 3 h w"]
     num_frames: int
@@ -83,6 +84,7 @@ def read_video(
         grey = frames.float().mean(dim=1, keepdim=True).round().byte()
         frames = grey.expand(frames.shape)
     return Given(
+        path=path,
         frames=frames[:needed],
         truth=frames[needed:],
         num_frames=total,
@@ -104,7 +106,7 @@ def write_futures(
         UserError: as :func:`scalable_binding.rin.prediction.predict`, or the disk refuses.
     """
     prediction.open_context(pretrained, given.frames)  # refuses what it must before the bar shows
-    remove_results(out, "future-[0-9]*.*", "futures.*")
+    remove_results(out, "future-[0-9]*.*", "futures.*", given=[given.path])
     window = pretrained.model.size[0] - pretrained.model.context
     rounds = math.ceil(given.num_frames / window)
     with Progress(console=Console(stderr=True)) as progress:

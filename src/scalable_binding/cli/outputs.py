@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from scalable_binding.errors import UserError
+
+NUMBERED = "[0-9]" * 5 + "*"
+"""Names of results as they are numbered: 00000.png, 00001.flo, ..."""
 
 
 def _check_json(_: object, path: Path | None) -> None:
@@ -59,23 +62,24 @@ def prepare_folder(out: Path, *, overwrite: bool) -> None:
             )
         probe = out / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # other ranks may have been as far
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from error
 
 
-def remove_results(out: Path, *patterns: str) -> None:
-    """Remove what an earlier call wrote to the folder ``out`` under names like these."""
-    for pattern in patterns:
-        for stale in out.glob(pattern):
-            stale.unlink()
+def remove_results(out: Path, *patterns: str, given: Sequence[Path] = ()) -> None:
+    """Remove what an earlier call wrote to the folder ``out`` under names like these.
 
-
-def remove_numbered(folder: Path) -> None:
-    """Remove files of the folder that are named as results are: 00000.png, 00001.flo, ..."""
-    for stale in folder.glob(f"{'[0-9]' * 5}*"):
-        if stale.stem.isdecimal() and stale.is_file():
-            stale.unlink()
+    Raises:
+        UserError: one of these files, or a folder that it lies in, was ``given`` as input.
+    """
+    stale = [path for pattern in patterns for path in out.glob(pattern) if path.is_file()]
+    for path in stale:
+        for one in given:
+            refuse_input(path, one)
+            refuse_input(path.parent, one)
+    for path in stale:
+        path.unlink()
 
 
 def prepare_target(path: Path, *, overwrite: bool) -> None:
@@ -91,7 +95,7 @@ def prepare_target(path: Path, *, overwrite: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.parent / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # other ranks may have been as far
     except OSError as error:
         raise UserError(f"cannot write to {path}: {error.strerror}") from error
 

@@ -24,7 +24,7 @@ Flag = Parameter(negative="")
 WeightsOption = Annotated[str, Parameter(help="'shipped', or a run's folder.")]
 
 SYNTHETIC = Path("synthetic")
-BOXES = "boxes.csv"
+BOXES, OVERLAY = "boxes.csv", "overlay.mp4"
 
 
 def train(
@@ -82,7 +82,8 @@ def track(
     if (video == SYNTHETIC) != (boxes is None):
         got = "none" if boxes is None else f"{boxes}, though a synthetic game knows its own"
         raise UserError("--boxes", expected="a CSV with the boxes of frame 0 of a video", got=got)
-    refuse_input(out, video)
+    for result in (out, out / OVERLAY):
+        refuse_input(result, video)
     if boxes is not None:
         refuse_input(out / BOXES, boxes)
     prepare_folder(out, overwrite=overwrite)

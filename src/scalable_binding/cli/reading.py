@@ -58,7 +58,8 @@ def write_reading(
             context=context,
             watch=lambda first, state: progress.advance(task),
         )
-    remove_results(out, "sample-[0-9]*.*", "curves.png")
+    inputs = [] if given is None else [given.path]
+    remove_results(out, "sample-[0-9]*.*", "curves.png", given=inputs)
     grid = pretrained.model.grid
     for number in range(num):
         draw = _draw_video if pretrained.is_video else _draw_image
