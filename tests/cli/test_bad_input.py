@@ -122,7 +122,10 @@ def test_the_program_itself_ends_so(bad: Path, tmp_path: Path) -> None:
     [
         (["--size", "4"], "size: expected at least 16 pixels, got 4"),
         (["--adapt"], "expected a model with weights to adapt"),
-        (["--correct", "3={bad}/small.png"], "54 x 132 pixels, got 27 x 66"),
+        (
+            ["--correct", "3={bad}/small.png"],
+            "labels of frame 3: expected the frame's size, 54 x 132 pixels, got 27 x 66",
+        ),
         (["--correct", "3={bad}/no-object.png"], "expected a mask with at least one object"),
         (["--correct", "3={bad}/points.csv"], "expected masks for all labelled frames"),
         (["--correct", "3={bad}/nowhere.png"], "no such file: "),

@@ -74,6 +74,22 @@ def test_a_mask_of_many_shades_is_doubted(
     ]
 
 
+def test_void_beside_objects_is_doubted(
+    folder: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    mask = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
+    mask[:20, :20] = 255
+    masks.write(folder / "void.png", mask)
+    assert main(tokens(folder, tmp_path / "binary", video="frames", labels="void.png")) == 0
+    assert not recwarn.list
+    mask[30:, 30:] = 2
+    masks.write(folder / "void.png", mask)
+    assert main(tokens(folder, tmp_path / "out", video="frames", labels="void.png")) == 0
+    assert [str(warning.message) for warning in recwarn] == [
+        "the mask of frame 0 has an object 255 beside small numbers; if that means void, make it 0"
+    ]
+
+
 def test_backward_from_the_last_frame_with_a_correction(folder: Path, tmp_path: Path) -> None:
     out, correction = tmp_path / "out", f"4={folder / 'corrected.png'}"
     _, ids = scene()

@@ -31,6 +31,9 @@ _POINTS = "keypoints.csv"
 _KEYPOINT_FORMATS = (".csv", ".json")
 _CHUNK = 32
 
+_VOID = 255
+"""What some data sets write where nobody could say what is there."""
+
 _MANY = 40
 """Objects in a mask above which they are likely to be the shades of a soft brush."""
 
@@ -60,7 +63,11 @@ def label_video(
     scale = scale_of(video, size)
     count = count_frames(video)
     given = read_prompts(labels, corrections, count, backward=backward)
-    prompts = {number: scale.shrink(prompt) for number, prompt in given.items()}
+    order = range(count - 1, -1, -1) if backward else range(count)
+    prompts = {
+        number: scale.shrink(prompt, f"labels of frame {order[number]}")
+        for number, prompt in given.items()
+    }
     side = min(scale.carried)
     frames = reversed_frames(video, count, side) if backward else videos.stream(video, size=side)
     predictions = inference.propagate(
@@ -72,7 +79,6 @@ def label_video(
         _with_given(scale.grow(prediction), given.get(prediction.frame))
         for prediction in chain([first], predictions)
     )
-    order = range(count - 1, -1, -1) if backward else range(count)
     return _write(out, order, found)
 
 
@@ -140,14 +146,23 @@ def read_prompts(
     if start not in by_frame:
         raise UserError(f"labels {labels}", expected=f"labels of frame {start}", got="none")
     for frame, prompt in by_frame.items():
-        num_labels = len(space_of(prompt).ids)
-        if not isinstance(prompt, list) and num_labels > _MANY:
-            text = f"the mask of frame {frame} has {num_labels} objects; if you painted fewer, "
-            warnings.warn(text + "paint them without smoothing", stacklevel=2)
+        if not isinstance(prompt, list):
+            _warn_of_ids(frame, [*space_of(prompt).ids])
     if len({isinstance(prompt, list) for prompt in by_frame.values()}) > 1:
         expected = "masks for all labelled frames, or key points for all"
         raise UserError("corrections", expected=expected, got="both")
     return {abs(start - frame): prompt for frame, prompt in by_frame.items()}
+
+
+def _warn_of_ids(frame: int, ids: Sequence[int]) -> None:
+    """Say so where a mask seems to mean something else than what it says."""
+    text = f"the mask of frame {frame} has "
+    if len(ids) > _MANY:
+        text += f"{len(ids)} objects; if you painted fewer, paint them without smoothing"
+        warnings.warn(text, stacklevel=3)
+    elif len(ids) > 1 and _VOID in ids and max(set(ids) - {_VOID}) < _MANY:
+        text += f"an object {_VOID} beside small numbers; if that means void, make it 0"
+        warnings.warn(text, stacklevel=3)
 
 
 def draw_overlay(video: Path, labelled: Path, overlay: Path) -> None:

@@ -33,8 +33,8 @@ class Scale:
     own: tuple[int, int]
     carried: tuple[int, int]
 
-    def shrink(self, prompt: Prompt) -> Prompt:
-        """The labels of a frame at the size carried.
+    def shrink(self, prompt: Prompt, what: str = "labels") -> Prompt:
+        """The labels of a frame at the size carried; ``what`` they are called if they do not fit.
 
         Raises:
             UserError: a mask of another size than the video's, or a point outside its frames.
@@ -44,7 +44,7 @@ class Scale:
             return self._moved(prompt, self.own, self.carried)
         if tuple(prompt.shape) != self.own:
             raise UserError(
-                "labels",
+                what,
                 expected=f"the frame's size, {self.own[0]} x {self.own[1]} pixels",
                 got=f"{prompt.shape[0]} x {prompt.shape[1]}",
                 fix="resize the mask with nearest-neighbour sampling",
