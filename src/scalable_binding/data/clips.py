@@ -168,11 +168,12 @@ class VideoClips(Dataset[dict[str, Tensor]]):
             shown = times.seconds(first) + times.slack
             numbers = [times.at(shown + step * period) for step in range(self.num_frames)]
         if not fits:
+            at_rate = "" if fps is None else f" at {fps:.3g} a second"
             raise UserError(
                 f"{video}: too short for a clip",
-                expected=f"{self.num_frames} frames"
-                + ("" if fps is None else f" at {fps:g} a second"),
+                expected=f"{self.num_frames} frames{at_rate}",
                 got=f"{len(times)} frames, {float(times.seconds(-1) + times.period):.2f} s",
+                fix="set more frames a second or fewer frames, or take longer videos",
             )
         return numbers
 

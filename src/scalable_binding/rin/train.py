@@ -145,6 +145,7 @@ def open_data(
         return SyntheticImages(stills(size=size[0]), seed=drawn)
     if kind == "moving_digits":
         world = MovingDigitsConfig(num_frames=size[0], size=size[1])
+        # The digits themselves are others; the seed gives them other motions, too.
         return MovingDigits(world, split, seed=seed + HELD_OUT_KEY if held_out else seed)
     paths = [*data]
     if kind == "images":
