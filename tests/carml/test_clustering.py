@@ -5,7 +5,7 @@ import torch
 
 from carml.trajectories import blobs
 from reference import mixture as reference
-from scalable_binding.carml.clustering import assign, cluster, refine
+from scalable_binding.carml.clustering import assign, cluster, refine, units_of
 from scalable_binding.errors import UserError
 
 
@@ -57,3 +57,7 @@ def test_same_points_everywhere_are_no_trouble():
 def test_fewer_trajectories_than_clusters_are_refused():
     with pytest.raises(UserError, match=r"at least as many as components.*enlarge the reservoir"):
         cluster(torch.zeros(3, 2, 1), 4, torch.Generator())
+
+
+def test_what_never_changed_has_no_unit_of_its_own():
+    assert units_of(torch.tensor([4.0, 0.0, 1e-14])).tolist() == [2.0, 1.0, 1.0]

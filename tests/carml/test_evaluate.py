@@ -7,6 +7,7 @@ import torch
 
 from carml import runs
 from scalable_binding.carml import evaluate, inference
+from scalable_binding.carml.model import draw
 from scalable_binding.errors import UserError
 
 
@@ -41,6 +42,14 @@ def test_untrained_acts_at_random(run):
     act = blind.act(*zeros, torch.zeros(4, dtype=torch.bool), state, torch.Generator())
     assert torch.allclose(act.log_probs, torch.full((4,), -math.log(9)))
     assert not torch.equal(policy.actor[-1].weight, blind.actor[-1].weight)
+
+
+def test_untrained_vectors_are_as_wide_as_before_training():
+    policy = draw(0, observation=(2,), actions=2, continuous=True, widths=(), hidden=8, head=8)
+    begun = policy.actions.log_deviation.clone()
+    policy.actions.log_deviation.data.fill_(-3.0)
+    assert torch.equal(evaluate.untrained(policy).actions.log_deviation, begun)
+    assert policy.actions.log_deviation.tolist() == [-3.0, -3.0]
 
 
 def test_environment_without_test_tasks_is_refused(run):

@@ -1,6 +1,7 @@
 """What a user does with an agent: act, adapt, fine-tune; and what a task may be."""
 
 import json
+from functools import partial
 
 import gymnasium
 import numpy as np
@@ -8,14 +9,16 @@ import pytest
 import torch
 
 from carml import runs
+from envs import strange
 from scalable_binding.carml import inference
 from scalable_binding.carml.asked import AskedReward, parse
 from scalable_binding.carml.given import MOMENTS, Moments, read_moments
 from scalable_binding.carml.inference import Agent
 from scalable_binding.carml.model import draw
-from scalable_binding.carml.rollout import collect
+from scalable_binding.carml.rollout import collect, fill
 from scalable_binding.envs.batch import Step
 from scalable_binding.envs.maze import Maze, MazeConfig
+from scalable_binding.envs.vector import VectorConfig, VectorEnv
 from scalable_binding.errors import UserError
 
 
@@ -71,6 +74,47 @@ def test_continuous_actions_fill_the_range_of_the_space():
     assert actions.dtype == np.float32
     assert (actions >= space.low).all() and (actions <= space.high).all()
     assert actions[:, 0].max() > 6
+
+
+def test_actions_are_those_of_the_space():
+    numbers = gymnasium.spaces.Discrete(9, start=5)
+    agent = Agent(policy(), numbers, seed=3)
+    assert all(agent.act(np.zeros(2, np.float32)) in numbers for _ in range(20))
+    endless = gymnasium.spaces.Box(-np.inf, np.inf, (2, 2))
+    agent = Agent(policy(actions=4, continuous=True), endless, seed=3)
+    found = [agent.act(np.zeros(2, np.float32)) for _ in range(5)]
+    assert all(action.shape == (2, 2) and np.isfinite(action).all() for action in found)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-2.0, 4.0, [-2.0, 1.0, 4.0]),
+        (-np.inf, np.inf, [-3.0, 0.0, 9.0]),
+        (-1.0, np.inf, [-1, 0, 9]),
+    ],
+)
+def test_vectors_fill_the_range_as_far_as_it_has_ends(low, high, expected):
+    space = gymnasium.spaces.Box(low, high, (1,), np.float32)
+    actions = torch.tensor([[-3.0], [0.0], [9.0]])
+    assert fill(actions, space).flatten().tolist() == expected
+
+
+def test_whole_rewards_are_whitened_as_other_numbers_are():
+    agents = [Agent(policy(), seed=None) for _ in range(2)]
+    for one, other in ((0, 0.0), (1, 1.0), (0, 0.0), (1, 1.0)):
+        whole, real = agents[0]._whiten(one), agents[1]._whiten(other)
+        assert torch.equal(whole, real)
+        for agent in agents:
+            agent._is_first = False
+    assert float(whole) % 1 != 0
+
+
+def test_a_task_goes_on_when_all_environments_have_ended():
+    env = VectorEnv(partial(strange.Counter, 3), "short", 2, 0, VectorConfig(episode_length=6))
+    short = policy(observation=(3,), actions=4)
+    found = inference.adapt(short, env, parse("own", "short"), generator(), episodes=2)
+    assert found.returns.tolist() == [[6.0, 6.0]] * 2
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,15 @@ def test_stopped_anywhere_it_ends_with_the_same_bits(
     assert_same_tensors(tmp_path, unbroken)
 
 
+def test_validation_in_worlds_of_chance_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(environment__options="noise=20", validation__every=2)
+    train.train(config, tmp_path / "at once")
+    train_in_two(tmp_path / "in two", config, 3, monkeypatch)
+    assert_same_run(tmp_path / "in two", tmp_path / "at once")
+
+
 def test_whitening_against_the_reservoir_goes_on_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from carml import runs
+from scalable_binding.carml import train
 from scalable_binding.cli import main
 
 
@@ -142,3 +143,15 @@ def test_train_refuses(tmp_path, capsys, options, message):
 def test_run_of_another_environment_is_refused(run, capsys):
     line = refused(capsys, "train", "--run", run, "--env", "room", "--preset", "maze")
     assert "expected a run in" in line and "choose another folder" in line
+
+
+def test_another_environment_does_not_get_the_options_of_the_preset(tmp_path, monkeypatch):
+    """The room's speed and turn are nothing that a user's environment knows."""
+    seen = []
+    monkeypatch.setattr(train, "train", lambda config, run: seen.append(config.environment))
+    given = ["carml", "train", "--run", str(tmp_path / "run"), "--preset", "room"]
+    assert main([*given, "--env", "CartPole-v1"]) == 0
+    assert main([*given, "--env", "CartPole-v1", "--environment.options", "size=16"]) == 0
+    assert main([*given, "--env", "room"]) == 0
+    assert [dict(found.arguments()) for found in seen[:2]] == [{}, {"size": 16}]
+    assert seen[2].arguments()["speed"] == 60

@@ -62,6 +62,24 @@ class Faulty(Counter):
         return observation, reward, *rest
 
 
+class Lost(Faulty):
+    """Knows where it is after its first reset, and not before."""
+
+    def reset(self, *, seed=None, options=None):
+        self.position = np.zeros(1, np.float32)
+        return super().reset(seed=seed, options=options)
+
+    def truth(self):
+        return {"position": self.position}
+
+
+class Licenced(Counter):
+    """Cannot be made."""
+
+    def __init__(self):
+        raise RuntimeError("no licence")
+
+
 class Spaces(Counter):
     """Other spaces than the usual."""
 

@@ -208,6 +208,23 @@ def test_an_environment_that_raises_is_made_anew_a_few_times():
         act(env)
 
 
+def test_an_environment_made_anew_can_tell_where_it_is():
+    env = batch(partial(strange.Lost, "raises"), num_envs=2, restarts=3)
+    env.reset()
+    act(env), act(env)
+    with pytest.warns(EnvironmentWarning):
+        act(env)
+    assert env.truth()["position"][:, 0].tolist() == [0.0, 0.0]
+
+
+def test_what_cannot_be_made_or_told_is_named():
+    with pytest.raises(UserError, match=r"true state of strange.*got AttributeError"):
+        batch(partial(strange.Lost, None), num_envs=1).truth()
+    gymnasium.register("Licenced-v0", strange.Licenced)
+    with pytest.raises(UserError, match="Licenced-v0 cannot be made: got RuntimeError: no licence"):
+        catalogue.make("Licenced-v0", 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "timeout", "why"),
@@ -257,7 +274,10 @@ def test_what_cannot_be_pickled_cannot_go_into_a_worker():
     [
         (lambda: catalogue.make("Nowhere-v0", 1), "maze, room.*Nowhere"),
         (lambda: catalogue.make("no_such_module:Nowhere-v0", 1), "no_such_module"),
-        (lambda: catalogue.make("CartPole-v1", 1, wheels=3), "CartPole-v1: got .*wheels"),
+        (
+            lambda: catalogue.make("CartPole-v1", 1, wheels=3),
+            "CartPole-v1 cannot be made.*wheels",
+        ),
         (lambda: batch(strange.Counter, episode_length=None), "expected a number of steps"),
         (lambda: batch(strange.Counter, num_envs=0), "num_envs"),
         (lambda: batch(strange.Counter, seed=-1), "seed"),

@@ -70,7 +70,12 @@ class Vectors(nn.Module):
         super().__init__()
         self.width = width
         self.num_parameters = width
+        self.deviation = deviation
         self.log_deviation = nn.Parameter(torch.full((width,), math.log(deviation)))
+
+    def forget(self) -> None:
+        """Make the deviations those of the start."""
+        nn.init.constant_(self.log_deviation, math.log(self.deviation))
 
     def first(self, num: int) -> Float[Tensor, "b a"]:
         """What stands for the actions before the first ones."""

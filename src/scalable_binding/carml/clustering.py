@@ -13,6 +13,9 @@ from torch.nn import functional
 from scalable_binding.engine.distributed import Ranks
 from scalable_binding.errors import UserError
 
+DEVIATION_FLOOR = 1e-6
+"""What varies by no more is constant."""
+
 
 class Clusters(NamedTuple):
     """Centres, the cluster of each trajectory, and the mean squared distance of a state."""
@@ -150,3 +153,13 @@ def first_of(values: Tensor, ranks: Ranks | None) -> Tensor:
     if ranks is None or ranks.size == 1:
         return values
     return sum_of(values if ranks.is_first else torch.zeros_like(values), ranks)
+
+
+def units_of(variance: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
+    """What numbers of these variances are told in: their deviations, 1 for one that is constant.
+
+    A state's number that never changed has no unit of its own; of tiny ones, the first change
+    would outweigh all else.
+    """
+    deviation = variance.sqrt()
+    return torch.where(deviation > DEVIATION_FLOOR, deviation, torch.ones_like(deviation))

@@ -185,7 +185,7 @@ def _tell_apart(
             parameter.grad.copy_(mean_of(parameter.grad, ranks))
         optimiser.step()
         accuracy = (logits.argmax(-1) == labels[chosen]).float().mean()
-    _share_statistics(encoder, ranks)
+    share_statistics(encoder, ranks)
     return Learned(float(loss.detach()), float(accuracy))
 
 
@@ -236,10 +236,11 @@ def _calibrate(
     for _ in range(CALIBRATION_BATCHES):
         chosen = torch.randint(len(states), (min(64, config.batch_size),), generator=generator)
         encoder(states[chosen])
-    _share_statistics(encoder, ranks)
+    share_statistics(encoder, ranks)
 
 
-def _share_statistics(encoder: PixelEncoder, ranks: Ranks | None) -> None:
+def share_statistics(encoder: PixelEncoder, ranks: Ranks | None) -> None:
+    """Make those of the batch norms the ranks' mean."""
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):
             for statistic in (module.running_mean, module.running_var):

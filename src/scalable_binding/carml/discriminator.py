@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from scalable_binding.carml import deep_clusters, states
 from scalable_binding.carml.adam import keep_adam
-from scalable_binding.carml.clustering import first_of, mean_of
+from scalable_binding.carml.clustering import first_of, mean_of, units_of
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.deep_clusters import PixelEncoder
 from scalable_binding.carml.methods_config import DiscriminatorConfig
@@ -87,8 +87,7 @@ class Discriminator(nn.Module):
         """Take features' mean and deviation for units."""
         features = self._features(observations)
         self.shift.copy_(mean_of(features.mean(0), ranks))
-        deviation = mean_of((features - self.shift).square().mean(0), ranks).sqrt()
-        self.scale.copy_(deviation.clamp(min=1e-6))
+        self.scale.copy_(units_of(mean_of((features - self.shift).square().mean(0), ranks)))
 
     def learn(
         self,
@@ -113,6 +112,8 @@ class Discriminator(nn.Module):
                 parameter.grad.copy_(mean_of(parameter.grad, ranks))
             optimiser.step()
             accuracy = (logits.argmax(-1) == tasks[chosen]).float().mean()
+        if self.encoder is not None:
+            deep_clusters.share_statistics(self.encoder, ranks)
         self.eval()
         return {
             "discriminator_loss": float(loss.detach()),

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scalable_binding.carml import diagnostics
+from scalable_binding.carml.actions import Vectors
 from scalable_binding.carml.asked import request_tasks
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.discriminator import Discriminator
@@ -110,10 +111,15 @@ def transfer(
 
 
 def untrained(policy: Policy) -> Policy:
-    """The same network, acting at random: every action as likely as any other."""
+    """The same network, acting at random: every action as likely as any other.
+
+    Vectors are drawn as before training, around 0.
+    """
     blind = copy.deepcopy(policy)
     for parameter in blind.actor[-1].parameters():
         parameter.data.zero_()
+    if isinstance(blind.actions, Vectors):
+        blind.actions.forget()
     return blind
 
 

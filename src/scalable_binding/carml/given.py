@@ -39,7 +39,9 @@ class Moments:
         self.squares = torch.zeros((), dtype=torch.float64)
 
     def update(self, values: Float[Tensor, " n"]) -> None:
-        """Take in further numbers."""
+        """Take in further numbers, if there are some."""
+        if len(values) == 0:
+            return
         values = values.double()
         count = self.count + len(values)
         shift = values.mean() - self.mean

@@ -21,7 +21,7 @@ from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.given import Moments, read_moments
 from scalable_binding.carml.methods_config import Method, StartConfig
 from scalable_binding.carml.model import Policy
-from scalable_binding.carml.rollout import Trials, collect
+from scalable_binding.carml.rollout import Trials, collect, fill
 from scalable_binding.carml.train import train
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
@@ -74,7 +74,8 @@ class Agent:
 
     Args:
         policy: of :func:`load`, or any other.
-        action_space: of the environment; vectors of [-1, 1] then fill its range.
+        action_space: of the environment; vectors of [-1, 1] then fill its range, where it has one,
+            and numbers begin where its numbers do.
         seed: of the actions it draws; None takes the likeliest ones.
         moments: what whitens rewards. By default rewards are whitened with the statistics of
             all that the agent has been given since it was made, also in earlier trials.
@@ -100,7 +101,7 @@ class Agent:
         self._action = self.policy.actions.first(1).to(self.policy.device)
         self._is_first = True
 
-    def act(self, observation: Any, reward: float = 0.0, done: bool = False) -> Any:
+    def act(self, observation: Any, reward: float | int = 0.0, done: bool = False) -> Any:
         """The action for an observation: a number, or a vector (a) of float32.
 
         Args:
@@ -129,22 +130,22 @@ class Agent:
         self._state, self._action, self._is_first = act.state, act.actions, False
         return self._to_environment(act.actions[0].cpu())
 
-    def _whiten(self, reward: float) -> Float[Tensor, " 1"]:
+    def _whiten(self, reward: float | int) -> Float[Tensor, " 1"]:
         if self._is_first:
             return torch.zeros(1)
-        value = torch.tensor([reward])
+        value = torch.tensor([float(reward)])
         if self._learns:
             self.moments.update(value)
         return self.moments.whiten(value).float()
 
     def _to_environment(self, action: Tensor) -> Any:
-        if not self.policy.continuous:
-            return int(action)
-        vector = action.clamp(-1, 1).numpy()
         space = self.action_space
-        if isinstance(space, spaces.Box):
-            vector = space.low + (vector + 1) / 2 * (space.high - space.low)
-        return vector.astype(np.float32)
+        if not self.policy.continuous:
+            return int(action) + (int(space.start) if isinstance(space, spaces.Discrete) else 0)
+        if not isinstance(space, spaces.Box):
+            return action.clamp(-1, 1).numpy()
+        own = spaces.Box(np.ravel(space.low), np.ravel(space.high))
+        return fill(action, own).numpy().reshape(space.shape).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,8 @@ def finetune(
 
     Source: Thesis 4.5.2 (Fig. 4.7) and 4.5.4 (Fig. 4.9).
     """
-    config = read_config(run)
+    is_begun = checkpoint.latest_step(out) is not None and not (run / CONFIG).is_file()
+    config = read_config(out if is_begun else run)  # a run that is begun needs its source no more
     if out.resolve() == run.resolve():
         raise UserError(f"{out} is the run itself", fix="choose another folder")
     if task is not None:

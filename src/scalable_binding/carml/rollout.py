@@ -148,10 +148,17 @@ class _Collector:
 def to_environment(actions: Shaped[Tensor, "e *a"], env: BatchEnv) -> Shaped[Tensor, "e *a"]:
     """Actions as the environment takes them: vectors of [-1, 1] fill the range of its space."""
     space = env.action_space
-    if isinstance(space, spaces.Discrete):
-        return actions
+    return actions if isinstance(space, spaces.Discrete) else fill(actions, space)
+
+
+def fill(actions: Float[Tensor, "*e a"], space: spaces.Box) -> Float[Tensor, "*e a"]:
+    """Vectors of [-1, 1] over the range of a space; where that has no end, the vectors themselves.
+
+    Where one end is missing, they are cut off at the other.
+    """
     low, high = torch.from_numpy(space.low), torch.from_numpy(space.high)
-    return low + (actions.clamp(-1, 1) + 1) / 2 * (high - low)
+    filled = low + (actions.clamp(-1, 1) + 1) / 2 * (high - low)
+    return torch.where(filled.isfinite(), filled, actions.clamp(low, high))
 
 
 def previous(trials: Trials) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,15 +11,13 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Generator, Tensor, nn
 
 from scalable_binding.carml import deep_clusters, mixture
-from scalable_binding.carml.clustering import sum_of
+from scalable_binding.carml.clustering import sum_of, units_of
 from scalable_binding.carml.deep_clusters import PixelEncoder
 from scalable_binding.carml.mixture import Mixture
 from scalable_binding.carml.scaffold_config import ScaffoldConfig
 from scalable_binding.carml.vae import VAEScaffold
 from scalable_binding.engine.distributed import Ranks
 from scalable_binding.errors import UserError
-
-DEVIATION_FLOOR = 1e-6
 
 
 @runtime_checkable
@@ -216,7 +214,7 @@ class MixtureScaffold(nn.Module):
         mean = sum_of(flat.sum(0), ranks) / count
         variance = sum_of((flat - mean).square().sum(0), ranks) / count
         self.shift.copy_(mean)
-        self.scale.copy_(variance.sqrt().clamp(min=DEVIATION_FLOOR))
+        self.scale.copy_(units_of(variance))
 
     def _scaled(self, features: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         return (features.double() - self.shift) / self.scale

@@ -72,7 +72,8 @@ def train(config: CARMLConfig, run: Path) -> Policy:
         closing(Validation(config, ranks)) as validation,
     ):
         policy = build(config, env)
-        begin_from(policy, config.start)
+        if checkpoint.latest_step(run) is None:
+            begin_from(policy, config.start)
         loss = partial(objective.loss, config=config.ppo)
         with Learner(policy, loss, config.fit, ranks) as learner:
             source = build_source(config, env, ranks, run)
@@ -160,7 +161,8 @@ class _Training:
         learned = self.source.absorb(trials, reward, self._generator("absorb", step))
         figures |= {name: torch.tensor(figure) for name, figure in learned.items()}
         means = trials.rewards.mean(dim=(0, 2))
-        return figures | {f"reward_{n}": mean for n, mean in enumerate(means, start=1)}
+        figures |= {f"reward_{n}": mean for n, mean in enumerate(means, start=1)}
+        return {name: figure.to(self.ranks.device) for name, figure in figures.items()}
 
     def _collect(self, reward: Reward, step: int) -> Trials:
         """The trials of an update; an environment that fails costs nothing that came before."""

@@ -12,12 +12,11 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.carml.clustering import first_of, mean_of
+from scalable_binding.carml.clustering import first_of, mean_of, units_of
 from scalable_binding.carml.scaffold_config import VAEConfig
 from scalable_binding.engine.distributed import Ranks
 from scalable_binding.errors import UserError
 
-DEVIATION_FLOOR = 1e-6
 NUM_SAMPLES = 8
 VARIANCE_FLOOR = 1e-4
 
@@ -187,7 +186,7 @@ class VAEScaffold(nn.Module):
         mean = mean_of(flat.mean(0), ranks)
         self.shift.copy_(mean)
         variance = mean_of((flat - mean).square().mean(0), ranks)
-        self.scale.copy_(variance.sqrt().clamp(min=DEVIATION_FLOOR))
+        self.scale.copy_(units_of(variance))
         noises = torch.randn(self.noises.shape, generator=generator)
         self.noises.copy_(first_of(noises, ranks))
         for module in self.modules():

@@ -94,6 +94,7 @@ class Validation:
         if self.tasks is not None:
             settings, seed = config.environment, derive(config.fit.seed, SEED, ranks.rank)
             self.env = catalogue.make(settings.name, len(self.tasks), seed, **settings.arguments())
+            self._fresh = {name: t.clone() for name, t in self.env.state_dict().items()}
 
     def select(
         self, learner: Learner, step: int, moments: Moments | None = None
@@ -110,6 +111,7 @@ class Validation:
         place = (SEED, step, self.ranks.rank)
         random = generator(config.fit.seed, *place, device=self.ranks.device)
         episodes = config.curriculum.episodes
+        self.env.load_state_dict(self._fresh)  # the same worlds each time, also in a resumed run
         outcome = measure(policy, self.env, self.tasks, episodes, random, moments)
         shares = self.ranks.mean(outcome.reached.float().mean(dim=0))
         if shares[-1] >= self.score:

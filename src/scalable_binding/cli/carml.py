@@ -34,6 +34,9 @@ def train(
     """
     chosen = {"environment.name": env, "method": method}
     named = [f"{name}={value}" for name, value in chosen.items() if value is not None]
+    if env is not None and config is None:
+        own = configure("carml", preset).environment
+        named += ["environment.options=[]"] if env != own.name else []
     configuration = configure("carml", preset, config, [*named, *settings])
     with training_run(run, "agent"):
         from scalable_binding.carml import train as training

@@ -123,6 +123,7 @@ class FitConfig:
         for name in ("steps", "seed", "num_workers"):
             value = getattr(self, name)
             require_least(name, value, 0)
+        require("seed", self.seed, self.seed < 2**63, "a number below 2^63")
         clip = self.clip_norm
         require("clip_norm", clip, clip is None or clip > 0, "a number above 0 or none")
         micro = self.micro_batch_size

@@ -12,6 +12,8 @@ import torch
 def derive(seed: int, *keys: int) -> int:
     """A seed of 63 bits for the place ``keys``, as good as independent of that of any other place.
 
+    Zeros at the end do not count: (3, 0) is the same place as (3).
+
     Args:
         seed: of the whole run, at least 0.
         keys: whole numbers of at least 0, such as the step and the index of an example.

@@ -91,8 +91,9 @@ def _build(name: str, options: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     """The Gymnasium environment; a worker process calls this as well."""
     try:
         return gymnasium.make(name, **options)
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise UserError(f"environment {name}", got=" ".join(str(error).split())) from error
+    except Exception as error:  # whatever a user's environment raises
+        got = f"{type(error).__name__}: {error}"
+        raise UserError(f"environment {name} cannot be made", got=got) from error
 
 
 def _split(options: dict[str, Any], config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -116,8 +117,14 @@ def _fit(name: str, option: str, default: Any, value: Any) -> Any:
     if isinstance(default, float) and isinstance(value, int):
         return float(value)
     if isinstance(default, tuple) and isinstance(value, list | tuple):
+        if default and len(value) != len(default):
+            raise UserError(
+                f"{name}, {option}", expected=f"{len(default)} numbers", got=repr(value)
+            )
         return tuple(
-            _fit(name, option, (), part) if isinstance(part, list | tuple) else float(part)
+            _fit(name, option, (), part)
+            if isinstance(part, list | tuple) and not default
+            else _fit(name, option, 0.0, part)
             for part in value
         )
     kind = int if default is None else type(default)

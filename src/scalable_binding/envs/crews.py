@@ -74,15 +74,14 @@ class Sync:
 
     def reset(self, seeds: list[int]) -> None:
         """Begin an episode everywhere; an environment that cannot is made anew and tries again."""
+        self._seeds = seeds
         for number, seed in enumerate(seeds):
-            while True:
-                try:
-                    self.observations[number] = self._adapters[number].reset(seed)
-                    break
-                except UserError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - whatever a user's environment raises
-                    self._renew(number, error)
+            try:
+                self.observations[number] = self._adapters[number].reset(seed)
+            except UserError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a user's environment raises
+                self.observations[number] = self._renew(number, error)
 
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Answers:
         """Step the environments that are alive; one that fails is done."""
@@ -99,18 +98,41 @@ class Sync:
         return rewards, dones
 
     def truths(self) -> list[dict[str, np.ndarray]]:
-        """The true states."""
-        return [adapter.truth() for adapter in self._adapters]
+        """The true states.
+
+        Raises:
+            UserError: an environment cannot tell its own.
+        """
+        found = []
+        for number, adapter in enumerate(self._adapters):
+            try:
+                found.append(adapter.truth())
+            except UserError:
+                raise
+            except Exception as error:
+                who = name_of(self._name, number)
+                raise UserError(f"true state of {who}", got=describe(error)) from error
+        return found
 
     def close(self) -> None:
         """Close every environment."""
         for adapter in self._adapters:
             adapter.close()
 
-    def _renew(self, number: int, error: Exception) -> None:
+    def _renew(self, number: int, error: Exception) -> np.ndarray:
+        """What a new environment shows at the beginning of the episode."""
         who = name_of(self._name, number)
-        self._patience.lose(who, describe(error))
-        self._adapters[number] = Adapter(self._factory, who, self._size)
+        while True:
+            self._patience.lose(who, describe(error))
+            with contextlib.suppress(Exception):
+                self._adapters[number].close()
+            try:
+                self._adapters[number] = Adapter(self._factory, who, self._size)
+                return self._adapters[number].reset(self._seeds[number])
+            except UserError:
+                raise
+            except Exception as again:  # noqa: BLE001 - whatever a user's environment raises
+                error = again
 
 
 @dataclass
@@ -169,14 +191,8 @@ class Workers:
 
     def reset(self, seeds: list[int]) -> None:
         """Begin an episode everywhere; a worker that fails to is started anew and tries again."""
-        waiting = list(range(self.num_workers))
-        while waiting:
-            commands = {
-                number: ("reset", [seeds[n] for n in self._workers[number].numbers])
-                for number in waiting
-            }
-            answers = self._ask(commands)
-            waiting = [number for number in waiting if answers[number] is None]
+        self._seeds = seeds
+        self._begin(list(range(self.num_workers)))
 
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Answers:
         """Step the environments that are alive; those of a worker that fails are done."""
@@ -185,17 +201,34 @@ class Workers:
             share = list(worker.numbers)
             commands[number] = ("step", (actions[share], alive[share]))
         rewards, dones = np.zeros(self.num, np.float32), np.ones(self.num, bool)
-        for number, answer in self._ask(commands).items():
+        answers = self._ask(commands)
+        for number, answer in answers.items():
             if answer is not None:
                 share = list(self._workers[number].numbers)
                 rewards[share], dones[share] = answer
+        failed = [number for number, answer in answers.items() if answer is None]
+        if failed:
+            seen = self.observations.copy()  # an episode that is over ends with what it showed last
+            self._begin(failed)
+            self.observations[:] = seen
         return rewards, dones
+
+    def _begin(self, waiting: list[int]) -> None:
+        """Reset the environments of these workers, until all of them have managed it."""
+        while waiting:
+            commands = {
+                number: ("reset", [self._seeds[n] for n in self._workers[number].numbers])
+                for number in waiting
+            }
+            answers = self._ask(commands)
+            waiting = [number for number in waiting if answers[number] is None]
 
     def truths(self) -> list[dict[str, np.ndarray]]:
         """The true states."""
         found: dict[int, list[dict[str, np.ndarray]]] = {}
         while waiting := [n for n in range(self.num_workers) if found.get(n) is None]:
             found |= self._ask(dict.fromkeys(waiting, ("truth", None)))
+            self._begin([number for number in waiting if found[number] is None])
         return [truth for number in range(self.num_workers) for truth in found[number]]
 
     def close(self) -> None:

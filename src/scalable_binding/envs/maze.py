@@ -55,6 +55,8 @@ class MazeConfig:
         require("maze, speed", self.speed, 0 < self.speed <= SIDE, f"above 0, at most {SIDE:g}")
         require("maze, noise", self.noise, 0 <= self.noise < math.inf, "at least 0")
         require("maze, radius", self.radius, 0 < self.radius <= SIDE / 10, f"0 to {SIDE / 10:g}")
+        fits = all(len(wall) == 4 for wall in self.walls)
+        require("maze, walls", self.walls, fits, "x0, y0, x1, y1 for each")
         low, high = self.radius / SIDE, 1 - self.radius / SIDE
         inside = all(low <= share <= high for share in self.start)
         require("maze, start", self.start, inside, f"x, y from {low:g} to {high:g}")
