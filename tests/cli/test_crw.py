@@ -170,6 +170,7 @@ def test_points_of_later_frames_in_one_table_are_corrections(
         ("x=mask.png", "expected FRAME=FILE"),
         ("7", "expected FRAME=FILE"),
         ("40={mask}", "labels of frame 40: expected a frame from 0 to 39 of the video"),
+        ("0={mask}", "mask.png is of the labelled frame; leave one of them out"),
     ],
 )
 def test_impossible_corrections_are_one_line(

@@ -70,7 +70,9 @@ def test_a_mask_of_many_shades_is_doubted(
     assert main(tokens(folder, tmp_path / "out", video="frames", labels="shades.png")) == 0
     said = [str(warning.message) for warning in recwarn]
     assert said == [
-        "the mask of frame 0 has 53 objects; if you painted fewer, paint them without smoothing"
+        "the mask of frame 0 has 53 objects; if you painted fewer, paint them without smoothing",
+        "too small or thin to be carried, and lost: object 1, 2, 5, 6, 7, ...; "
+        "enlarge frames: --zoom 2",
     ]
 
 

@@ -193,6 +193,11 @@ def test_a_folder_of_something_else_is_refused(davis: Path, tmp_path: Path) -> N
         evaluate("davis", davis, weights="raw", out=tmp_path / "mine")
     evaluate("davis", davis, weights="raw", out=tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.tex").exists()
+    (tmp_path / "other" / "predictions").mkdir(parents=True)
+    (tmp_path / "other" / "predictions" / "weather.csv").touch()
+    with pytest.raises(UserError, match="predictions is of no evaluation; choose another folder"):
+        evaluate("davis", davis, weights="raw", out=tmp_path / "other", overwrite=True)
+    assert (tmp_path / "other" / "predictions" / "weather.csv").exists()
 
 
 def test_a_broken_record_is_one_line(davis: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reference.resnet import authors_encoder, torchvision_resnet18
+from scalable_binding.crw import model
 from scalable_binding.crw.benchmarks import scene
 from scalable_binding.crw.evaluate import score
 from scalable_binding.crw.model import Encoder, RawPatches, arguments, load
@@ -92,6 +94,13 @@ def test_our_own_tensors_load_whatever_the_widths(name: str, tmp_path: Path) -> 
     save(dict(encoder.state_dict()), tmp_path / name)
     found = loaded(tmp_path / name)
     assert same(found, encoder) and found.widths == (4, 8, 8)
+
+
+def test_what_ships_is_not_mistaken_for_another_network(tmp_path: Path) -> None:
+    """Its tensors alone do not tell which stages and windows it reads."""
+    shutil.copy(model.SHIPPED / "model.safetensors", tmp_path / "mine.safetensors")
+    with pytest.raises(UserError, match=r"is an encoder of ours: expected config.json beside it"):
+        load(tmp_path / "mine.safetensors")
 
 
 def test_what_save_pretrained_writes_loads_in_both_ways(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_bytes_of_a_flo_file_are_middleburys(tmp_path):
 
 def test_a_pfm_file_lies_upside_down_and_in_the_order_its_scale_says(tmp_path):
     rows = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
-    for scale, order in ((b"-1.0", "<f4"), (b"1", ">f4")):
+    for scale, order in ((b"-1.0", "<f4"), (b"1", ">f4"), (b"-1e-05", "<f4")):
         (tmp_path / "a.pfm").write_bytes(
             b"PF\n2 2\n" + scale + b"\n" + rows.astype(order).tobytes()
         )

@@ -82,6 +82,14 @@ def test_transparent_pixels_are_background(tmp_path):
     assert masks.read(save(tmp_path / "layer.png", colours)).tolist() == [[1, 0]]
 
 
+@pytest.mark.parametrize("clear", [2, b"\xff\xff\x00"])
+def test_clear_indices_are_background(tmp_path, clear):
+    image = Image.fromarray(np.array([[0, 1, 2]], dtype=np.uint8), mode="P")
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    image.save(tmp_path / "layer.png", transparency=clear)
+    assert masks.read(tmp_path / "layer.png").tolist() == [[0, 1, 0]]
+
+
 def test_sixteen_bits_hold_ids_up_to_255(tmp_path):
     Image.fromarray(np.array([[0, 255, 7]], dtype=np.uint16)).save(tmp_path / "deep.png")
     assert masks.read(tmp_path / "deep.png").tolist() == [[0, 255, 7]]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from flow.small import network, shifted
+from scalable_binding.errors import UserError
 from scalable_binding.flow import objective
 from scalable_binding.flow.model import Stage
 from scalable_binding.flow.occlusion import is_hidden
@@ -44,6 +45,15 @@ def test_a_term_without_weight_is_not_computed(left_out):
     config = replace(CONFIG, **{f"{left_out}_weight": 0.0})
     _, metrics = objective.loss(network(), clip(), generator(), config)
     assert f"loss_{left_out}" not in metrics and len(metrics) >= 3
+
+
+def test_clips_are_learned_from_in_every_batch_where_nothing_else_is():
+    config = replace(CONFIG, direct_weight=0.0, clip_rate=0.01)
+    total, _ = objective.loss(network().train(), clip(), generator(), config)
+    assert total.requires_grad and float(total) > 0
+    nothing = {f"{name}_weight": 0.0 for name in ("cycle", "direct", "smooth", "consistency")}
+    with pytest.raises(UserError, match="direct_weight: expected some weight above 0, or another"):
+        replace(CONFIG, **nothing)
 
 
 def test_the_loss_is_a_function_of_the_generator():

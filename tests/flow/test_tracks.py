@@ -115,6 +115,7 @@ def test_a_table_of_tracks_is_a_table_of_key_points(tmp_path, world):
         ([Keypoint(0, 1, 64.0, 2.0)], "outside the frame"),
         ([Keypoint(0, 1, 1.0, 2.0), Keypoint(1, 1, 2.0, 2.0)], "given twice"),
         ([Keypoint(9, 1, 1.0, 2.0)], "a frame from 0 to 4"),
+        ([Keypoint(0, 1, -500.0, 2.0, confidence=0.0)], "to be seen where it begins"),
     ],
 )
 def test_points_that_cannot_be_followed_are_refused(world, points, said):

@@ -161,6 +161,8 @@ def _corrections(texts: tuple[str, ...]) -> dict[int, Path]:
         frame, _, file = text.partition("=")
         if not (frame.isdecimal() and file):
             raise UserError(f"--correct {text}", expected="FRAME=FILE, such as 17=mask.png")
+        if int(frame) in corrections:
+            raise UserError(f"--correct {text}", expected="each frame once", got="it twice")
         corrections[int(frame)] = Path(file)
     return corrections
 

@@ -34,6 +34,9 @@ _CHUNK = 32
 _VOID = 255
 """What some data sets write where nobody could say what is there."""
 
+_MANY_NAMES = 5
+"""Objects that a warning names."""
+
 _MANY = 40
 """Objects in a mask above which they are likely to be the shades of a soft brush."""
 
@@ -74,12 +77,23 @@ def label_video(
         frames, prompts.pop(0), encoder, config, adaptation=adaptation, corrections=prompts
     )
     first = next(predictions)  # refuses what cannot be used, before older results are removed
+    _warn_of_lost(first)
     _remove_stale(out, kept={path.resolve() for path in (labels, *corrections.values())})
     found = (
         _with_given(scale.grow(prediction), given.get(prediction.frame))
         for prediction in chain([first], predictions)
     )
     return _write(out, order, found)
+
+
+def _warn_of_lost(first: inference.Prediction) -> None:
+    """Say which objects of a mask left no trace on the cells that labels are carried on."""
+    scores = first.scores[1:].flatten(1).amax(dim=1).tolist()
+    lost = [number for number, score in zip(first.ids, scores, strict=False) if score == 0]
+    if lost and not first.keypoints:
+        names = ", ".join(map(str, lost[:_MANY_NAMES])) + (", ..." if lost[_MANY_NAMES:] else "")
+        text = f"too small or thin to be carried, and lost: object {names}"
+        warnings.warn(f"{text}; enlarge frames: --zoom 2", stacklevel=2)
 
 
 def _write(out: Path, order: Sequence[int], found: Iterable[Prompt]) -> str:
@@ -129,6 +143,9 @@ def read_prompts(
             does not have, or some are masks and some key points.
     """
     start = count - 1 if backward else 0
+    if start in corrections:
+        fix = "leave one of them out"
+        raise UserError(f"--correct {start}={corrections[start]} is of the labelled frame", fix=fix)
     by_frame: dict[int, Prompt] = {}
     for frame, path in {start: labels, **corrections}.items():
         if path.suffix.lower() not in _KEYPOINT_FORMATS:

@@ -52,7 +52,7 @@ class Scale:
         if self.own == self.carried:
             return prompt
         small = functional.interpolate(prompt[None, None], self.carried, mode="nearest-exact")[0, 0]
-        for lost in set(prompt.unique().tolist()) - set(small.unique().tolist()):
+        for lost in set(prompt.unique().tolist()) - set(small.unique().tolist()) - {0}:
             text = f"object {lost} is too small to be followed at this size; raise --size"
             warnings.warn(text, stacklevel=2)
         return small

@@ -332,6 +332,9 @@ def _from_foreign(found: Mapping[str, Tensor], path: Path) -> Encoder:
 
     The authors padded by reflection, torchvision pads with zeros.
     """
+    if any(name.startswith("whitenings.") for name in found):
+        expected = f"{CONFIG} beside it, and its own name {WEIGHTS}"
+        raise UserError(f"{path} is an encoder of ours", expected=expected, got="it alone")
     tensors = _our_names(found)
     stages = [tensors.get(f"resnet.layer{stage}.0.conv1.weight") for stage in range(1, 5)]
     widths = tuple(len(kernel) for kernel in stages if kernel is not None and kernel.ndim == 4)

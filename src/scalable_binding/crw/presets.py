@@ -87,6 +87,9 @@ class ClipConfig:
             raise UserError("clips.num_frames", expected="at least 2", got=str(self.num_frames))
         for rate in self.fps if isinstance(self.fps, tuple) else (self.fps,):
             require("clips.fps", self.fps, rate is None or rate > 0, "rates above 0, or none")
+        if isinstance(self.fps, tuple):
+            slowest, fastest = self.fps
+            require("clips.fps", self.fps, slowest <= fastest, "the lower rate first")
         if not 0 <= self.synthetic <= 1:
             raise UserError(
                 "clips.synthetic", expected="a share in [0, 1]", got=str(self.synthetic)

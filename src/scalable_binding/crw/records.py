@@ -42,9 +42,13 @@ class Records:
         self._points: dict[Path, list[keypoints.Keypoint]] = {}
         if out is None:
             return
-        if overwrite and _found(out) != _comparable(settings):
-            for folder in ("scores", "predictions"):
-                shutil.rmtree(out / folder, ignore_errors=True)
+        found = _found(out)
+        taken = [out / folder for folder in ("scores", "predictions") if (out / folder).exists()]
+        if overwrite and found is None and taken:
+            raise UserError(f"{taken[0]} is of no evaluation", fix="choose another folder")
+        if overwrite and found != _comparable(settings):
+            for folder in taken:
+                shutil.rmtree(folder, ignore_errors=True)
         elif not overwrite:
             _refuse_others(out, settings)
         _write_json(out / EVALUATION, settings)

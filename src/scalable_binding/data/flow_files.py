@@ -38,9 +38,7 @@ KITTI_REACH = 512.0
 _MAGIC = b"PIEH"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _KITTI_SCALE, _KITTI_ZERO = 64.0, 2**15
-_PFM_HEADER = re.compile(
-    rb"(PF|Pf)\s+(\d{1,9})\s+(\d{1,9})\s+(-?[0-9.eE+]{1,20}|-?[0-9.]+)[\r ]*\n"
-)
+_PFM_HEADER = re.compile(rb"(PF|Pf)\s+(\d{1,9})\s+(\d{1,9})\s+(-?[0-9.eE+-]{1,20})[\r ]*\n")
 
 
 class FlowMap(NamedTuple):

@@ -60,7 +60,14 @@ def read(path: str | Path, num_ids: int | None = None) -> UInt8[Tensor, "h w"]:
 
 def _decode(path: Path, image: Image.Image) -> np.ndarray:
     if image.mode == "P":
-        return np.array(image)
+        ids = np.array(image)
+        clear = image.info.get("transparency")  # the number of a clear colour, or alphas of all
+        if isinstance(clear, int):
+            ids[ids == clear] = 0
+        elif clear is not None:
+            alphas = np.frombuffer(clear, np.uint8)
+            ids[np.isin(ids, np.flatnonzero(alphas == 0))] = 0
+        return ids
     if image.mode in ("RGB", "RGBA", "PA"):
         pixels = np.asarray(image.convert("RGBA"))
         colours = pixels[..., :3] * (pixels[..., 3:] > 0)

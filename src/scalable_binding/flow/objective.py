@@ -67,12 +67,14 @@ def loss(
         "consistency": config.consistency_weight,
     }
     weights = {name: weight for name, weight in weights.items() if weight}
-    drawn = torch.rand((), generator=generator, device=generator.device) < config.clip_rate
+    # Where nothing else is learned from, the terms over clips are in every batch.
+    rate = config.clip_rate if config.direct_weight else 1.0
+    drawn = torch.rand((), generator=generator, device=generator.device) < rate
     values = over_clips(model, frames, weights, config, generator) if drawn and weights else {}
     for name, weight in weights.items():
         value = values.get(name, total.new_zeros(()))
         total = total + weight * value
-        metrics[f"loss_{name}"] = value / max(config.clip_rate, 1e-6)
+        metrics[f"loss_{name}"] = value / max(rate, 1e-6)
     return total, {name: value.detach() for name, value in metrics.items()}
 
 
@@ -113,19 +115,16 @@ def cycle(model: FlowNet, walk: Walk, config: WalkConfig, generator: Generator) 
 
     The coarsest scale compares all nodes with all; there the palindromes are those of `walk.chain`.
     At the others walkers go from window to window. Walkers that the forward-backward check finds
-    hidden, or about to be, take no part there.
+    about to be hidden at their first step take no part there.
     """
     coarse = [_nodes(features[0]) for features in walk.features]
     values = [cycle_losses(palindromes(coarse, model.temperature), eps=config.eps).losses.mean()]
-    seen = [
-        ~is_hidden(there.flow, back.flow)
-        for there, back in zip(walk.forward, walk.backward, strict=True)
-    ]
+    seen = ~is_hidden(walk.forward[0].flow, walk.backward[0].flow)
     for level in range(len(walk.forward[0].stages)):
         forward = [match.stages[level].step for match in walk.forward]
         backward = [match.stages[level].step for match in walk.backward]
         stride = walk.forward[0].stages[level].stride
-        weight = _shrink(seen[0][:, None].float(), stride).flatten(1)
+        weight = _shrink(seen[:, None].float(), stride).flatten(1)
         starts = None
         if len(forward) > 1:
             starts = _draw_starts(weight, config.starts, generator)

@@ -139,6 +139,9 @@ class WalkConfig:
         require(
             "walk.distance_weight", self.distance_weight, self.distance_weight >= 0, "at least 0"
         )
+        terms = (self.cycle_weight, self.smooth_weight, self.consistency_weight)
+        learns = self.direct_weight > 0 or any(terms)
+        require("walk.direct_weight", self.direct_weight, learns, "some weight above 0, or another")
         require("walk.clip_rate", self.clip_rate, 0 <= self.clip_rate <= 1, "a share in [0, 1]")
         require("walk.eps", self.eps, 0 < self.eps < 1, "a number in (0, 1)")
         require("walk.starts", self.starts, self.starts >= 1, "at least 1")

@@ -17,7 +17,7 @@ from torch.nn import functional
 from scalable_binding.data import files
 from scalable_binding.data.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
-from scalable_binding.flow.inference import Flow, Frames, between, neighbours
+from scalable_binding.flow.inference import Frames, between, neighbours
 from scalable_binding.flow.model import FINEST, FlowNet, Maps
 from scalable_binding.walk.multiscale import window_step
 
@@ -71,8 +71,8 @@ def follow(frames: Frames, points: Sequence[Keypoint], model: FlowNet) -> Iterat
         model: whatever ``flow.model.load`` gives.
 
     Raises:
-        UserError: no points, a point outside the frames or after their end, or twice of one id; and
-            what ``inference.estimate_video`` raises.
+        UserError: no points, a point that is not to be seen, outside the frames or after their end,
+            or twice of one id; and what ``inference.estimate_video`` raises.
     """
     if not points:
         raise UserError("points to track", expected="at least one", got="none")
@@ -80,6 +80,10 @@ def follow(frames: Frames, points: Sequence[Keypoint], model: FlowNet) -> Iterat
     twice = next((one for one in ids if ids.count(one) > 1), None)
     if twice is not None:
         raise UserError(f"point {twice} is given twice", fix="give each point in one frame only")
+    unseen = next((point for point in points if point.confidence == 0), None)
+    if unseen is not None:
+        expected = "one that is to be seen where it begins"
+        raise UserError(f"point {unseen.id}", expected=expected, got="confidence 0")
     states: dict[int, _State] = {}
     number = 0
     for before, after, size in neighbours(frames, model):
@@ -90,9 +94,10 @@ def follow(frames: Frames, points: Sequence[Keypoint], model: FlowNet) -> Iterat
         number += 1
         if states:
             found = between(before, after, size, model)
+            hidden, sure = found.hidden[None].float(), found.confidence[None]
+            maps = torch.cat([found.flow, hidden, sure])
             states = {
-                key: _next(state, number, found, before, after, model)
-                for key, state in states.items()
+                key: _next(state, number, maps, after, model) for key, state in states.items()
             }
         states |= _begun(points, number, after)
         yield _listed(states, points)
@@ -147,19 +152,17 @@ def _listed(states: dict[int, _State], points: Sequence[Keypoint]) -> list[Track
 def _next(
     state: _State,
     number: int,
-    found: Flow,
-    before: Sequence[Maps],
+    maps: Float[Tensor, "4 h w"],
     after: Sequence[Maps],
     model: FlowNet,
 ) -> _State:
-    """The point in the next frame."""
+    """The point in the next frame; ``maps`` are the flow to it, what is hidden, and how sure."""
     track = state.track
-    height, width = found.hidden.shape
+    height, width = maps.shape[1:]
     if track.visible:
-        maps = torch.cat([found.flow, found.hidden[None].float(), found.confidence[None]])
         right, down, hidden, sure = _value(maps, track.x, track.y).tolist()
         x, y = track.x + right, track.y + down
-        inside = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+        inside = _is_inside(x, y, height, width)
         look = _look_at(after[-1], x, y)
         if inside and (hidden < 0.5 or float(look @ state.look) >= SAME):
             seen = Track(number, track.id, x, y, True, min(track.confidence, sure))
@@ -170,10 +173,15 @@ def _next(
     away = Track(number, track.id, x, y, False, 0.0)
     if not track.visible:
         place, likeness = _search(state.look, after[-1], x, y, model)
-        if likeness >= SAME:
+        # Beyond the frame there is padding, which looks like its border.
+        if likeness >= SAME and _is_inside(*place, height, width):
             again = replace(away, x=place[0], y=place[1], visible=True, confidence=likeness)
             return _State(again, speed, state.look)
     return _State(away, speed, state.look)
+
+
+def _is_inside(x: float, y: float, height: int, width: int) -> bool:
+    return -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
 
 
 @torch.no_grad()

@@ -42,7 +42,7 @@ class Tracker:
     """Follows objects from frame to frame in bounded memory, also while nothing is seen of them.
 
     Each object has a walker, a probability over the cells of the memory. In every frame it takes a
-    step along the memory's states. Where the object is to be seen again, the nearest detection
+    step along the memory's states. Where the object is to be seen again, the strongest detection
     corrects the walker; where it is hidden, the walker alone says where it is.
 
     >>> tracker = Tracker(load())                              # doctest: +SKIP
