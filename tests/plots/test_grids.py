@@ -53,3 +53,11 @@ def test_videos_play_side_by_side() -> None:
     assert len(video) == 3
     for frame, level in zip(video, (1, 2, 3), strict=True):
         assert int(frame[0, -10, 10]) == level and int(frame[0, -10, -10]) == 100 + level
+
+
+def test_pictures_shrink_by_whole_numbers_to_means():
+    pictures = torch.arange(0, 240, 10).byte().view(1, 1, 4, 6).expand(2, 3, 4, 6)
+    small = grids.shrink(pictures, 3)
+    assert small.shape == (2, 3, 2, 3)
+    assert small[0, 0].tolist() == [[35, 55, 75], [155, 175, 195]]
+    assert grids.shrink(pictures, 6) is pictures
