@@ -102,7 +102,7 @@ def test_reference_statistics_are_not_those_of_files_that_changed(tmp_path):
         images.write(tmp_path / "data" / "a" / f"{number}.png", image)
     coloured = untrained.images(DiffusionConfig(), num_classes=0, channels=3)
     run = untrained.save(coloured, tmp_path / "run", data={"kind": "images"})
-    config = replace(CPU, reference=tmp_path / "kept.npz")
+    config = replace(CPU, reference=tmp_path / "data" / "kept.npz")
     config = replace(config, features=str(untrained.features(tmp_path / "features")))
     evaluate(run, [tmp_path / "data"], config, FEW)
     evaluate(run, [tmp_path / "data"], config, FEW)

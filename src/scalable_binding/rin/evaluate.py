@@ -218,9 +218,10 @@ class _Job:
 
     def _identify(self, features: Features, data: Sequence[Path]) -> str:
         """What real statistics depend on: the data, their number and size, and the network."""
+        own = self.config.reference and self.config.reference.resolve()
         parts = [
             type(self.held_out).__name__,
-            [_stamp(path) for path in _files(data)],
+            [_stamp(path) for path in _files(data) if path != own],
             self.num_real,
             list(self.pretrained.model.size),
             self.pretrained.fps,
