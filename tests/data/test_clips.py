@@ -101,7 +101,8 @@ def test_a_short_video_takes_part_at_those_rates_that_it_can_serve(tmp_path):
         clip_numbers(dataset, index)[1] - clip_numbers(dataset, index)[0] for index in range(40)
     ]
     assert set(steps) == {1, 2, 3} and not dataset.failures
-    with pytest.raises(UserError, match=r"expected 4 frames at 3 a second, got 12 frames, 0\.40 s"):
+    words = r"expected 4 frames at 3 a second, got 12 frames, 0\.40 s"
+    with pytest.warns(UnusableVideoWarning, match=words), pytest.raises(UserError, match=words):
         VideoClips(tmp_path, num_frames=4, fps=3.0)[0]
 
 

@@ -50,7 +50,7 @@ def test_a_term_without_weight_is_not_computed(left_out):
 def test_clips_are_learned_from_in_every_batch_where_nothing_else_is():
     config = replace(CONFIG, direct_weight=0.0, clip_rate=0.01)
     total, _ = objective.loss(network().train(), clip(), generator(), config)
-    assert total.requires_grad and float(total) > 0
+    assert total.requires_grad and total.item() > 0
     nothing = {f"{name}_weight": 0.0 for name in ("cycle", "direct", "smooth", "consistency")}
     with pytest.raises(UserError, match="direct_weight: expected some weight above 0, or another"):
         replace(CONFIG, **nothing)
