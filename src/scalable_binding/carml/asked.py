@@ -21,7 +21,7 @@ from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.envs.batch import BatchEnv, Step, Truth
 from scalable_binding.envs.layouts import SIDE
 from scalable_binding.envs.tasks import Task, TaskBatch, find
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require
 
 ON_PLANE = ("maze", "room", "vizdoom-fixed", "vizdoom-random")
 """Environments whose places are points of a square plane."""
@@ -168,10 +168,11 @@ def _goal(value: str, environment: str) -> Task:
         x, y = (float(part) for part in value.split(","))
     except ValueError:
         raise UserError("task goal=X,Y", expected="two numbers", got=repr(value)) from None
-    inside = all(0 <= part <= SIDE for part in (x, y)) or environment not in ON_PLANE
-    if not inside or not math.isfinite(x + y):
-        expected = f"a place, 0 to {SIDE:g}" if environment in ON_PLANE else "finite numbers"
-        raise UserError("task goal=X,Y", expected=expected, got=repr(value))
+    if environment in ON_PLANE:
+        is_place, expected = 0 <= x <= SIDE and 0 <= y <= SIDE, f"a place, 0 to {SIDE:g}"
+    else:
+        is_place, expected = math.isfinite(x + y), "finite numbers"
+    require("task goal=X,Y", repr(value), is_place, expected)
     if environment == "sawyer":
         return Task(goal=(x, y), of="puck", shape="negative", radius=0.06, unit=0.1)
     return Task(goal=(x, y))

@@ -144,8 +144,7 @@ class Agent:
             return int(action) + (int(space.start) if isinstance(space, spaces.Discrete) else 0)
         if not isinstance(space, spaces.Box):
             return action.clamp(-1, 1).numpy()
-        own = spaces.Box(np.ravel(space.low), np.ravel(space.high))
-        return fill(action, own).numpy().reshape(space.shape).astype(np.float32)
+        return fill(action, space).numpy().reshape(space.shape).astype(np.float32)
 
 
 @dataclass(frozen=True)

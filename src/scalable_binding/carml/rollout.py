@@ -154,9 +154,9 @@ def to_environment(actions: Shaped[Tensor, "e *a"], env: BatchEnv) -> Shaped[Ten
 def fill(actions: Float[Tensor, "*e a"], space: spaces.Box) -> Float[Tensor, "*e a"]:
     """Vectors of [-1, 1] over the range of a space; where that has no end, the vectors themselves.
 
-    Where one end is missing, they are cut off at the other.
+    Where one end is missing, they are cut off at the other. The space may have any shape.
     """
-    low, high = torch.from_numpy(space.low), torch.from_numpy(space.high)
+    low, high = (torch.from_numpy(bound.ravel()) for bound in (space.low, space.high))
     filled = low + (actions.clamp(-1, 1) + 1) / 2 * (high - low)
     return torch.where(filled.isfinite(), filled, actions.clamp(low, high))
 

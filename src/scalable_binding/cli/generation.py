@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from scalable_binding.cli.outputs import NUMBERED, remove_results
+from scalable_binding.cli.outputs import NUMBER, remove_results
 from scalable_binding.cli.sample_files import SampleFile, write_video
 from scalable_binding.data import images
 from scalable_binding.diffusion.samplers import State
@@ -103,8 +103,7 @@ def write_samples(
 
 def _clear(singles: Path, out: Path) -> None:
     """Remove what an earlier call left."""
-    numbered = f"{singles.name}/{NUMBERED}"
-    remove_results(out, "samples.npz", "grid.*", "reverse.*", numbered)
+    remove_results(out, "samples.npz", "grid.*", "reverse.*", f"{singles.name}/{NUMBER}.*")
     singles.mkdir(exist_ok=True)
 
 

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from scalable_binding import plots
+from scalable_binding.cli.outputs import NUMBER
 from scalable_binding.cli.scale import Prompt, scale_of
 from scalable_binding.crw import inference, model
 from scalable_binding.crw.labels import space_of
@@ -88,9 +89,11 @@ def label_video(
 
 def _warn_of_lost(first: inference.Prediction) -> None:
     """Say which objects of a mask left no trace on the cells that labels are carried on."""
-    scores = first.scores[1:].flatten(1).amax(dim=1).tolist()
-    lost = [number for number, score in zip(first.ids, scores, strict=False) if score == 0]
-    if lost and not first.keypoints:
+    if first.keypoints:
+        return
+    traces = first.scores[1:].flatten(1).any(dim=1).tolist()
+    lost = [number for number, trace in zip(first.ids, traces, strict=True) if not trace]
+    if lost:
         names = ", ".join(map(str, lost[:_MANY_NAMES])) + (", ..." if lost[_MANY_NAMES:] else "")
         text = f"too small or thin to be carried, and lost: object {names}"
         warnings.warn(f"{text}; enlarge frames: --zoom 2", stacklevel=2)
@@ -118,7 +121,7 @@ def _write(out: Path, order: Sequence[int], found: Iterable[Prompt]) -> str:
 
 def _remove_stale(out: Path, kept: Collection[Path]) -> None:
     """Remove what an earlier call has left, but for labels that this one reads."""
-    for stale in (*out.glob(f"{'[0-9]' * 5}.png"), out / _POINTS):
+    for stale in (*out.glob(f"{NUMBER}.png"), out / _POINTS):
         if stale.resolve() not in kept:
             stale.unlink(missing_ok=True)
 
@@ -164,7 +167,7 @@ def read_prompts(
         raise UserError(f"labels {labels}", expected=f"labels of frame {start}", got="none")
     for frame, prompt in by_frame.items():
         if not isinstance(prompt, list):
-            _warn_of_ids(frame, [*space_of(prompt).ids])
+            _warn_of_ids(frame, space_of(prompt).ids)
     if len({isinstance(prompt, list) for prompt in by_frame.values()}) > 1:
         expected = "masks for all labelled frames, or key points for all"
         raise UserError("corrections", expected=expected, got="both")

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from scalable_binding.cli.flow import Kind
 from scalable_binding.cli.labelling import count_frames
-from scalable_binding.cli.outputs import NUMBERED, remove_results
+from scalable_binding.cli.outputs import NUMBER, remove_results
 from scalable_binding.cli.scale import Scale, scale_of
 from scalable_binding.data import flow_files, images, keypoints, masks, videos
 from scalable_binding.data.keypoints import check_inside
@@ -63,7 +63,7 @@ def write_flow(
     flows = estimate_video(frames, network)
     first = next(flows)  # refuses what cannot be used, before older results are removed
     given = [video] if second is None else [video, second]
-    remove_results(out, *(f"{kind}/{NUMBERED}" for kind in get_args(Kind)), given=given)
+    remove_results(out, *(f"{kind}/{NUMBER}.*" for kind in get_args(Kind)), given=given)
     found = (_grown(one, scale) for one in chain([first], flows))
     with Progress(console=Console(stderr=True)) as progress:
         listed = progress.track(found, max(num_frames - 1, 1), description="flow")

@@ -13,8 +13,8 @@ from cyclopts import Parameter
 
 from scalable_binding.errors import UserError
 
-NUMBERED = "[0-9]" * 5 + "*"
-"""Names of results as they are numbered: 00000.png, 00001.flo, ..."""
+NUMBER = "[0-9]" * 5
+"""What results are numbered by: 00000.png, 00001.flo, ..."""
 
 
 def _check_json(_: object, path: Path | None) -> None:
@@ -60,11 +60,15 @@ def prepare_folder(out: Path, *, overwrite: bool) -> None:
             raise UserError(
                 f"output folder {out} is not empty", fix="choose another, or give --overwrite"
             )
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink(missing_ok=True)  # other ranks may have been as far
+        _write_something(out)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from error
+
+
+def _write_something(folder: Path) -> None:
+    probe = folder / ".writable"
+    probe.touch()
+    probe.unlink(missing_ok=True)  # other ranks may have been as far
 
 
 def remove_results(out: Path, *patterns: str, given: Sequence[Path] = ()) -> None:
@@ -93,9 +97,7 @@ def prepare_target(path: Path, *, overwrite: bool) -> None:
         if is_taken and not overwrite:
             raise UserError(f"{path} exists", fix="choose another name, or give --overwrite")
         path.parent.mkdir(parents=True, exist_ok=True)
-        probe = path.parent / ".writable"
-        probe.touch()
-        probe.unlink(missing_ok=True)  # other ranks may have been as far
+        _write_something(path.parent)
     except OSError as error:
         raise UserError(f"cannot write to {path}: {error.strerror}") from error
 

@@ -148,6 +148,11 @@ def _to_number(place: str, name: str, value: object) -> float:
     return number
 
 
+def is_inside(x: float, y: float, height: int, width: int) -> bool:
+    """Whether a place is in a frame of this size, borders of its outermost pixels included."""
+    return -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+
+
 def check_inside(points: Iterable[Keypoint], height: int, width: int) -> None:
     """Nothing, when every point that is to be seen lies in a frame of this size.
 
@@ -155,8 +160,7 @@ def check_inside(points: Iterable[Keypoint], height: int, width: int) -> None:
         UserError: names the first point outside.
     """
     for point in points:
-        inside = -0.5 <= point.x <= width - 0.5 and -0.5 <= point.y <= height - 0.5
-        if point.confidence > 0 and not inside:
+        if point.confidence > 0 and not is_inside(point.x, point.y, height, width):
             raise UserError(
                 f"point {point.id} in frame {point.frame} is outside the frame",
                 expected=f"x up to {width - 1} and y up to {height - 1}",

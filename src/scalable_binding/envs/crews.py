@@ -75,13 +75,8 @@ class Sync:
     def reset(self, seeds: list[int]) -> None:
         """Begin an episode everywhere; an environment that cannot is made anew and tries again."""
         self._seeds = seeds
-        for number, seed in enumerate(seeds):
-            try:
-                self.observations[number] = self._adapters[number].reset(seed)
-            except UserError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a user's environment raises
-                self.observations[number] = self._renew(number, error)
+        for number in range(len(seeds)):
+            self.observations[number] = self._begin(number)
 
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Answers:
         """Step the environments that are alive; one that fails is done."""
@@ -93,7 +88,7 @@ class Sync:
             except UserError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a user's environment raises
-                self._renew(number, error)
+                self._begin(number, failed=error)
                 dones[number] = True
         return rewards, dones
 
@@ -119,20 +114,22 @@ class Sync:
         for adapter in self._adapters:
             adapter.close()
 
-    def _renew(self, number: int, error: Exception) -> np.ndarray:
-        """What a new environment shows at the beginning of the episode."""
+    def _begin(self, number: int, failed: Exception | None = None) -> np.ndarray:
+        """What an environment shows at first; one that fails, or has ``failed``, is made anew."""
         who = name_of(self._name, number)
         while True:
-            self._patience.lose(who, describe(error))
-            with contextlib.suppress(Exception):
-                self._adapters[number].close()
+            if failed is not None:
+                self._patience.lose(who, describe(failed))
+                with contextlib.suppress(Exception):
+                    self._adapters[number].close()
             try:
-                self._adapters[number] = Adapter(self._factory, who, self._size)
+                if failed is not None:
+                    self._adapters[number] = Adapter(self._factory, who, self._size)
                 return self._adapters[number].reset(self._seeds[number])
             except UserError:
                 raise
-            except Exception as again:  # noqa: BLE001 - whatever a user's environment raises
-                error = again
+            except Exception as error:  # noqa: BLE001 - whatever a user's environment raises
+                failed = error
 
 
 @dataclass

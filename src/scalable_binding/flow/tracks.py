@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.data import files
-from scalable_binding.data.keypoints import Keypoint, check_inside
+from scalable_binding.data.keypoints import Keypoint, check_inside, is_inside
 from scalable_binding.errors import UserError
 from scalable_binding.flow.inference import Frames, between, neighbours
 from scalable_binding.flow.model import FINEST, FlowNet, Maps
@@ -162,7 +162,7 @@ def _next(
     if track.visible:
         right, down, hidden, sure = _value(maps, track.x, track.y).tolist()
         x, y = track.x + right, track.y + down
-        inside = _is_inside(x, y, height, width)
+        inside = is_inside(x, y, height, width)
         look = _look_at(after[-1], x, y)
         if inside and (hidden < 0.5 or float(look @ state.look) >= SAME):
             seen = Track(number, track.id, x, y, True, min(track.confidence, sure))
@@ -174,14 +174,10 @@ def _next(
     if not track.visible:
         place, likeness = _search(state.look, after[-1], x, y, model)
         # Beyond the frame there is padding, which looks like its border.
-        if likeness >= SAME and _is_inside(*place, height, width):
+        if likeness >= SAME and is_inside(*place, height, width):
             again = replace(away, x=place[0], y=place[1], visible=True, confidence=likeness)
             return _State(again, speed, state.look)
     return _State(away, speed, state.look)
-
-
-def _is_inside(x: float, y: float, height: int, width: int) -> bool:
-    return -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
 
 
 @torch.no_grad()
