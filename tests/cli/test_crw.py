@@ -69,7 +69,8 @@ def propagation(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             # The red level tells which frame it is, so that a test sees where the mask went.
             ids = torch.full((16, 24), int(frame[0, 0, 0]) + 1, dtype=torch.uint8)
             empty = torch.zeros(1, 16, 24)
-            yield inference.Prediction(number, (), ids, empty, empty[0], points)
+            cells = torch.zeros(2, 3, 1)
+            yield inference.Prediction(number, (), ids, empty, empty[0], points, cells)
 
     monkeypatch.setattr(inference, "propagate", propagate)
     monkeypatch.setattr(model, "load", lambda weights: model.RawPatches())

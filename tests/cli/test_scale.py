@@ -19,7 +19,9 @@ HALF = Scale((40, 60), (20, 30))
 def _prediction(scores: torch.Tensor, *points: Keypoint) -> Prediction:
     largest = scores.amax(dim=0)
     ids = scores.argmax(dim=0).byte()
-    return Prediction(0, tuple(range(7, 6 + len(scores))), ids, scores, largest, points)
+    return Prediction(
+        0, tuple(range(7, 6 + len(scores))), ids, scores, largest, points, scores.movedim(0, -1)
+    )
 
 
 def test_large_videos_shrink_and_small_ones_stay(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from reference import propagation as reference
+from scalable_binding.crw import labels as label_maps
 from scalable_binding.crw.inference import Prediction, Propagator, propagate
 from scalable_binding.crw.model import Encoder, RawPatches
 from scalable_binding.crw.presets import PropagationConfig
@@ -180,6 +181,36 @@ def test_a_point_whose_place_vanishes_loses_confidence() -> None:
     points = [Keypoint(frame=0, id=1, x=19.5, y=35.5)]
     gone = run(frames, points, RawPatches(), SHARP)[-1].keypoints[0]
     assert gone.confidence < 0.8
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_propagation_that_stopped_goes_on_as_if_it_had_not(stop: int) -> None:
+    frames, masks = moving(6)
+    whole = run(frames, masks[0], RawPatches(), SHARP)
+    space = label_maps.space_of(masks[0])
+    propagator = Propagator(RawPatches(), SHARP)
+    recent = [(frames[number], whole[number].maps) for number in range(1, stop)]
+    propagator.resume(space, [(frames[0], whole[0].maps)], recent)
+    for number in range(stop, 6):
+        found = propagator.step(frames[number])
+        torch.testing.assert_close(found.scores, whole[number].scores)
+
+
+def test_several_labelled_frames_are_taken_at_once() -> None:
+    frames, masks = moving(5)
+    space = label_maps.space_of(masks[0])
+    references = [
+        (frames[number], label_maps.encode(masks[number], space, *masks.shape[1:]))
+        for number in (4, 0)
+    ]
+    propagator = Propagator(RawPatches(), SHARP)
+    propagator.resume(space, references)
+    assert overlap(propagator.step(frames[1]), masks[1], 7) > 0.9
+    with pytest.raises(UserError, match=r"label maps: expected \(8, 11, 2\), got \(8, 11, 3\)"):
+        propagator.resume(space, [(frames[0], torch.zeros(8, 11, 3))])
+    with pytest.raises(UserError, match="references: expected at least one labelled frame"):
+        propagator.resume(space, [])
+    assert overlap(propagator.step(frames[2]), masks[2], 7) > 0.9, "a refusal changes nothing"
 
 
 def test_a_correction_replaces_what_was_said_and_is_kept() -> None:

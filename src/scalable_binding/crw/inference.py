@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -33,6 +33,9 @@ class FeatureModel(Protocol):
         ...
 
 
+CellLabels = Float[Tensor, "h8 w8 c"]
+"""Soft labels of the feature cells, background first."""
+
 Search = Callable[..., Neighbours]
 """Called as `top_neighbours` is."""
 
@@ -43,7 +46,8 @@ class Prediction:
 
     ``labels`` holds ids (of points their positions in ``ids``, from 1), ``scores`` the soft map of
     each id (background first, then ``ids``), ``confidence`` the score of the label chosen.
-    ``keypoints`` is filled when points were given.
+    ``keypoints`` is filled when points were given. ``maps`` are the soft labels of the feature
+    cells, which :meth:`Propagator.resume` takes.
     """
 
     frame: int
@@ -52,6 +56,7 @@ class Prediction:
     scores: Float[Tensor, "c h w"]
     confidence: Float[Tensor, "h w"]
     keypoints: tuple[Keypoint, ...]
+    maps: Float[Tensor, "h8 w8 c"]
 
 
 class Propagator:
@@ -100,6 +105,41 @@ class Propagator:
         self._recent = []
         self.frame = 0
         return self._prediction(maps, frame)
+
+    def resume(
+        self,
+        space: LabelSpace,
+        references: Sequence[tuple[Frame, CellLabels]],
+        recent: Sequence[tuple[Frame, CellLabels]] = (),
+    ) -> None:
+        """Take up a propagation that stopped, or begin one with several labelled frames.
+
+        The next :meth:`step` gives what it would have given, had these frames just been labelled.
+
+        Args:
+            space: what the channels of all label maps stand for.
+            references: labelled frames, searched everywhere, the nearest one last; their maps are
+                those of ``labels.encode``.
+            recent: predicted frames, the latest one last, with their ``Prediction.maps``; no more
+                than ``config.context`` of them are used.
+
+        Raises:
+            UserError: no reference, or maps of another shape than the space and the first frame's.
+        """
+        if not references:
+            raise UserError("references", expected="at least one labelled frame", got="none")
+        nodes: list[_Node] = []
+        for frame, maps in (*references, *recent[-self.config.context :]):
+            _check_size(len(nodes), frame.shape, references[0][0].shape)
+            features = self._read(frame) if nodes else self._read_first(frame)
+            expected = (*features.shape[1:], len(space.ids) + 1)
+            if tuple(maps.shape) != expected:
+                raise UserError("label maps", expected=str(expected), got=str(tuple(maps.shape)))
+            nodes.append(_Node(frame, features, maps.to(features.device)))
+        self._space = space
+        self._references, self._recent = nodes[: len(references)], nodes[len(references) :]
+        self._latest = nodes[-1]
+        self.frame = len(nodes) - 1
 
     def step(self, frame: Frame) -> Prediction:
         """Label the next frame.
@@ -191,7 +231,7 @@ class Propagator:
             )
         ids, scores = ids.to(frame.device), scores.to(frame.device)
         confidence = scores.amax(dim=0)
-        return Prediction(self.frame, self._space.ids, ids, scores, confidence, points)
+        return Prediction(self.frame, self._space.ids, ids, scores, confidence, points, maps)
 
 
 @dataclass
