@@ -11,7 +11,8 @@ from torch import Tensor
 
 from scalable_binding import plots
 from scalable_binding.crw import inference, model
-from scalable_binding.data import masks, videos
+from scalable_binding.data.frames import videos
+from scalable_binding.data.labels import masks
 
 
 def main(video: str, first: str, out: str = "labels", weights: str = "shipped") -> None:

@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 from scalable_binding.plots import grids
 from scalable_binding.rin import attention, inference
 

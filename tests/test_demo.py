@@ -14,7 +14,8 @@ import torch
 from scalable_binding import demo
 from scalable_binding.cli import main
 from scalable_binding.crw import model
-from scalable_binding.data import images, masks, videos
+from scalable_binding.data.frames import images, videos
+from scalable_binding.data.labels import masks
 from scalable_binding.demo import (
     CARMLSettings,
     CRWSettings,

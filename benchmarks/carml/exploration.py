@@ -24,7 +24,7 @@ from scalable_binding.carml.presets import maze
 from scalable_binding.carml.rounds import list_rounds, read_round
 from scalable_binding.carml.train import train
 from scalable_binding.carml.vae import VAEScaffold
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 from scalable_binding.engine.config import override
 from scalable_binding.envs.maze import from_states, to_states
 from scalable_binding.plots import canvas, grids, skills
@@ -43,15 +43,15 @@ def learn(run: Path, weight: float, seed: int, updates: int | None) -> None:
 
 def look(run: Path, number: int) -> tuple[torch.Tensor, dict[str, float]]:
     """Return the picture (3 h w) of a round's tasks, and its figures."""
-    found = evaluate.practise_round(run, number)
+    found = evaluate.practice_round(run, number)
     config, policy = inference.read_config(run), inference.load(run)
     scaffold, _ = evaluate.rebuild(config, policy, read_round(run, number))
     assert isinstance(scaffold, VAEScaffold)
     positions = found.truths["position"].float()
     rebuilt = from_states(scaffold.reconstruct(to_states(positions)))
     picture = skills.draw_ground(PLANE)
-    colours = skills.time_colours(*rebuilt.shape[:2])
-    skills.draw_ways(picture, PLANE.pixels(rebuilt), colours)
+    colors = skills.time_colors(*rebuilt.shape[:2])
+    skills.draw_ways(picture, PLANE.pixels(rebuilt), colors)
     error = torch.linalg.vector_norm(rebuilt - positions, dim=-1).mean()
     return canvas.finish(picture), {"coverage": found.figures["coverage"], "error": float(error)}
 

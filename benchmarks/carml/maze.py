@@ -106,7 +106,7 @@ def learn_skills(out: Path, name: str, seed: int, num_tasks: int, updates: int |
     if name != "oracle":
         numbers = list_rounds(run)
         # The last round that is over, with the agent that it led to.
-        scores |= evaluate.practise_round(run, numbers[-2] if numbers[1:] else None).figures
+        scores |= evaluate.practice_round(run, numbers[-2] if numbers[1:] else None).figures
     write(file, scores)
 
 

@@ -32,12 +32,12 @@ T, D, K, ITERATIONS = 50, 64, 16, 30
 
 
 def make_trajectories(num: int) -> Tensor:
-    """Return trajectories (n t d) around 16 centres, each wandering about one of its own."""
+    """Return trajectories (n t d) around 16 centers, each wandering about one of its own."""
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(K, D, generator=generator, dtype=torch.float64)
+    centers = torch.randn(K, D, generator=generator, dtype=torch.float64)
     kinds = torch.randint(K, (num,), generator=generator)
     walk = 0.2 * torch.randn(num, T, D, generator=generator, dtype=torch.float64).cumsum(1)
-    return centres[kinds][:, None] + walk
+    return centers[kinds][:, None] + walk
 
 
 def contestants(trajectories: Tensor) -> tuple[dict[str, Callable[[], object]], dict[str, object]]:
@@ -57,7 +57,7 @@ def pair(data: Tensor) -> tuple[Callable[[], mixture.Fitted], Callable[[], Group
     """Return both fits of trajectories (n t d), from the same start."""
     members = functional.one_hot(torch.arange(len(data)) * K // len(data), K).double()
     config = MixtureConfig(components=K, iterations=ITERATIONS, tolerance=0.0, starts=1)
-    first = mixture.estimate(mixture.summarise(data, "diagonal"), members, config)
+    first = mixture.estimate(mixture.summarize(data, "diagonal"), members, config)
     plain = data.reshape(-1, D).numpy()
 
     def theirs() -> Grouped:
@@ -75,7 +75,7 @@ def pair(data: Tensor) -> tuple[Callable[[], mixture.Fitted], Callable[[], Group
         with warnings.catch_warnings(action="ignore"):
             return fit.fit(plain)
 
-    return lambda: mixture.maximise(data, members, config), theirs
+    return lambda: mixture.maximize(data, members, config), theirs
 
 
 class Grouped(GaussianMixture):

@@ -36,7 +36,7 @@ from scalable_binding.carml.given import OwnReward
 from scalable_binding.carml.model import Recurrence
 from scalable_binding.carml.rollout import collect
 from scalable_binding.engine.distributed import Ranks
-from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig
 from scalable_binding.engine.learner import Learner
 from scalable_binding.engine.loading import MicroBatch
 from scalable_binding.envs.batch import Step
@@ -92,8 +92,8 @@ def own(
     env, random = Film(NUM_ENVS, size, LENGTH), torch.Generator().manual_seed(0)
     decided = model.spaces_to_arguments(env.observation_space, env.action_space)
     policy = model.draw(0, **decided, strides=(4, 2), recurrence=recurrence, hidden=hidden)
-    optimiser = OptimiserConfig(lr=3e-4)
-    config = FitConfig(optimiser=optimiser, ema=EmaConfig(decay=0.0), clip_norm=0.5, device="cpu")
+    optimizer = OptimizerConfig(lr=3e-4)
+    config = FitConfig(optimizer=optimizer, ema=EmaConfig(decay=0.0), clip_norm=0.5, device="cpu")
     ranks = Ranks(0, 1, torch.device("cpu"))
     learner = Learner(policy, partial(objective.loss, config=PPO), config, ranks)
 
@@ -135,7 +135,7 @@ def peer(folder: Path, size: int, hidden: int) -> tuple[Callable[[], object], Ca
     steps = EPISODES * LENGTH
     learner = RecurrentPPO(
         "CnnLstmPolicy",
-        _vectorised(Film(NUM_ENVS, size, steps)),
+        _vectorized(Film(NUM_ENVS, size, steps)),
         n_steps=steps,
         batch_size=NUM_ENVS * steps,
         n_epochs=1,
@@ -154,7 +154,7 @@ def peer(folder: Path, size: int, hidden: int) -> tuple[Callable[[], object], Ca
     return roll_out, learner.train
 
 
-def _vectorised(film: Film) -> Any:
+def _vectorized(film: Film) -> Any:
     """Return recorded environments as the peer takes them."""
     from stable_baselines3.common.vec_env import VecEnv
 

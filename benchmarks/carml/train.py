@@ -53,7 +53,7 @@ def run_seed(name: str, seed: int, run: Path, num_tasks: int, changes: list[str]
         **timing.conditions(),
     }
     if name in ("maze", "room"):
-        scores["skills"] = evaluate.practise_round(run).figures
+        scores["skills"] = evaluate.practice_round(run).figures
     write_text(path, json.dumps(scores, indent=2) + "\n")
     return scores
 
@@ -85,7 +85,7 @@ def ship(name: str, scores: dict[str, Any], run: Path) -> None:
     card = {
         "name": folder.name,
         "data": f"the environment '{name}', drawn by this package; no rewards",
-        "licence": "weights: Apache-2.0",
+        "license": "weights: Apache-2.0",
         "command": " ".join(command),
         "commit": scores["commit"],
         "cpu_seconds": scores["cpu_seconds"],

@@ -2,7 +2,7 @@
 
     python -m benchmarks.crw.ceiling [--zoom 1] [--scenes 0 1 2 ...] [--json FILE]
 
-Features are made from the truth of a scene: a code for the surface that the centre of a cell shows,
+Features are made from the truth of a scene: a code for the surface that the center of a cell shows,
 and waves over the place on that surface, so that similar is only what is the same place or next to
 it. What is lost all the same is lost to the size of cells and to the way labels are read.
 Not run by make bench: half a minute a scene on one CPU core, six times that with --zoom 2.
@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 
 from benchmarks import timing
 from scalable_binding.crw.benchmarks import BENCHMARKS, NUM_SCENES, scene, scene_recipe
-from scalable_binding.crw.evaluate import score, summarise
+from scalable_binding.crw.evaluate import score, summarize
 from scalable_binding.crw.presets import STRIDE
 from scalable_binding.data.synthetic.painting import first_surfaces, surface_at
 from scalable_binding.data.synthetic.world import World, build, place
@@ -80,10 +80,10 @@ def main() -> None:
         name = f"scene-{number}"
         truth = Truth(build(*scene_recipe(name)), asked.zoom)
         evidence.append(score(scene(Path(), name), truth, config)["evidence"])
-        found = summarise([evidence[-1]], protocol.kinds)
+        found = summarize([evidence[-1]], protocol.kinds)
         rows.append({"scene": number} | {name: f"{value:.3f}" for name, value in found.items()})
         print(rows[-1], flush=True)
-    overall = summarise(evidence, protocol.kinds)
+    overall = summarize(evidence, protocol.kinds)
     rows.append({"scene": "all"} | {name: f"{value:.3f}" for name, value in overall.items()})
     timing.report(rows, {"zoom": asked.zoom, **timing.conditions()}, asked.json)
 

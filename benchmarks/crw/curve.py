@@ -32,7 +32,8 @@ from scalable_binding.crw.benchmarks import Entry, Video, davis_names, pairs
 from scalable_binding.crw.inference import FeatureModel
 from scalable_binding.crw.presets import CRWConfig, PropagationConfig
 from scalable_binding.crw.scoring import MaskScore
-from scalable_binding.data import images, masks
+from scalable_binding.data.frames import images
+from scalable_binding.data.labels import masks
 from scalable_binding.engine.atomic import write_text
 from scalable_binding.engine.fit import Hook
 from scalable_binding.plots import curves

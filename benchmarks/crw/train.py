@@ -19,7 +19,7 @@ from benchmarks.shipping import ship
 from scalable_binding.cli.settings import configure
 from scalable_binding.crw.model import SHIPPED, Encoder, load
 from scalable_binding.crw.train import train
-from scalable_binding.data import videos
+from scalable_binding.data.frames import videos
 from scalable_binding.engine.config import override
 
 FPS = 24
@@ -28,7 +28,7 @@ COMMAND = "python -m benchmarks.crw.train CLIPS --run RUN --ship"
 CARD = {
     "name": "crw",
     "data": "statistics of 32 frames of six videos (norms, principal axes); random convolutions",
-    "licence": "videos: Apache-2.0; weights: Apache-2.0",
+    "license": "videos: Apache-2.0; weights: Apache-2.0",
     "command": COMMAND,
     "score": "DAVIS 2016, eight sequences, 480p: mean J&F .703 (random weights read at res3 .587)",
 }

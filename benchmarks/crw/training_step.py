@@ -4,7 +4,7 @@
 
 Some three minutes. The claim: at least twice as fast, for the preset ``small`` and for the patches
 and the network of ``kinetics`` (at one clip of three frames instead of twenty of ten). A step is
-what the training loop does with a batch: crops, both passes, optimiser, running average.
+what the training loop does with a batch: crops, both passes, optimizer, running average.
 """
 
 from __future__ import annotations

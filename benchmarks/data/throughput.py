@@ -24,9 +24,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import timing
-from scalable_binding.data.digits import Digits
-from scalable_binding.data.labelled_images import LabelledImages
-from scalable_binding.data.moving_digits import MovingDigits
+from scalable_binding.data.datasets.digits import Digits
+from scalable_binding.data.datasets.labeled_images import LabeledImages
+from scalable_binding.data.datasets.moving_digits import MovingDigits
 from scalable_binding.data.synthetic.stills import SyntheticImages
 
 BATCH = 128
@@ -93,7 +93,7 @@ def main() -> None:
                 SyntheticImages(seed=next(fresh)), sizes["shapes, first time"]
             )(),
             "shapes, remembered": load(remembered, sizes["shapes, remembered"]),
-            "ZIP of JPEGs": load(LabelledImages(path, size=SIDE, flip=True), arguments.num),
+            "ZIP of JPEGs": load(LabeledImages(path, size=SIDE, flip=True), arguments.num),
             "ZIP of JPEGs, decoding alone": decode(path, arguments.num),
         }
         seconds = timing.in_turns(runs, arguments.rounds, clock=arguments.clock)

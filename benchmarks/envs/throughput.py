@@ -21,7 +21,7 @@ import gymnasium
 import torch
 
 from benchmarks import timing
-from scalable_binding.envs import catalogue
+from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.envs.doom import DoomConfig, DoomRoom
 from scalable_binding.errors import UserError
@@ -101,7 +101,7 @@ def play(num_steps: int) -> Callable[[], None]:
 
 def contestants(num: int) -> dict[str, tuple[int, Callable[[], None]]]:
     """Return the steps of each contestant's run, and the run; without what is not installed."""
-    make = catalogue.make
+    make = registry.make
     few, fewer = max(1, num // 10), max(1, num // 40)
     runs = {
         "maze, 128 at once": (num, step(make("maze", 128), num)),

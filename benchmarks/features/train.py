@@ -25,26 +25,26 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.data import digits
-from scalable_binding.data.digits import Digits
-from scalable_binding.data.labelled_images import LabelledImages
-from scalable_binding.data.moving_digits import MovingDigits, MovingDigitsConfig
+from scalable_binding.data.datasets import digits
+from scalable_binding.data.datasets.digits import Digits
+from scalable_binding.data.datasets.labeled_images import LabeledImages
+from scalable_binding.data.datasets.moving_digits import MovingDigits, MovingDigitsConfig
 from scalable_binding.engine.checkpoint import WEIGHTS
 from scalable_binding.engine.fit import fit
 from scalable_binding.engine.fit_config import (
     EmaConfig,
     FitConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     ScheduleConfig,
 )
 from scalable_binding.metrics.networks import ImageClassifier, MotionClassifier
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "src" / "scalable_binding" / "weights"
-LICENCE = "digits: UCI optical recognition of handwritten digits, CC BY 4.0; weights: Apache-2.0"
+LICENSE = "digits: UCI optical recognition of handwritten digits, CC BY 4.0; weights: Apache-2.0"
 
 
-class LabelledVideos(torch.utils.data.Dataset):
+class LabeledVideos(torch.utils.data.Dataset):
     """Moving digits with what the network has to tell: presence and speed of every digit."""
 
     def __init__(self, split: str, seed: int, num_frames: int) -> None:
@@ -94,7 +94,7 @@ def settings(steps: int, batch_size: int, seed: int, workers: int = 0) -> FitCon
         steps=steps,
         batch_size=batch_size,
         seed=seed,
-        optimiser=OptimiserConfig(name="adamw", lr=3e-3, weight_decay=0.01),
+        optimizer=OptimizerConfig(name="adamw", lr=3e-3, weight_decay=0.01),
         schedule=ScheduleConfig(warm_up=steps // 10, curve="cosine"),
         ema=EmaConfig(decay=0.99),
         num_workers=workers,
@@ -113,7 +113,7 @@ def score_classes(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str,
 
 @torch.no_grad()
 def score_motion(model: nn.Module, num: int = 512) -> dict[str, float]:
-    dataset = LabelledVideos("held_out", seed=1, num_frames=MovingDigitsConfig().num_frames)
+    dataset = LabeledVideos("held_out", seed=1, num_frames=MovingDigitsConfig().num_frames)
     items = torch.utils.data.default_collate([dataset[index] for index in range(num)])
     features = torch.cat([model(part).features for part in items["video"].split(64)])
     presence, speed = model.describe(features)
@@ -145,7 +145,7 @@ def train(arguments: argparse.Namespace, run: Path) -> tuple[nn.Module, dict]:
     elif arguments.kind == "moving-digits":
         model = MotionClassifier()
         config = settings(2200, 24, arguments.seed)
-        videos = LabelledVideos("train", arguments.seed, num_frames=6)
+        videos = LabeledVideos("train", arguments.seed, num_frames=6)
         model = fit(model, tell_motion, videos, config, run)
         card = {
             "kind": "moving digits",
@@ -154,12 +154,12 @@ def train(arguments: argparse.Namespace, run: Path) -> tuple[nn.Module, dict]:
             "score": {"held_out": score_motion(model)},
         }
     else:
-        dataset = LabelledImages(arguments.data, size=arguments.size, flip=True)
+        dataset = LabeledImages(arguments.data, size=arguments.size, flip=True)
         widths, width = [64, 128, 256], 256
         model = ImageClassifier(3, dataset.num_classes, widths, width)
         config = settings(arguments.steps, 256, arguments.seed, arguments.workers)
         model = fit(model, partial(tell_classes, most=arguments.size // 8), dataset, config, run)
-        items = [LabelledImages(arguments.data, size=arguments.size)[i] for i in range(1024)]
+        items = [LabeledImages(arguments.data, size=arguments.size)[i] for i in range(1024)]
         batch = torch.utils.data.default_collate(items)
         card = {
             "kind": "images",
@@ -179,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("kind", choices=("digits", "moving-digits", "images"))
     parser.add_argument("--out", type=Path, help="folder to write; the package's own by default")
-    parser.add_argument("--data", type=Path, help="labelled images, for 'images'")
+    parser.add_argument("--data", type=Path, help="labeled images, for 'images'")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=2)
@@ -198,7 +198,7 @@ def main() -> None:
         "name": out.name,
         "note": "features of this package's own small network: not the standard Inception or I3D",
         **card,
-        "licence": LICENCE if arguments.kind != "images" else "that of the images",
+        "license": LICENSE if arguments.kind != "images" else "that of the images",
         "command": " ".join(["python -m benchmarks.features.train", *sys.argv[1:]]),
         "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
         "cpu_seconds": round(time.process_time() - began),

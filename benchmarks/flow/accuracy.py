@@ -8,9 +8,9 @@ one scale. About three minutes, most of them the patch matcher's.
 
 With --frames, a folder of folders of frames, such as DAVIS' JPEGImages/480p, there are two more
 tables. *Warped*: a frame of each folder, moved by a known smooth warp (sums of sine waves, a turn
-and a zoom), light and noise changed; exact truth on real pictures. *Real*: two neighbouring frames;
+and a zoom), light and noise changed; exact truth on real pictures. *Real*: two neighboring frames;
 no truth, so only what every flow should do: come back (the share of pixels whose way there and back
-ends within a pixel), and explain the picture (mean difference of colour, 0 to 255, of what it
+ends within a pixel), and explain the picture (mean difference of color, 0 to 255, of what it
 brings together, over the pixels that it brings back).
 """
 
@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from benchmarks import timing
 from benchmarks.flow.contestants import Matchers, peers, walks, zero
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 from scalable_binding.data.synthetic.config import training
 from scalable_binding.flow import model
 from scalable_binding.flow.benchmarks import SYNTHETIC_SEED, Example, synthetic_pair
@@ -113,7 +113,7 @@ def score(examples: list[Example], matchers: Matchers) -> list[dict[str, Any]]:
 
 
 def agree(folders: list[Path], matchers: Matchers) -> list[dict[str, Any]]:
-    """Return, for neighbouring real frames, what comes back and how well colours agree."""
+    """Return, for neighboring real frames, what comes back and how well colors agree."""
     pairs = []
     for folder in folders:
         listed = images.list_frames(folder)
@@ -132,7 +132,7 @@ def agree(folders: list[Path], matchers: Matchers) -> list[dict[str, Any]]:
             {
                 "": name,
                 "back within 1 px": f"{sum(home) / len(home):.3f}",
-                "colour": f"{sum(miss) / len(miss):.2f}",
+                "color": f"{sum(miss) / len(miss):.2f}",
             }
         )
     return rows

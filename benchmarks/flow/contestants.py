@@ -75,10 +75,10 @@ def peers(reach: int) -> dict[str, Matcher]:
     return {
         "patch matcher, 9 x 9": patch_matcher(4, reach),
         "patch matcher, 17 x 17": patch_matcher(8, reach),
-        "OpenCV Farneback": _grey(
+        "OpenCV Farneback": _gray(
             lambda a, b: cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 5, 15, 3, 5, 1.2, 0)
         ),
-        "OpenCV DIS, medium": _grey(lambda a, b: dis.calc(a, b, None)),
+        "OpenCV DIS, medium": _gray(lambda a, b: dis.calc(a, b, None)),
     }
 
 
@@ -106,7 +106,7 @@ def patch_matcher(radius: int, reach: int) -> Matcher:
     return match
 
 
-def _grey(find: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Matcher:
+def _gray(find: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Matcher:
     def match(first: Frame, second: Frame) -> Tensor:
         pair = [
             cv2.cvtColor(rearrange(frame, "c h w -> h w c").numpy(), cv2.COLOR_RGB2GRAY)

@@ -24,7 +24,7 @@ from torch.nn import functional
 from benchmarks import timing
 from benchmarks.flow.contestants import Matcher, peers
 from scalable_binding.data import synthetic
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.flow import model, tracks
 from scalable_binding.flow.benchmarks import SYNTHETIC_SEED

@@ -25,7 +25,7 @@ CARD = {
     "data": "six demo videos (1,344 frames); the frames, not the masks, of eight sequences of "
     "DAVIS 2016 (523 frames); the synthetic world without its truth, its textures from "
     "scikit-image's photographs",
-    "licence": "videos: Apache-2.0; DAVIS: BSD; photographs: as scikit-image lists; "
+    "license": "videos: Apache-2.0; DAVIS: BSD; photographs: as scikit-image lists; "
     "weights: Apache-2.0",
     "command": COMMAND,
 }

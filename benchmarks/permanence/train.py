@@ -27,7 +27,7 @@ COMMAND = "python -m benchmarks.permanence.train --out DIR --ship"
 CARD = {
     "name": "permanence",
     "data": "200 games of hide and seek of the synthetic world, of generated textures",
-    "licence": "Apache-2.0",
+    "license": "Apache-2.0",
     "command": COMMAND,
     "score": "distance on occluded frames, three seeds, told where objects are seen: 4.81 pixels "
     "of 48 (last seen 5.62, constant velocity 5.80, the walk without memory 5.26)",

@@ -4,7 +4,7 @@
 
 Not run by make bench: a minute on one core for images of 32 x 32. The best linear (Wiener) filter
 of the whole image knows nothing of pictures but how pixels vary together; that of a patch does not
-even look at its neighbours. A network that has learned to route is better than both at every level
+even look at its neighbors. A network that has learned to route is better than both at every level
 of noise. Errors are mean squares, times 1000, of signals in +-scale; the network has one look
 before, as in sampling, and no class.
 """
@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor
 
 from benchmarks import timing
-from scalable_binding.data.labelled_images import LabelledImages
+from scalable_binding.data.datasets.labeled_images import LabeledImages
 from scalable_binding.diffusion import targets
 from scalable_binding.rin import inference
 from scalable_binding.rin.inference import Pretrained
@@ -56,7 +56,7 @@ def network_error(pretrained: Pretrained, signals: Tensor, share: float) -> floa
 def load(images: Path, pretrained: Pretrained, num: int) -> Tensor:
     """Return signals (num c h w) of images in the order of a fixed shuffle."""
     height, width = pretrained.model.size
-    dataset = LabelledImages(images, size=(height, width))
+    dataset = LabeledImages(images, size=(height, width))
     num = min(num, len(dataset))
     shown = torch.stack([dataset[index]["image"] for index in range(num)])
     return pretrained.diffusion.scale * pictures({"image": shown})

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks import timing
-from scalable_binding.data import digits
+from scalable_binding.data.datasets import digits
 from scalable_binding.metrics.features import FeatureStatistics
 from scalable_binding.metrics.frechet import frechet_distance
 from scalable_binding.plots.curves import table

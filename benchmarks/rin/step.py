@@ -36,8 +36,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import timing
-from scalable_binding.engine import optimisers
-from scalable_binding.engine.fit_config import OptimiserConfig
+from scalable_binding.engine import optimizers
+from scalable_binding.engine.fit_config import OptimizerConfig
 from scalable_binding.rin import model, objective
 from scalable_binding.rin.config import DiffusionConfig
 
@@ -92,12 +92,12 @@ def peer(folder: Path, batch: int, *, heads: int) -> tuple[Callable[[], Any], Ca
         with torch.no_grad():
             network(x, gamma, None, latents, return_latents=True)
 
-    optimiser = torch.optim.Adam(network.parameters())
+    optimizer = torch.optim.Adam(network.parameters())
 
     def step() -> None:
         diffusion(x.sigmoid()).backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     return forward, step
 
@@ -130,14 +130,14 @@ def ours(
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             network(x, gamma, latents=latents)
 
-    optimiser = optimisers.build(network, OptimiserConfig(name="adam"))
+    optimizer = optimizers.build(network, OptimizerConfig(name="adam"))
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             loss, _ = objective.loss(network, images, generator, config)
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     return forward, step
 
@@ -181,9 +181,9 @@ def kept_by(step: Callable[[], Any]) -> float:
 def warm_up() -> None:
     """Take a step so small that its memory is what torch itself loads for a first one."""
     layer = torch.nn.Linear(8, 8)
-    optimiser = torch.optim.Adam(layer.parameters())
+    optimizer = torch.optim.Adam(layer.parameters())
     layer(torch.ones(2, 8)).sum().backward()
-    optimiser.step()
+    optimizer.step()
 
 
 def measure_memory(name: str, folder: Path | None, batch: int) -> float:

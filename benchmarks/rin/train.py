@@ -30,7 +30,7 @@ from scalable_binding.rin.evaluation_config import EvaluationConfig
 from scalable_binding.rin.pretrained import SHIPPED, load
 from scalable_binding.rin.sampling_config import SamplingConfig
 
-LICENCE = "digits: UCI optical recognition of handwritten digits, CC BY 4.0; weights: Apache-2.0"
+LICENSE = "digits: UCI optical recognition of handwritten digits, CC BY 4.0; weights: Apache-2.0"
 DATA = {
     "digits": "scikit-learn's 8 x 8 digits, the 1,400 of the split 'train'",
     "moving-digits": "moving digits of scikit-learn's 8 x 8 digits, the split 'train'",
@@ -104,7 +104,7 @@ def card_of(name: str, scores: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": f"rin-{name}",
         "data": DATA[name],
-        "licence": LICENCE,
+        "license": LICENSE,
         "command": " ".join(command),
         "cpu_seconds": scores["cpu_seconds"],
         "sampling": f"DDPM, {steps} steps, {schedule} schedule",

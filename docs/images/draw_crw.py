@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scalable_binding import plots
 from scalable_binding.crw import inference, model
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.demo import CRWSettings, DemoConfig
 from scalable_binding.demo.crw.scene import FPS, draw_scene
 from scalable_binding.demo.montage import tiled, titled
@@ -47,7 +47,7 @@ def main(weights: str = "shipped") -> None:
     panels = [
         tiled(
             [
-                titled(given, "given: one labelled frame"),
+                titled(given, "given: one labeled frame"),
                 titled(masks[number], "made: masks"),
                 titled(_trails(scene.frames[number], tracked[: number + 1]), "made: key points"),
             ],

@@ -50,8 +50,8 @@ def main(run: str = "digits") -> None:
 
 
 def _grid(samples: Tensor, columns: int) -> Tensor:
-    coloured = samples.expand(-1, 3, *samples.shape[2:])
-    return grids.grid(grids.enlarge(coloured, SIDE), columns=columns)
+    colored = samples.expand(-1, 3, *samples.shape[2:])
+    return grids.grid(grids.enlarge(colored, SIDE), columns=columns)
 
 
 if __name__ == "__main__":

@@ -63,13 +63,13 @@ def test_contestants_take_turns_and_are_compared_round_by_round(monkeypatch):
     assert fast["times faster"] == "2.00" and fast["from - to"] == "1.00 - 3.00"
 
 
-def test_neighbours_are_timed_beside_the_authors_way(run, tmp_path):
+def test_neighbors_are_timed_beside_the_authors_way(run, tmp_path):
     size = ("--height", 6, "--width", 7, "--context", 2, "--rounds", 2)
-    run("walk.neighbours", *size, "--json", tmp_path / "found.json")
+    run("walk.neighbors", *size, "--json", tmp_path / "found.json")
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["rows"][0]["times faster"] == "1.00"
     assert {row[""] for row in found["rows"]} >= {"tiles, float32", "floor, float32"}
-    assert found["same_neighbours"] > 0.9
+    assert found["same_neighbors"] > 0.9
 
 
 def test_features_without_a_fault_carry_nearly_everything(run, tmp_path, monkeypatch):

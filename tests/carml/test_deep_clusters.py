@@ -15,7 +15,7 @@ from scalable_binding.carml.scaffold_config import (
 SMALL = DeepClusterConfig(encoder="small", width=16, batch_size=64, lr=0.05, shift=1)
 
 
-def coloured(num=48, length=6, size=16, seed=0):
+def colored(num=48, length=6, size=16, seed=0):
     """Trajectories in one of four quarters of the picture: a bright square walks about in it."""
     generator = torch.Generator().manual_seed(seed)
     kinds = torch.arange(num) % 4
@@ -48,9 +48,9 @@ def test_whitened_components_are_uncorrelated_and_of_length_1():
     features = torch.randn(500, 4, generator=torch.Generator().manual_seed(0)) @ mixing
     found = deep_clusters.whiten(features, 4)
     assert torch.allclose(found.norm(dim=-1), torch.ones(500, dtype=torch.float64))
-    centred = features.double() - features.double().mean(0)
-    inverse = torch.linalg.inv(centred.mT @ centred / 500)
-    length = (centred @ inverse * centred).sum(-1).sqrt()  # whitening makes it Mahalanobis'
+    centered = features.double() - features.double().mean(0)
+    inverse = torch.linalg.inv(centered.mT @ centered / 500)
+    length = (centered @ inverse * centered).sum(-1).sqrt()  # whitening makes it Mahalanobis'
     assert torch.allclose(
         (found * length[:, None]).var(0, correction=0), torch.ones(4).double(), atol=0.05
     )
@@ -87,13 +87,13 @@ def test_states_are_spread_over_the_trajectory():
 @pytest.mark.slow
 def test_clusters_come_to_be_where_the_square_is():
     """Purity of the scaffold's tasks against what the pictures are made of; 0.25 is blind."""
-    images, _ = coloured()
+    images, _ = colored()
     config = ScaffoldConfig(
-        mixture=MixtureConfig(components=4, regularisation=1e-2), deep_clusters=SMALL
+        mixture=MixtureConfig(components=4, regularization=1e-2), deep_clusters=SMALL
     )
     scaffold = MixtureScaffold((3, 16, 16), config)
     figures = scaffold.fit(images, torch.Generator().manual_seed(1))
-    fresh, truth = coloured(seed=1)
+    fresh, truth = colored(seed=1)
     labels = scaffold.label(fresh)
     table = torch.zeros(4, 4)
     table.index_put_((labels, truth), torch.ones(len(truth)), accumulate=True)
@@ -102,7 +102,7 @@ def test_clusters_come_to_be_where_the_square_is():
 
 
 def test_fit_of_pixels_is_reproducible_and_its_state_complete():
-    images, _ = coloured(20, 3)
+    images, _ = colored(20, 3)
     config = ScaffoldConfig(
         mixture=MixtureConfig(components=3),
         deep_clusters=DeepClusterConfig(

@@ -60,7 +60,7 @@ def test_environment_without_test_tasks_is_refused(run):
 
 def test_skills_of_each_round(run):
     for number in (1, 2, None):
-        skills = evaluate.practise_round(run, number, num_trials=32)
+        skills = evaluate.practice_round(run, number, num_trials=32)
         assert skills.positions.shape == (32, 20, 2)
         assert 0 < skills.figures["coverage"] <= 1
         assert 0 <= skills.figures["information"] <= math.log(4)
@@ -69,7 +69,7 @@ def test_skills_of_each_round(run):
 
 def test_skills_of_a_discriminator(tmp_path):
     run = runs.make(tmp_path / "run", method="online-discriminator")
-    skills = evaluate.practise_round(run, num_trials=16)
+    skills = evaluate.practice_round(run, num_trials=16)
     assert int(skills.tasks.max()) < 4
 
 

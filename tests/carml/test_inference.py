@@ -207,7 +207,7 @@ def test_goal_of_sawyer_is_for_the_puck():
 def test_fine_tuning_starts_from_the_agent(run, tmp_path, task, method):
     out = tmp_path / "tuned"
     inference.finetune(
-        run, out, task=task, updates=1, changes={"ppo.epochs": 1, "fit.optimiser.lr": 1e-9}
+        run, out, task=task, updates=1, changes={"ppo.epochs": 1, "fit.optimizer.lr": 1e-9}
     )
     config = inference.read_config(out)
     assert (config.method, config.task, config.fit.steps) == (method, task, 1)

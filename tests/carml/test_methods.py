@@ -62,8 +62,8 @@ def test_discriminator_learns_which_task_a_state_belongs_to():
     corners = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
     states = corners[tasks] + 0.2 * torch.randn(400, 2, generator=generator())
     found.draw_weights(states, generator(), None)
-    optimiser = torch.optim.Adam(found.parameters(), 1e-2)
-    figures = found.learn(states, tasks, optimiser, 100, generator(), None)
+    optimizer = torch.optim.Adam(found.parameters(), 1e-2)
+    figures = found.learn(states, tasks, optimizer, 100, generator(), None)
     assert figures["discriminator_accuracy"] > 0.9
     paid = found.paired_log_likelihood(found.encode(corners), torch.arange(4))
     assert float(paid.min()) > 0.5 * math.log(4)
@@ -90,7 +90,7 @@ def test_contextual_policy_sees_its_task_and_nobody_else_does():
     assert torch.equal(first.observations[..., 2:], torch.zeros(6, 1, 20, 4))
     for _ in range(2):
         source.absorb(collect(env, policy, NoReward(), 2, generator()), NoReward(), generator())
-    source.reorganise(generator())
+    source.reorganize(generator())
     reward = source.draw(6, generator())
     trials = collect(env, policy, reward, 2, generator())
     told = trials.observations[..., 2:]
@@ -119,12 +119,12 @@ def test_what_was_seen_often_is_no_longer_new():
     network = Distillation((2,), 16)
     often, never = torch.rand(256, 2), torch.rand(256, 2) + torch.tensor([2.0, 0.0])
     network.draw_weights(torch.cat([often, never]), generator(), None)
-    optimiser = torch.optim.Adam(network.predictor.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(network.predictor.parameters(), 1e-3)
     before = float(network(often).detach().mean())
     for _ in range(100):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         network(often).mean().backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         assert network(often).mean() < 0.3 * before
         assert network(never).mean() > 3 * network(often).mean()

@@ -42,26 +42,26 @@ def test_responsibilities_are_those_of_whole_trajectories(kind):
 def test_sums_alone_give_the_likelihood_of_a_trajectory(kind):
     trajectories = blobs(12)
     found = fit(trajectories, covariance=kind).mixture
-    summed = mixture.trajectory_log_likelihood(mixture.summarise(trajectories, kind), found)
+    summed = mixture.trajectory_log_likelihood(mixture.summarize(trajectories, kind), found)
     assert torch.allclose(summed, found.log_likelihood(trajectories).sum(1))
 
 
 def test_m_step_is_equations_4_17_to_4_19():
     trajectories = blobs(10)
     shares = torch.rand(10, 3, dtype=torch.float64).softmax(-1)
-    config = MixtureConfig(components=3, covariance="full", regularisation=1e-12)
-    found = mixture.estimate(mixture.summarise(trajectories, "full"), shares, config)
+    config = MixtureConfig(components=3, covariance="full", regularization=1e-12)
+    found = mixture.estimate(mixture.summarize(trajectories, "full"), shares, config)
     weights, means, covariances = reference.estimate(trajectories, shares)
     assert torch.allclose(found.log_weights.exp(), weights.double(), atol=1e-6)
     assert torch.allclose(found.means, means)
     assert torch.allclose(found.covariances, covariances, atol=1e-12)
     diagonal = mixture.estimate(
-        mixture.summarise(trajectories, "diagonal"), shares, MixtureConfig(components=3)
+        mixture.summarize(trajectories, "diagonal"), shares, MixtureConfig(components=3)
     )
     expected = covariances.diagonal(dim1=-2, dim2=-1) + 1e-4
     assert torch.allclose(diagonal.covariances, expected)
     spherical = mixture.estimate(
-        mixture.summarise(trajectories, "spherical"),
+        mixture.summarize(trajectories, "spherical"),
         shares,
         MixtureConfig(components=3, covariance="spherical"),
     )
@@ -75,9 +75,9 @@ def test_every_iteration_raises_the_likelihood_of_trajectories(kind):
     likelihoods = []
     for iterations in (1, 2, 3, 5, 10, 40):
         config = MixtureConfig(
-            components=4, covariance=kind, iterations=iterations, tolerance=0.0, regularisation=1e-9
+            components=4, covariance=kind, iterations=iterations, tolerance=0.0, regularization=1e-9
         )
-        likelihoods.append(mixture.maximise(trajectories, members, config).log_likelihood)
+        likelihoods.append(mixture.maximize(trajectories, members, config).log_likelihood)
     assert likelihoods == sorted(likelihoods)
     assert likelihoods[-1] > likelihoods[0] + 1
 
@@ -96,7 +96,7 @@ def test_with_z_unbound_all_components_would_be_equal():
     """Eq. 4.3 as printed: z drawn apart from the trajectory fits every component to all states."""
     trajectories = blobs(30)
     unbound = torch.full((30, 3), 1 / 3, dtype=torch.float64)
-    statistics = mixture.summarise(trajectories, "diagonal")
+    statistics = mixture.summarize(trajectories, "diagonal")
     found = mixture.estimate(statistics, unbound, MixtureConfig(components=3))
     everything = trajectories.reshape(-1, 3)
     for mean, variance in zip(found.means, found.covariances, strict=True):
@@ -126,8 +126,8 @@ def test_plain_states_are_fit_as_scikit_learn_fits_them(kind):
         components=4, covariance=kind, starts=1, tolerance=1e-12, iterations=2000
     )
     members = functional.one_hot(torch.arange(120) % 4, 4).double()
-    ours = mixture.maximise(states, members, config)
-    first = mixture.estimate(mixture.summarise(states, kind), members, config)
+    ours = mixture.maximize(states, members, config)
+    first = mixture.estimate(mixture.summarize(states, kind), members, config)
     precisions = {
         "full": lambda c: torch.linalg.inv(c),
         "diagonal": lambda c: 1 / c,
@@ -167,7 +167,7 @@ def test_empty_component_is_given_what_is_explained_worst():
     trajectories = torch.cat([blobs(20, 3, 2) * 0.1, torch.full((1, 3, 2), 50.0)]).double()
     members = torch.zeros(21, 2, dtype=torch.float64)
     members[:, 0] = 1  # the second component has nothing
-    fitted = mixture.maximise(trajectories, members, MixtureConfig(components=2))
+    fitted = mixture.maximize(trajectories, members, MixtureConfig(components=2))
     assert fitted.reseeded >= 1
     assert fitted.mixture.log_weights.exp().min() == pytest.approx(1 / 21, rel=1e-3)
     assert torch.allclose(fitted.mixture.means[1], torch.tensor([50.0, 50.0], dtype=torch.float64))

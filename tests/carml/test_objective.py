@@ -95,7 +95,7 @@ def test_advantages_are_whitened_over_the_update() -> None:
     found = objective.batch_of(trials, CONFIG, ALONE)["advantages"]
     assert float(found.mean()) == pytest.approx(0, abs=1e-5)
     assert float(found.std(correction=0)) == pytest.approx(1, abs=1e-3)
-    raw = objective.batch_of(trials, replace(CONFIG, normalise=False), ALONE)["advantages"]
+    raw = objective.batch_of(trials, replace(CONFIG, normalize=False), ALONE)["advantages"]
     assert float(raw.std()) != pytest.approx(1, abs=0.05)
 
 

@@ -42,23 +42,23 @@ def together(work, size=2):
         return [future.result(60) for future in futures]
 
 
-def test_lloyd_moves_to_the_same_centres():
+def test_lloyd_moves_to_the_same_centers():
     points = blobs(80, 1)[:, 0]
     whole = refine(points, points[:5], 30)
     found = together(lambda rank, ranks: refine(points[rank::2], points[:5], 30, ranks))
     for part in found:
-        assert torch.allclose(part.centres, whole.centres)
+        assert torch.allclose(part.centers, whole.centers)
         assert part.distortion == pytest.approx(whole.distortion)
     assert torch.equal(found[1].labels, whole.labels[1::2])
 
 
-def test_expectation_maximisation_finds_the_same_mixture():
+def test_expectation_maximization_finds_the_same_mixture():
     trajectories = blobs(60)
     members = functional.one_hot(torch.arange(60) % 4, 4).double()
     config = MixtureConfig(components=4)
-    whole = mixture.maximise(trajectories, members, config)
+    whole = mixture.maximize(trajectories, members, config)
     found = together(
-        lambda r, ranks: mixture.maximise(trajectories[r::2], members[r::2], config, ranks)
+        lambda r, ranks: mixture.maximize(trajectories[r::2], members[r::2], config, ranks)
     )
     for part in found:
         assert part.log_likelihood == pytest.approx(whole.log_likelihood)
@@ -86,5 +86,5 @@ def test_clusters_of_all_are_no_worse_than_each_ranks_own():
             trajectories[r::2], 6, torch.Generator().manual_seed(r), ranks=ranks
         )
     )
-    assert torch.equal(found[0].centres, found[1].centres)
+    assert torch.equal(found[0].centers, found[1].centers)
     assert found[0].distortion == found[1].distortion

@@ -18,7 +18,7 @@ from scalable_binding.carml.given import NoReward, OwnReward
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, collect, previous, to_environment
 from scalable_binding.engine.distributed import Ranks
-from scalable_binding.envs import catalogue
+from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv, Step
 from scalable_binding.errors import UserError
 
@@ -46,7 +46,7 @@ def first_update(env: BatchEnv, policy: Policy) -> tuple[dict[str, Tensor], dict
 @pytest.mark.parametrize("options", [{}, {"actions": "continuous"}])
 def test_the_loss_sees_what_the_agent_saw(recurrence: str, options: dict[str, str]) -> None:
     """Evaluated over whole trials, actions are as likely as they were step by step."""
-    env = catalogue.make("maze", 6, 0, **options)
+    env = registry.make("maze", 6, 0, **options)
     policy = policy_for(env, recurrence=recurrence)
     batch, metrics = first_update(env, policy)
     assert float(metrics["kl"]) == pytest.approx(0, abs=1e-5)
@@ -57,7 +57,7 @@ def test_the_loss_sees_what_the_agent_saw(recurrence: str, options: dict[str, st
 
 
 def test_a_minibatch_is_a_part_of_the_batch() -> None:
-    env = catalogue.make("maze", 6, 0)
+    env = registry.make("maze", 6, 0)
     policy = policy_for(env)
     batch = objective.batch_of(trials_of(env, policy), PPOConfig(), ALONE)
     config, random = PPOConfig(), torch.Generator()
@@ -69,17 +69,17 @@ def test_a_minibatch_is_a_part_of_the_batch() -> None:
 
 def test_nothing_leaks_from_trial_to_trial() -> None:
     """A second trial in the same environments goes as it would have gone in fresh ones."""
-    env = catalogue.make("maze", 5, 0)
+    env = registry.make("maze", 5, 0)
     policy = policy_for(env)
     trials_of(env, policy, seed=1)
-    again, fresh = trials_of(env, policy), trials_of(catalogue.make("maze", 5, 0), policy)
+    again, fresh = trials_of(env, policy), trials_of(registry.make("maze", 5, 0), policy)
     assert torch.equal(again.actions, fresh.actions)
     assert torch.equal(again.values, fresh.values)
 
 
 def test_the_state_lives_on_through_a_trial() -> None:
     """The same observation at the start of each episode is valued by what came before."""
-    trials = trials_of(catalogue.make("maze", 5, 0), policy_for(catalogue.make("maze", 5, 0)))
+    trials = trials_of(registry.make("maze", 5, 0), policy_for(registry.make("maze", 5, 0)))
     assert torch.equal(trials.observations[:, 0, 0], trials.observations[:, 1, 0])
     assert not torch.isclose(trials.values[:, 0, 0], trials.values[:, 1, 0]).any()
 
@@ -94,7 +94,7 @@ def test_previous_rewards_and_ends_are_one_step_late() -> None:
 
 
 def test_trajectories_are_the_states_that_actions_led_to() -> None:
-    env = catalogue.make("maze", 3, 0)
+    env = registry.make("maze", 3, 0)
     trials = collect(env, policy_for(env), NoReward(), 2, torch.Generator().manual_seed(0))
     assert torch.equal(trials.trajectories[:, :, :-1], trials.observations[:, :, 1:])
     torch.testing.assert_close(trials.trajectories[:, 1, -1], 2 * env.truth()["position"] / 500 - 1)
@@ -119,7 +119,7 @@ def test_steps_after_an_early_end_do_not_count() -> None:
 
 
 def test_continuous_actions_fill_the_range_of_the_environment() -> None:
-    env = catalogue.make("maze", 2, 0, actions="continuous")
+    env = registry.make("maze", 2, 0, actions="continuous")
     env.action_space.low[:], env.action_space.high[:] = 0.0, 4.0
     moved = to_environment(torch.tensor([[-3.0, 0.0], [0.5, 9.0]]), env)
     assert moved.tolist() == [[0.0, 2.0], [3.0, 4.0]]
@@ -141,15 +141,15 @@ def test_a_cue_of_the_first_episode_is_used_in_the_last(recurrence: str) -> None
     env = Cue(64)
     policy = policy_for(env, recurrence=recurrence)
     config = PPOConfig(epochs=4, discount=1.0, value_weight=0.5, entropy_weight=0.003)
-    optimiser, random = Adam(policy.parameters(), 5e-3), torch.Generator().manual_seed(0)
+    optimizer, random = Adam(policy.parameters(), 5e-3), torch.Generator().manual_seed(0)
     for _ in range(120):
         batch = objective.batch_of(collect(env, policy, OwnReward(), 4, random), config, ALONE)
         for _ in range(config.epochs):
             loss, _ = objective.loss(policy, batch, random, config)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
             clip_grad_norm_(policy.parameters(), 0.5)
-            optimiser.step()
+            optimizer.step()
     told = collect(env, policy, OwnReward(), 4, random).rewards[:, -1].mean()
     env.shows = False
     untold = collect(env, policy, OwnReward(), 4, random).rewards[:, -1].mean()

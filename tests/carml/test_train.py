@@ -23,7 +23,7 @@ from scalable_binding.engine.checkpoint import WEIGHTS, latest_step
 from scalable_binding.engine.config import override
 from scalable_binding.engine.interruption import Interrupted
 from scalable_binding.engine.log import read_log
-from scalable_binding.envs import catalogue, tasks
+from scalable_binding.envs import registry, tasks
 from scalable_binding.errors import UserError
 
 TINY_ROOM = {
@@ -123,7 +123,7 @@ def train_in_two(
 def test_stopped_anywhere_it_ends_with_the_same_bits(
     stop: int, tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reservoir, scaffold, whitening, environments, optimiser and selection all go on exactly."""
+    """Reservoir, scaffold, whitening, environments, optimizer and selection all go on exactly."""
     train_in_two(tmp_path, small(), stop, monkeypatch)
     assert_same_tensors(tmp_path, unbroken)
 
@@ -286,7 +286,7 @@ def test_an_agent_without_rewards_learns_to_adapt(tmp_path: Path) -> None:
     """
     config = small(maze(), fit__steps=45, fit__save_every=45, fit__seed=1)
     policy = train.train(config, tmp_path)
-    env = catalogue.make("maze", 200, 9)
+    env = registry.make("maze", 200, 9)
     random = torch.Generator().manual_seed(9)
     goals = tasks.draw("maze", 200, random)
     reached = measure(policy, env, goals, 4, random).reached.float().mean(0)

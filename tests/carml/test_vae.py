@@ -47,7 +47,7 @@ def test_evidence_is_equation_4_36_summed_over_a_trajectory():
     scaffold, _ = fitted(1)
     states, noise = scaffold.encode(rays(5)), torch.randn(5, 2)
     with torch.no_grad():
-        found, posterior = scaffold.evidence(states, noise), scaffold.recognise(states)
+        found, posterior = scaffold.evidence(states, noise), scaffold.recognize(states)
     for i in range(5):
         q = Normal(posterior.mean[i], posterior.variance[i].sqrt())
         z = q.mean + q.stddev * noise[i]
@@ -60,8 +60,8 @@ def test_evidence_is_equation_4_36_summed_over_a_trajectory():
 def test_posterior_of_a_trajectory_is_the_mean_of_two_heads_over_its_states():
     scaffold, _ = fitted(1)
     states = torch.randn(3, 6, 2)
-    whole = scaffold.recognise(states)
-    each = [scaffold.recognise(states[:, t : t + 1]) for t in range(6)]
+    whole = scaffold.recognize(states)
+    each = [scaffold.recognize(states[:, t : t + 1]) for t in range(6)]
     assert torch.allclose(whole.mean, torch.stack([p.mean for p in each]).mean(0), atol=1e-6)
     variances = torch.stack([p.variance for p in each])
     assert torch.allclose(whole.variance, variances.mean(0), atol=1e-6)

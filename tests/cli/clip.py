@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scalable_binding.data import keypoints, masks, videos
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.frames import videos
+from scalable_binding.data.labels import keypoints, masks
+from scalable_binding.data.labels.keypoints import Keypoint
 
 HEIGHT, WIDTH, COUNT = 54, 132, 10
 SQUARE = 24

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from cli.clip import COUNT, scene, tokens
 from scalable_binding.cli import main
 from scalable_binding.crw import model
-from scalable_binding.data import keypoints, masks
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.labels import keypoints, masks
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.engine.checkpoint import WEIGHTS
 
 
@@ -127,7 +127,7 @@ def test_the_program_itself_ends_so(bad: Path, tmp_path: Path) -> None:
             "labels of frame 3: expected the frame's size, 54 x 132 pixels, got 27 x 66",
         ),
         (["--correct", "3={bad}/no-object.png"], "expected a mask with at least one object"),
-        (["--correct", "3={bad}/points.csv"], "expected masks for all labelled frames"),
+        (["--correct", "3={bad}/points.csv"], "expected masks for all labeled frames"),
         (["--correct", "3={bad}/nowhere.png"], "no such file: "),
         (["--correct", "10={bad}/first.png"], "labels of frame 10: expected a frame from 0 to 9"),
         (["--context", "0"], "context: expected a whole number of at least 1, got 0"),

@@ -37,12 +37,12 @@ def test_adapt_prints_and_writes_every_episode(run, tmp_path, capsys):
 
 def test_finetune_makes_a_run_of_its_own(run, tmp_path, capsys):
     out = tmp_path / "tuned"
-    options = ["--task", "goal=250,80", "--updates", "1", "--fit.optimiser.lr", "1e-4"]
+    options = ["--task", "goal=250,80", "--updates", "1", "--fit.optimizer.lr", "1e-4"]
     assert main(["carml", "finetune", str(run), "--out", str(out), *options]) == 0
     record = json.loads((out / "config.json").read_text())
     assert record["start"] == {"weights": str(run), "part": "policy"}
     assert record["method"] == "ppo"
-    assert record["fit"]["optimiser"]["lr"] == 1e-4
+    assert record["fit"]["optimizer"]["lr"] == 1e-4
 
 
 @pytest.mark.slow

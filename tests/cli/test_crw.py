@@ -17,10 +17,11 @@ from scalable_binding import crw
 from scalable_binding.cli import main, settings
 from scalable_binding.crw import inference, model
 from scalable_binding.crw.presets import AdaptationConfig, CRWConfig, PropagationConfig
-from scalable_binding.data import keypoints, masks, videos
+from scalable_binding.data.frames import videos
+from scalable_binding.data.labels import keypoints, masks
 from scalable_binding.demo import CRWSettings, DemoConfig
 from scalable_binding.engine.config import from_mapping, to_json
-from scalable_binding.engine.fit_config import FitConfig, OptimiserConfig
+from scalable_binding.engine.fit_config import FitConfig, OptimizerConfig
 
 
 @pytest.fixture
@@ -90,8 +91,8 @@ def test_train_hands_on_the_configuration_data_and_run(
     stand_in("crw.train", train=lambda *given: calls.append(given))
     monkeypatch.setattr(settings, "presets", lambda system: {"debug": CRWConfig})
     tokens = ["crw", "train", "a", "b", "--run", str(tmp_path), "--preset", "debug"]
-    assert main([*tokens, "--set", "fit.steps=9", "--fit.optimiser.lr", "3e-4"]) == 0
-    fit = FitConfig(steps=9, optimiser=OptimiserConfig(lr=3e-4))
+    assert main([*tokens, "--set", "fit.steps=9", "--fit.optimizer.lr", "3e-4"]) == 0
+    fit = FitConfig(steps=9, optimizer=OptimizerConfig(lr=3e-4))
     assert calls == [(CRWConfig(fit=fit), (Path("a"), Path("b")), tmp_path)]
 
 
@@ -171,7 +172,7 @@ def test_points_of_later_frames_in_one_table_are_corrections(
         ("x=mask.png", "expected FRAME=FILE"),
         ("7", "expected FRAME=FILE"),
         ("40={mask}", "labels of frame 40: expected a frame from 0 to 39 of the video"),
-        ("0={mask}", "mask.png is of the labelled frame; leave one of them out"),
+        ("0={mask}", "mask.png is of the labeled frame; leave one of them out"),
     ],
 )
 def test_impossible_corrections_are_one_line(

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from cli.clip import COUNT, CUT, HEIGHT, WIDTH, scene, tokens
 from scalable_binding.cli import main
-from scalable_binding.data import keypoints, masks, videos
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.frames import videos
+from scalable_binding.data.labels import keypoints, masks
+from scalable_binding.data.labels.keypoints import Keypoint
 
 
 def program(*given: str) -> subprocess.CompletedProcess[str]:
@@ -131,7 +132,7 @@ def test_videos_of_odd_size_and_of_one_frame(
     assert videos.read(overlay).shape == (count, 3, HEIGHT, WIDTH), "H.264 wants even sides"
 
 
-def test_a_cut_video_is_labelled_as_far_as_it_goes(folder: Path, tmp_path: Path) -> None:
+def test_a_cut_video_is_labeled_as_far_as_it_goes(folder: Path, tmp_path: Path) -> None:
     done = program(*tokens(folder, tmp_path / "out", video="cut-video.mkv"))
     assert done.returncode == 0, done.stderr
     kept = sorted(path.name for path in (tmp_path / "out").iterdir())

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from cli.clip import COUNT, HEIGHT, WIDTH
 from flow.small import network
 from scalable_binding.cli import main
-from scalable_binding.data import flow_files, images, masks, videos
+from scalable_binding.data.frames import images, videos
+from scalable_binding.data.labels import flow_files, masks
 from scalable_binding.flow import model
 
 PAIRS = COUNT - 1

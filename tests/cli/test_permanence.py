@@ -11,8 +11,9 @@ from cli.clip import COUNT, HEIGHT, WIDTH
 from permanence.clips import network
 from permanence.test_inference import saved
 from scalable_binding.cli import main
-from scalable_binding.data import boxes, videos
-from scalable_binding.data.boxes import Box
+from scalable_binding.data.frames import videos
+from scalable_binding.data.labels import boxes
+from scalable_binding.data.labels.boxes import Box
 
 
 @pytest.fixture(scope="module")

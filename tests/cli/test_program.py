@@ -82,7 +82,7 @@ def test_version_is_that_of_the_package(spelling: str) -> None:
         ([*PROPAGATE, "--radius", "0"], "radius: expected a number above 0, got 0"),
         ([*PROPAGATE, "--zoom", "9"], "zoom: expected 1 to 4, got 9"),
         (["crw", "evaluate", "davis"], "benchmark davis: expected the folder of its data"),
-        (["crw", "train", "a", "--run", "r", "--optimiser.lr"], "--optimiser.lr: expected a value"),
+        (["crw", "train", "a", "--run", "r", "--optimizer.lr"], "--optimizer.lr: expected a value"),
     ],
 )
 def test_what_cannot_be_parsed_is_the_users_one_line(

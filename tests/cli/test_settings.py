@@ -17,7 +17,7 @@ from scalable_binding.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimiser:
+class Optimizer:
     lr: float = 1e-4
 
 
@@ -26,7 +26,7 @@ class Train:
     steps: int = 100
     fps: float | None = None
     title: str = "yes: no"
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    optimizer: Optimizer = field(default_factory=Optimizer)
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +55,9 @@ def presets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text("steps: 7\noptimiser: {lr: 1e-2}\nfps: 8\n")
-    chosen = configure("crw", "kinetics", tmp_path / "run.yaml", ["steps=8", "optimiser.lr=1"])
-    assert chosen == Train(steps=8, fps=8.0, optimiser=Optimiser(lr=1.0))
+    (tmp_path / "run.yaml").write_text("steps: 7\noptimizer: {lr: 1e-2}\nfps: 8\n")
+    chosen = configure("crw", "kinetics", tmp_path / "run.yaml", ["steps=8", "optimizer.lr=1"])
+    assert chosen == Train(steps=8, fps=8.0, optimizer=Optimizer(lr=1.0))
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_presets_are_listed_with_their_first_line(capsys: pytest.CaptureFixture[
 def test_what_show_prints_is_a_file_for_config(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tokens = ["config", "show", "crw", "--preset", "kinetics", "--optimiser.lr", "3e-4"]
+    tokens = ["config", "show", "crw", "--preset", "kinetics", "--optimizer.lr", "3e-4"]
     assert main([*tokens, "--set", "fps=inf", "--json", str(tmp_path / "out" / "c.json")]) == 0
     shown = capsys.readouterr().out
     assert "# a whole number" in shown
     (tmp_path / "run.yaml").write_text(shown)
-    expected = Train(steps=10_000, fps=float("inf"), optimiser=Optimiser(lr=3e-4))
+    expected = Train(steps=10_000, fps=float("inf"), optimizer=Optimizer(lr=3e-4))
     assert configure("crw", "small", tmp_path / "run.yaml") == expected
     saved = json.loads((tmp_path / "out" / "c.json").read_text())
     assert config.from_mapping(Train, saved) == expected

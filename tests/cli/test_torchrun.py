@@ -19,7 +19,7 @@ SETTINGS = {
     "--fit.micro_batch_size": "1",
     "--fit.device": "cpu",
     "--fit.bfloat16": "false",
-    "--fit.optimiser.eps": "1e-3",  # or Adam follows the sign of what is zero but for rounding
+    "--fit.optimizer.eps": "1e-3",  # or Adam follows the sign of what is zero but for rounding
     "--fit.progress": "false",
 }
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from scalable_binding.crw import benchmarks
 from scalable_binding.crw.evaluate import evaluate
-from scalable_binding.data import keypoints, masks, synthetic
+from scalable_binding.data import synthetic
+from scalable_binding.data.labels import keypoints, masks
 from scalable_binding.errors import UserError
 from scalable_binding.metrics.parts import MeanIoU
 

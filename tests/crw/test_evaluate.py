@@ -19,7 +19,7 @@ from scalable_binding.crw.benchmarks import Entry, Video
 from scalable_binding.crw.evaluate import evaluate
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.crw.scoring import MaskScore, PointScore
-from scalable_binding.data import masks
+from scalable_binding.data.labels import masks
 from scalable_binding.errors import UserError
 from scalable_binding.metrics import segmentation
 
@@ -50,7 +50,7 @@ def make_davis(
     for number in range(num_frames):
         picture.save(frames / f"{number:05}.jpg", quality=95)
         ids = bands(48, 72, num_objects, shift * number)
-        if num_objects == 1:  # DAVIS 2016: grey, 0 and 255
+        if num_objects == 1:  # DAVIS 2016: gray, 0 and 255
             Image.fromarray(ids.numpy() * 255).save(annotations / f"{number:05}.png")
         else:  # DAVIS 2017: indexed
             masks.write(annotations / f"{number:05}.png", ids)
@@ -321,7 +321,7 @@ def test_fingerprints_tell_models_apart() -> None:
     assert evaluation.fingerprint(same) == prints[0]
 
 
-def test_kinds_of_labels_that_share_neighbours_score_as_each_by_itself() -> None:
+def test_kinds_of_labels_that_share_neighbors_score_as_each_by_itself() -> None:
     """A scene that stands still for a while, so that frames are told apart by nothing."""
     generator = torch.Generator().manual_seed(0)
     moving = torch.randint(0, 256, (4, 3, 40, 48), generator=generator, dtype=torch.uint8)
@@ -340,7 +340,7 @@ def test_kinds_of_labels_that_share_neighbours_score_as_each_by_itself() -> None
         return Entry(name="scene", num_frames=len(frames), open=at_hand)
 
     encoder = model.draw(0, widths=(4, 8, 8), width=4).eval()
-    config = PropagationConfig(context=2, neighbours=3, radius=4.0)
+    config = PropagationConfig(context=2, neighbors=3, radius=4.0)
     together, masks_alone, points_alone = (
         evaluation.score(scene(*kinds), encoder, config)["evidence"]
         for kinds in (("masks", "points"), ("masks",), ("points",))

@@ -16,10 +16,10 @@ from scalable_binding.crw import labels as label_maps
 from scalable_binding.crw.inference import Prediction, Propagator, propagate
 from scalable_binding.crw.model import Encoder, RawPatches
 from scalable_binding.crw.presets import PropagationConfig
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 
-SHARP = PropagationConfig(context=3, neighbours=3, radius=4.0, temperature=0.01)
+SHARP = PropagationConfig(context=3, neighbors=3, radius=4.0, temperature=0.01)
 
 
 class Given:
@@ -64,10 +64,10 @@ def run(*given: Any, **named: Any) -> list[Prediction]:
 
 
 @pytest.mark.parametrize("fill", [True, False])
-@pytest.mark.parametrize(("context", "neighbours"), [(2, 4), (4, 7), (1, 1)])
+@pytest.mark.parametrize(("context", "neighbors"), [(2, 4), (4, 7), (1, 1)])
 @pytest.mark.parametrize("size", [(40, 48), (37, 45)])
 def test_every_frame_equals_the_loop_over_cells(
-    fill: bool, context: int, neighbours: int, size: tuple[int, int]
+    fill: bool, context: int, neighbors: int, size: tuple[int, int]
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     scene = torch.randn(12, 5, 6, generator=generator)
@@ -75,7 +75,7 @@ def test_every_frame_equals_the_loop_over_cells(
     features = normalize(scene + 0.7 * noise, dim=1)
     mask = torch.zeros(size, dtype=torch.uint8)
     mask[8:30, 4:20], mask[5:24, 26:40] = 3, 200
-    settings = {"context": context, "neighbours": neighbours, "radius": 2.5, "temperature": 0.07}
+    settings = {"context": context, "neighbors": neighbors, "radius": 2.5, "temperature": 0.07}
     expected = reference.propagate(
         list(features), reference.cells_of_mask(mask, (3, 200)), fill=fill, **settings
     )
@@ -100,7 +100,7 @@ def test_a_still_video_keeps_its_mask(size: tuple[int, int]) -> None:
         torch.testing.assert_close(prediction.scores, found[0].scores, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("config", [SHARP, PropagationConfig(fill=False, neighbours=2)])
+@pytest.mark.parametrize("config", [SHARP, PropagationConfig(fill=False, neighbors=2)])
 def test_an_object_that_moves_by_cells_is_followed(config: PropagationConfig) -> None:
     frames, masks = moving()
     for prediction, mask in zip(run(frames, masks[0], RawPatches(), config), masks, strict=True):
@@ -196,7 +196,7 @@ def test_a_propagation_that_stopped_goes_on_as_if_it_had_not(stop: int) -> None:
         torch.testing.assert_close(found.scores, whole[number].scores)
 
 
-def test_several_labelled_frames_are_taken_at_once() -> None:
+def test_several_labeled_frames_are_taken_at_once() -> None:
     frames, masks = moving(5)
     space = label_maps.space_of(masks[0])
     references = [
@@ -208,7 +208,7 @@ def test_several_labelled_frames_are_taken_at_once() -> None:
     assert overlap(propagator.step(frames[1]), masks[1], 7) > 0.9
     with pytest.raises(UserError, match=r"label maps: expected \(8, 11, 2\), got \(8, 11, 3\)"):
         propagator.resume(space, [(frames[0], torch.zeros(8, 11, 3))])
-    with pytest.raises(UserError, match="references: expected at least one labelled frame"):
+    with pytest.raises(UserError, match="references: expected at least one labeled frame"):
         propagator.resume(space, [])
     assert overlap(propagator.step(frames[2]), masks[2], 7) > 0.9, "a refusal changes nothing"
 
@@ -232,9 +232,9 @@ def test_a_correction_after_the_end_is_said_not_to_count() -> None:
 
 def test_a_correction_may_bring_a_new_object() -> None:
     frames, masks = moving(6)
-    labelled = masks[3].clone()
-    labelled[48:64, 64:88] = 2
-    found = run(frames, masks[0], RawPatches(), SHARP, corrections={3: labelled})
+    labeled = masks[3].clone()
+    labeled[48:64, 64:88] = 2
+    found = run(frames, masks[0], RawPatches(), SHARP, corrections={3: labeled})
     assert found[2].ids == (7,) and found[3].ids == (7, 2)
     assert overlap(found[5], masks[5], 7) > 0.8
     expected = torch.zeros(64, 88, dtype=torch.uint8)
@@ -336,7 +336,7 @@ def test_a_start_that_is_refused_changes_nothing() -> None:
 
 
 def test_frames_are_read_one_at_a_time_and_not_kept() -> None:
-    """The context: the labelled frames and the last few. All else can be forgotten."""
+    """The context: the labeled frames and the last few. All else can be forgotten."""
     alive: set[int] = set()
     read: list[int] = []
 
@@ -358,12 +358,12 @@ def test_frames_are_read_one_at_a_time_and_not_kept() -> None:
     mask = torch.ones(16, 24, dtype=torch.uint8)
     mask[:8] = 0
     model = Watched(RawPatches())
-    config = PropagationConfig(context=4, neighbours=2)
+    config = PropagationConfig(context=4, neighbors=2)
     predictions = propagate(camera(), mask, model, config, corrections={5: mask})
     for number in range(30):
         assert next(predictions).frame == number
         assert len(read) == number + 1
-    # Two labelled frames, four recent ones, and the one that is being labelled.
+    # Two labeled frames, four recent ones, and the one that is being labeled.
     assert model.most == 2 + 4 + 1
 
 

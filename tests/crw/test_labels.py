@@ -11,7 +11,7 @@ from reference import propagation as reference
 from scalable_binding.crw import labels
 from scalable_binding.crw.labels import LabelSpace
 from scalable_binding.crw.model import RawPatches
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 
 

@@ -14,7 +14,7 @@ from scalable_binding.crw.model import (
     CONTRAST,
     Encoder,
     RawPatches,
-    cell_colours,
+    cell_colors,
     draw,
 )
 
@@ -83,7 +83,7 @@ def test_stages_side_by_side_compare_by_their_mean_similarity(size: tuple[int, i
         encoder = draw(0, widths=(4, 8, 16), readout=stage).eval()
         encoder.load_state_dict(tensors)
         alone.append(encoder.features(frame).flatten(1))
-    alone.append(functional.normalize(cell_colours(frame[None] / 255)[0], dim=0).flatten(1))
+    alone.append(functional.normalize(cell_colors(frame[None] / 255)[0], dim=0).flatten(1))
     together = draw(0, widths=(4, 8, 16), readout=(1, 2, 3, 0)).eval()
     together.load_state_dict(tensors)
     found = together.features(frame).flatten(1)
@@ -98,11 +98,11 @@ def test_a_window_tells_the_mean_of_the_cells_around_each() -> None:
     frame = noise(3, 40, 48)
     with torch.no_grad():
         deep = encoder.resnet((frame[None] / 255 - encoder.mean) / encoder.std)[0]
-    colours = cell_colours(frame[None] / 255)[0]
+    colors = cell_colors(frame[None] / 255)[0]
     found = encoder.features(frame)
     for y, x, rows, columns in ((2, 3, (1, 4), (2, 5)), (0, 5, (0, 2), (4, 6))):
         parts = []
-        for maps in (colours, deep):
+        for maps in (colors, deep):
             around = maps[:, slice(*rows), slice(*columns)].mean(dim=(1, 2))
             parts += [
                 functional.normalize(maps[:, y, x], dim=0),
@@ -173,20 +173,20 @@ def test_without_batch_statistics_training_keeps_those_it_began_with() -> None:
         assert encoder.resnet.layer1.training
 
 
-def test_colours_of_a_cell_are_those_of_its_quarters() -> None:
+def test_colors_of_a_cell_are_those_of_its_quarters() -> None:
     image = torch.rand(1, 3, 13, 17, generator=torch.Generator().manual_seed(0))
-    found = cell_colours(image)
+    found = cell_colors(image)
     assert found.shape == (1, 12, 2, 3)
     for cell_y, cell_x, quarter in ((0, 1, 2), (0, 0, 1), (1, 2, 3)):
         row, column = 8 * cell_y + 4 * (quarter // 2), 8 * cell_x + 4 * (quarter % 2)
-        for colour in range(3):
+        for color in range(3):
             pixels = [
-                image[0, colour, min(row + y, 12), min(column + x, 16)]
+                image[0, color, min(row + y, 12), min(column + x, 16)]
                 for y in range(4)
                 for x in range(4)
             ]
             expected = 2 * torch.stack(pixels).mean() - 1
-            value = found[0, 4 * colour + quarter, cell_y, cell_x]
+            value = found[0, 4 * color + quarter, cell_y, cell_x]
             torch.testing.assert_close(value, expected)
 
 
@@ -202,7 +202,7 @@ def test_without_a_head_the_walk_compares_what_labels_are_carried_by() -> None:
     torch.testing.assert_close(nodes.norm(dim=-1), torch.ones(15))
 
 
-def test_raw_features_are_the_colours_of_each_patch() -> None:
+def test_raw_features_are_the_colors_of_each_patch() -> None:
     frame = noise(3, 16, 24)
     features = RawPatches().features(frame)
     patch = frame[:, 8:16, 16:24].flatten() / 127.5 - 1

@@ -119,7 +119,7 @@ def test_the_loss_is_the_mean_over_palindromes_by_the_book() -> None:
 def test_knowing_the_place_solves_still_views_but_not_moved_ones() -> None:
     """The shortcut of 3.7.3: without motion of the views, frames of noise are no obstacle."""
     still = WalkConfig(
-        nodes="cells", edge_dropout=0.0, views=ViewConfig(size=32, shift=0.0, scale=0.0, colour=0.0)
+        nodes="cells", edge_dropout=0.0, views=ViewConfig(size=32, shift=0.0, scale=0.0, color=0.0)
     )
     _, solved = objective.loss(Places(16), batch(), seeded(), still)
     assert solved["accuracy_1"] > 0.95 and solved["accuracy_2"] > 0.95

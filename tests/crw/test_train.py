@@ -17,7 +17,7 @@ from PIL import Image
 from scalable_binding.crw import objective, train
 from scalable_binding.crw.model import Encoder, load
 from scalable_binding.crw.presets import ClipConfig, CRWConfig, calibrated, debug, kinetics, small
-from scalable_binding.data import videos
+from scalable_binding.data.frames import videos
 from scalable_binding.data.synthetic import SyntheticClips, WorldConfig
 from scalable_binding.engine.config import from_mapping, override, to_mapping
 from scalable_binding.errors import UserError

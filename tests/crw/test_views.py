@@ -86,7 +86,7 @@ def test_jitter_stays_inside_its_patch_and_moves_each_by_itself() -> None:
     still = views.still_patches(frame.unsqueeze(0), config)[0] * 255
     for n in range(9):
         for channel in (0, 1):
-            # The outer edges of a patch's pixels are half a pixel beyond their centres.
+            # The outer edges of a patch's pixels are half a pixel beyond their centers.
             low, high = still[n, channel].amin() - 0.5, still[n, channel].amax() + 0.5
             assert low <= cut[:, :, n, channel].amin()
             assert cut[:, :, n, channel].amax() <= high
@@ -121,8 +121,8 @@ def test_cells_lie_where_the_loop_says() -> None:
 
 
 def test_targets_are_the_cells_that_show_the_same_place() -> None:
-    """Colours tell each pixel's place, so the last view itself says where a place has gone."""
-    config = ViewConfig(size=64, shift=24.0, scale=0.2, colour=0.0)
+    """Colors tell each pixel's place, so the last view itself says where a place has gone."""
+    config = ViewConfig(size=64, shift=24.0, scale=0.2, color=0.0)
     clips = places(150, 170).expand(6, 2, -1, -1, -1)
     shown, targets = views.moved_views(clips, config, seeded())
     assert shown.shape == (6, 3, 3, 64, 64) and targets.shape == (6, 64)
@@ -141,7 +141,7 @@ def test_targets_are_the_cells_that_show_the_same_place() -> None:
 
 
 def test_views_that_do_not_move_are_all_alike_and_lead_home() -> None:
-    config = ViewConfig(size=32, shift=0.0, scale=0.0, colour=0.0)
+    config = ViewConfig(size=32, shift=0.0, scale=0.0, color=0.0)
     shown, targets = views.moved_views(noise(3, 48, 40).expand(2, 3, -1, -1, -1), config, seeded())
     assert torch.equal(shown, shown[:1, :1].expand_as(shown))
     assert torch.equal(targets, torch.arange(16).expand(2, 16))
@@ -149,9 +149,9 @@ def test_views_that_do_not_move_are_all_alike_and_lead_home() -> None:
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 90), (77, 65)])
 def test_views_stay_inside_the_frame(size: tuple[int, int]) -> None:
-    config = ViewConfig(size=64, shift=100.0, scale=1.0, colour=0.0)
+    config = ViewConfig(size=64, shift=100.0, scale=1.0, color=0.0)
     shown, _ = views.moved_views(places(*size).expand(8, 2, -1, -1, -1), config, seeded())
-    # Outside, the border would be repeated: two neighbouring columns or rows would be alike.
+    # Outside, the border would be repeated: two neighboring columns or rows would be alike.
     assert shown[:, :, 0].diff(dim=-1).amin() > 0
     assert shown[:, :, 1].diff(dim=-2).amin() > 0
 
@@ -172,11 +172,11 @@ def test_draws_are_a_function_of_the_generator() -> None:
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_colours_change_within_their_range_and_differ_between_images() -> None:
+def test_colors_change_within_their_range_and_differ_between_images() -> None:
     image = noise(3, 16, 16).div(255).expand(64, -1, -1, -1)
-    assert views.change_colours(image, 0.0, seeded()) is image
-    changed = views.change_colours(image, 0.5, seeded())
+    assert views.change_colors(image, 0.0, seeded()) is image
+    changed = views.change_colors(image, 0.5, seeded())
     assert changed.min() >= 0 and changed.max() <= 1
     assert len(torch.unique(changed.mean(dim=(1, 2, 3)))) == 64
-    grey = (changed == changed[:, :1]).flatten(1).all(dim=1)
-    assert 0 < grey.sum() < 32
+    gray = (changed == changed[:, :1]).flatten(1).all(dim=1)
+    assert 0 < gray.sum() < 32

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from reference.numbered import numbered_frames, numbers_of
-from scalable_binding.data import images, shards, videos
+from scalable_binding.data import shards
+from scalable_binding.data.frames import images, videos
 from scalable_binding.errors import UserError
 
 

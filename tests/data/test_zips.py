@@ -7,7 +7,8 @@ import zipfile
 import pytest
 import torch
 
-from scalable_binding.data import images, zips
+from scalable_binding.data import zips
+from scalable_binding.data.frames import images
 from scalable_binding.errors import UserError
 
 

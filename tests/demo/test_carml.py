@@ -8,7 +8,7 @@ import pytest
 
 from scalable_binding.carml import presets
 from scalable_binding.carml.train import train
-from scalable_binding.data import images, videos
+from scalable_binding.data.frames import images, videos
 from scalable_binding.demo import carml
 from scalable_binding.demo.config import CARMLSettings, DemoConfig
 from scalable_binding.demo.stage import Stage

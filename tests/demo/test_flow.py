@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import save_file
 
 from flow.small import network
-from scalable_binding.data import videos
+from scalable_binding.data.frames import videos
 from scalable_binding.demo import flow
 from scalable_binding.demo.config import DemoConfig, FlowSettings
 from scalable_binding.demo.stage import Stage

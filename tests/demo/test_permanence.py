@@ -8,7 +8,7 @@ import pytest
 
 from permanence.clips import network
 from permanence.test_inference import saved
-from scalable_binding.data import videos
+from scalable_binding.data.frames import videos
 from scalable_binding.demo import DemoConfig, permanence
 from scalable_binding.demo.config import PermanenceSettings
 from scalable_binding.demo.stage import Stage

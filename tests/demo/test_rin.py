@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rin import untrained
-from scalable_binding.data import images, videos
+from scalable_binding.data.frames import images, videos
 from scalable_binding.demo import DemoConfig, RINSettings, rin
 from scalable_binding.demo.stage import Stage
 from scalable_binding.errors import UserError

@@ -18,13 +18,13 @@ from scalable_binding.engine import config
 from scalable_binding.errors import UserError
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED = 1
     BLUE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimiser:
+class Optimizer:
     name: Literal["adam", "lamb"] = "adam"
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
@@ -47,9 +47,9 @@ class Train:
     title: str = "walk"
     cache: Path | None = None
     widths: tuple[int, ...] = (64, 128)
-    colour: Colour = Colour.RED
+    color: Color = Color.RED
     device: int | Literal["auto"] = "auto"
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    optimizer: Optimizer = field(default_factory=Optimizer)
     average: Average | None = None
 
 
@@ -85,13 +85,13 @@ class Needs:
         ("widths", "8", (8,)),
         ("widths", "", ()),
         ("widths", [1, "2"], (1, 2)),
-        ("colour", "blue", Colour.BLUE),
-        ("colour", "2", Colour.BLUE),
+        ("color", "blue", Color.BLUE),
+        ("color", "2", Color.BLUE),
         ("device", "3", 3),
         ("device", "auto", "auto"),
-        ("optimiser.lr", "3e-4", 3e-4),
-        ("optimiser.betas", "0.5,.9", (0.5, 0.9)),
-        ("optimiser.name", "lamb", "lamb"),
+        ("optimizer.lr", "3e-4", 3e-4),
+        ("optimizer.betas", "0.5,.9", (0.5, 0.9)),
+        ("optimizer.name", "lamb", "lamb"),
         ("average.decay", "0.5", 0.5),
     ],
 )
@@ -118,24 +118,24 @@ def test_override_converts_to_the_type_of_the_field(path: str, text: Any, value:
         ("widths", "1,x", "setting 'widths': expected a list, each item a whole number, got '1,x'"),
         ("widths", "[1", "setting 'widths': expected a list, each item a whole number, got '[1'"),
         (
-            "optimiser.betas",
+            "optimizer.betas",
             "1",
-            "setting 'optimiser.betas': expected a list of 2: a number, a number, got '1'",
+            "setting 'optimizer.betas': expected a list of 2: a number, a number, got '1'",
         ),
         (
-            "optimiser.name",
+            "optimizer.name",
             "sgd",
-            "setting 'optimiser.name': expected one of adam, lamb, got 'sgd'",
+            "setting 'optimizer.name': expected one of adam, lamb, got 'sgd'",
         ),
-        ("colour", "green", "setting 'colour': expected one of red, blue, got 'green'"),
+        ("color", "green", "setting 'color': expected one of red, blue, got 'green'"),
         ("cache", 3, "setting 'cache': expected a path or none, got 3"),
-        ("optimiser.lr", "none", "setting 'optimiser.lr': expected a number, got 'none'"),
+        ("optimizer.lr", "none", "setting 'optimizer.lr': expected a number, got 'none'"),
         (
-            "optimiser",
+            "optimizer",
             None,
-            "setting 'optimiser': expected a group of settings (name, lr, betas), got none",
+            "setting 'optimizer': expected a group of settings (name, lr, betas), got none",
         ),
-        ("optimiser.lr", "-1", "settings 'optimiser': lr: expected a positive number, got -1.0"),
+        ("optimizer.lr", "-1", "settings 'optimizer': lr: expected a positive number, got -1.0"),
     ],
 )
 def test_wrong_values_say_field_expected_and_got(path: str, value: Any, message: str) -> None:
@@ -147,11 +147,11 @@ def test_wrong_values_say_field_expected_and_got(path: str, value: Any, message:
 @pytest.mark.parametrize(
     ("path", "nearest"),
     [
-        ("optimiser.lrr", "'optimiser.lr'"),
-        ("optimizer.lr", "'optimiser.lr'"),
-        ("lr", "'optimiser.lr'"),
-        ("betas", "'optimiser.betas'"),
-        ("optimiser.decay", "'average.decay'"),
+        ("optimizer.lrr", "'optimizer.lr'"),
+        ("optimiser.lr", "'optimizer.lr'"),
+        ("lr", "'optimizer.lr'"),
+        ("betas", "'optimizer.betas'"),
+        ("optimizer.decay", "'average.decay'"),
         ("average.dekay", "'average.decay'"),
         ("stepss", "'steps'"),
     ],
@@ -185,17 +185,17 @@ def test_a_field_without_default_must_be_given() -> None:
 
 @pytest.mark.parametrize(
     "mapping",
-    [{"optimiser": {"lr": 1}, "optimiser.lr": 2}, {"optimiser": 1, "optimiser.lr": 2}],
+    [{"optimizer": {"lr": 1}, "optimizer.lr": 2}, {"optimizer": 1, "optimizer.lr": 2}],
 )
 def test_one_field_set_twice_is_refused(mapping: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"'optimiser\.lr' is given twice"):
+    with pytest.raises(UserError, match=r"'optimizer\.lr' is given twice"):
         config.from_mapping(Train, mapping)
 
 
-@pytest.mark.parametrize("key", [3, "", "optimiser.", ".lr", "a..b"])
+@pytest.mark.parametrize("key", [3, "", "optimizer.", ".lr", "a..b"])
 def test_names_of_settings_are_names_joined_by_dots(key: Any) -> None:
     with pytest.raises(UserError, match="expected names joined by dots"):
-        config.nest({"optimiser": {key: 1}})
+        config.nest({"optimizer": {key: 1}})
 
 
 def test_optional_groups_start_from_their_defaults_and_can_be_removed() -> None:
@@ -205,10 +205,10 @@ def test_optional_groups_start_from_their_defaults_and_can_be_removed() -> None:
 
 
 def test_override_leaves_the_original_and_every_other_field_alone() -> None:
-    before = Train(cache=Path("x"), colour=Colour.BLUE, fps=float("inf"), average=Average())
-    after = config.override(before, {"optimiser.lr": "1e-2"})
-    assert before.optimiser.lr == 1e-4
-    assert config.override(after, {"optimiser.lr": 1e-4}) == before
+    before = Train(cache=Path("x"), color=Color.BLUE, fps=float("inf"), average=Average())
+    after = config.override(before, {"optimizer.lr": "1e-2"})
+    assert before.optimizer.lr == 1e-4
+    assert config.override(after, {"optimizer.lr": 1e-4}) == before
 
 
 @given(
@@ -220,9 +220,9 @@ def test_override_leaves_the_original_and_every_other_field_alone() -> None:
         title=st.text(),
         cache=st.none() | st.just(Path("a/b")),
         widths=st.lists(st.integers(), max_size=4).map(tuple),
-        colour=st.sampled_from(Colour),
+        color=st.sampled_from(Color),
         device=st.integers() | st.just("auto"),
-        optimiser=st.builds(Optimiser, lr=st.floats(1e-9, 1)),
+        optimizer=st.builds(Optimizer, lr=st.floats(1e-9, 1)),
         average=st.none() | st.builds(Average, decay=st.floats(0, 1)),
     )
 )
@@ -239,9 +239,9 @@ def test_yaml_round_trip_through_a_file(tmp_path: Path) -> None:
 
 def test_files_may_nest_or_dot_and_write_numbers_as_people_do(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
-    path.write_text("steps: 1e3\noptimiser:\n  lr: 3e-4\naverage.decay: .9\n")
+    path.write_text("steps: 1e3\noptimizer:\n  lr: 3e-4\naverage.decay: .9\n")
     read = config.from_mapping(Train, config.read(path))
-    assert (read.steps, read.optimiser.lr) == (1000, 3e-4)
+    assert (read.steps, read.optimizer.lr) == (1000, 3e-4)
     assert read.average == Average(decay=0.9)
 
 
@@ -273,10 +273,10 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 
 def test_settings_lists_every_leaf_with_what_it_accepts() -> None:
     leaves = {leaf.path: leaf for leaf in config.settings(Train())}
-    assert leaves["optimiser.lr"].value == 1e-4
-    assert leaves["optimiser.name"].accepts == "one of adam, lamb"
+    assert leaves["optimizer.lr"].value == 1e-4
+    assert leaves["optimizer.name"].accepts == "one of adam, lamb"
     assert leaves["average"].accepts == "a group of settings (decay) or none"
-    assert "optimiser" not in leaves
+    assert "optimizer" not in leaves
 
 
 def test_a_field_type_that_cannot_be_configured_is_our_error() -> None:

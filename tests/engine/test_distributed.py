@@ -15,7 +15,7 @@ from scalable_binding.engine.fit import fit
 from scalable_binding.engine.log import read_log
 from scalable_binding.errors import UserError
 
-LAMB = {"optimiser.name": "lamb", "optimiser.weight_decay": 0.1, "clip_norm": 0.5}
+LAMB = {"optimizer.name": "lamb", "optimizer.weight_decay": 0.1, "clip_norm": 0.5}
 SETTINGS = {"micro_batch_size": 2, "batch_size": 12, "log_every": 4, **LAMB}
 
 
@@ -44,13 +44,13 @@ def test_two_processes_equal_one(fsdp: bool, tmp_path: Path, alone: Path) -> Non
 
 
 def test_sharded_matrices_are_gathered_for_muon(tmp_path: Path) -> None:
-    settings = SETTINGS | {"optimiser.name": "muon"}
+    settings = SETTINGS | {"optimizer.name": "muon"}
     alone, sharded = tmp_path / "alone", tmp_path / "sharded"
     fit(net(norm="layer"), loss, Points(), config(**settings), alone)
     assert train_on_ranks(2, sharded, config(**settings, fsdp=True)) == [0, 0]
     found, expected = load_file(sharded / WEIGHTS), load_file(alone / WEIGHTS)
     for name, tensor in expected.items():
-        # Both orthogonalise in bfloat16, and gradients are added up in another order.
+        # Both orthogonalize in bfloat16, and gradients are added up in another order.
         torch.testing.assert_close(found[name], tensor, rtol=0.02, atol=2e-3, msg=name)
 
 

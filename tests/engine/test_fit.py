@@ -39,7 +39,7 @@ def test_it_learns(tmp_path: Path) -> None:
     assert lines[0].keys() == {"step", "loss", "rmse", "lr", "steps_per_second"}
 
 
-def test_one_step_is_a_step_of_the_optimiser_on_the_first_examples(tmp_path: Path) -> None:
+def test_one_step_is_a_step_of_the_optimizer_on_the_first_examples(tmp_path: Path) -> None:
     model, expected = quiet_net(), quiet_net()
     fit(model, noiseless_loss, Points(), config(steps=1), tmp_path)
     examples = [Points()[i] for i in range(8)]
@@ -109,7 +109,7 @@ def test_the_configuration_is_kept_beside_what_the_caller_adds(tmp_path: Path) -
     fit(net(), loss, Points(), config(), tmp_path, record={"width": 7})
     kept = json.loads((tmp_path / "config.json").read_text())
     assert kept["width"] == 7
-    assert kept["fit"]["optimiser"]["lr"] == 1e-2
+    assert kept["fit"]["optimizer"]["lr"] == 1e-2
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:

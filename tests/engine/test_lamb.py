@@ -19,10 +19,10 @@ def start(*shape: int) -> Tensor:
 
 def run(weight: Tensor, grads: list[Tensor], **group: object) -> Tensor:
     parameter = torch.nn.Parameter(weight.clone())
-    optimiser = Lamb([{"params": [parameter], **group}], **SETTINGS)
+    optimizer = Lamb([{"params": [parameter], **group}], **SETTINGS)
     for gradient in grads:
         parameter.grad = gradient.clone()
-        optimiser.step()
+        optimizer.step()
     return parameter.detach()
 
 
@@ -69,11 +69,11 @@ def test_a_zero_matrix_starts_to_move_and_a_zero_gradient_does_not() -> None:
 
 def test_parameters_without_gradient_stay_and_count_their_own_steps() -> None:
     late, early = torch.nn.Parameter(start(2, 2)), torch.nn.Parameter(start(2, 2))
-    optimiser = Lamb([late, early], **SETTINGS)
+    optimizer = Lamb([late, early], **SETTINGS)
     grads = gradients(3, 2, 2)
     for step, gradient in enumerate(grads):
         early.grad = gradient
         late.grad = gradient if step == 2 else None
-        optimiser.step()
+        optimizer.step()
     torch.testing.assert_close(late.detach(), run(start(2, 2), grads[2:]))
     torch.testing.assert_close(early.detach(), run(start(2, 2), grads))

@@ -22,20 +22,20 @@ def start(*shape: int) -> Tensor:
 
 def run_with(kind: type[Optimizer], weight: Tensor, grads: list[Tensor], **settings: Any) -> Tensor:
     parameter = torch.nn.Parameter(weight.clone())
-    optimiser = kind([parameter], lr=LR, weight_decay=DECAY, **settings)
+    optimizer = kind([parameter], lr=LR, weight_decay=DECAY, **settings)
     for gradient in grads:
         parameter.grad = gradient.clone()
-        optimiser.step()
+        optimizer.step()
     return parameter.detach()
 
 
 def run(weight: Tensor, grads: list[Tensor], **group: object) -> Tensor:
     parameter = torch.nn.Parameter(weight.clone())
     groups = [{"params": [parameter], **group}]
-    optimiser = Muon(groups, lr=LR, betas=BETAS, precision=torch.float64)
+    optimizer = Muon(groups, lr=LR, betas=BETAS, precision=torch.float64)
     for gradient in grads:
         parameter.grad = gradient.clone()
-        optimiser.step()
+        optimizer.step()
     return parameter.detach()
 
 
@@ -67,11 +67,11 @@ def test_each_slice_of_a_fused_matrix_is_a_matrix_of_its_own() -> None:
 def test_matrices_of_one_shape_move_as_they_would_alone() -> None:
     shapes = [(4, 3), (2, 5), (4, 3)]
     parameters = [torch.nn.Parameter(start(*shape)) for shape in shapes]
-    optimiser = Muon(parameters, lr=LR, betas=BETAS, precision=torch.float64)
+    optimizer = Muon(parameters, lr=LR, betas=BETAS, precision=torch.float64)
     for step in range(3):
         for number, parameter in enumerate(parameters):
             parameter.grad = (number + 1) ** step * gradients(3, *parameter.shape)[step]
-        optimiser.step()
+        optimizer.step()
     for number, (shape, parameter) in enumerate(zip(shapes, parameters, strict=True)):
         grads = [(number + 1) ** step * g for step, g in enumerate(gradients(3, *shape))]
         torch.testing.assert_close(parameter.detach(), run(start(*shape), grads))
@@ -88,9 +88,9 @@ def test_all_else_moves_as_under_adamw(shape: tuple[int, ...], adapt: bool) -> N
 def test_bfloat16_comes_near() -> None:
     weight, gradient = start(32, 64), gradients(1, 32, 64)
     parameter = torch.nn.Parameter(weight.float())
-    optimiser = Muon([parameter], lr=LR, betas=BETAS)
+    optimizer = Muon([parameter], lr=LR, betas=BETAS)
     parameter.grad = gradient[0].float()
-    optimiser.step()
+    optimizer.step()
     moved, expected = parameter.detach() - weight, run(weight, gradient) - weight
     assert (moved - expected).norm() < 0.08 * expected.norm()
 
@@ -113,9 +113,9 @@ def test_every_direction_of_a_matrix_moves_about_as_far() -> None:
 
 def test_parameters_without_gradient_stay() -> None:
     late, early = torch.nn.Parameter(start(2, 2)), torch.nn.Parameter(start(2, 2))
-    optimiser = Muon([late, early], lr=LR, betas=BETAS, precision=torch.float64)
+    optimizer = Muon([late, early], lr=LR, betas=BETAS, precision=torch.float64)
     for gradient in gradients(3, 2, 2):
         early.grad = gradient
-        optimiser.step()
+        optimizer.step()
     assert torch.equal(late.detach(), start(2, 2))
     torch.testing.assert_close(early.detach(), run(start(2, 2), gradients(3, 2, 2)))

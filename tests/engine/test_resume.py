@@ -111,8 +111,8 @@ def test_data_order_with_worker_processes_is_the_same(tmp_path: Path, unbroken: 
 
 
 @pytest.mark.parametrize("name", ["adamw", "lamb", "muon"])
-def test_other_optimisers_resume_too(name: str, tmp_path: Path) -> None:
-    settings = {"optimiser.name": name, "optimiser.weight_decay": 0.1, "schedule.warm_up": 3}
+def test_other_optimizers_resume_too(name: str, tmp_path: Path) -> None:
+    settings = {"optimizer.name": name, "optimizer.weight_decay": 0.1, "schedule.warm_up": 3}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     fit(net(), loss, Points(), config(**settings, steps=9), whole)
     fit(net(), loss, Points(), config(**settings, steps=4), parts)
@@ -166,8 +166,8 @@ def test_a_folder_with_a_run_can_be_refused(tmp_path: Path) -> None:
 def test_changed_settings_are_named(tmp_path: Path) -> None:
     fit(net(), loss, Points(), config(), tmp_path, record={"walk": {"rate": 0.1}})
     before = (tmp_path / "config.json").read_bytes()
-    changed = {"batch_size": 4, "optimiser.lr": 1.0}
-    named = "other settings than before: fit.batch_size, fit.optimiser.lr, walk.rate$"
+    changed = {"batch_size": 4, "optimizer.lr": 1.0}
+    named = "other settings than before: fit.batch_size, fit.optimizer.lr, walk.rate$"
     with pytest.warns(UserWarning, match="is done, and ignores " + named):
         fit(net(), loss, Points(), config(**changed), tmp_path, record={"walk": {"rate": 0.5}})
     assert (tmp_path / "config.json").read_bytes() == before

@@ -75,7 +75,7 @@ def slow_loss(model: Any, batch: dict[str, Tensor], generator: torch.Generator) 
 
 
 def net(seed: int = 0, norm: str = "batch") -> Net:
-    """A freshly initialised network, without a trace in the global generator."""
+    """A freshly initialized network, without a trace in the global generator."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Net(norm)
@@ -84,7 +84,7 @@ def net(seed: int = 0, norm: str = "batch") -> Net:
 def config(**changes: Any) -> FitConfig:
     """Settings of a run of some steps, on the CPU, silent."""
     defaults = {"steps": 12, "batch_size": 8, "device": "cpu", "progress": False}
-    return from_mapping(FitConfig, {"optimiser.lr": 1e-2, **defaults, **changes})
+    return from_mapping(FitConfig, {"optimizer.lr": 1e-2, **defaults, **changes})
 
 
 def train(run: Path, settings: FitConfig, norm: str = "batch", *, slow: bool = False) -> None:

@@ -73,11 +73,11 @@ class Lost(Faulty):
         return {"position": self.position}
 
 
-class Licenced(Counter):
+class Licensed(Counter):
     """Cannot be made."""
 
     def __init__(self):
-        raise RuntimeError("no licence")
+        raise RuntimeError("no license")
 
 
 class Spaces(Counter):

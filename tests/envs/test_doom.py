@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalable_binding.envs import catalogue, sprites, wad
+from scalable_binding.envs import registry, sprites, wad
 from scalable_binding.envs.doom import DoomConfig, DoomRoom, lay_out
 from scalable_binding.envs.layouts import FIXED_PLACES, START
 from scalable_binding.errors import UserError
@@ -137,7 +137,7 @@ def test_an_object_is_seen_where_it_stands_and_stops_who_walks_into_it(room):
 def test_a_batch_shares_a_room_in_a_trial(monkeypatch, tmp_path):
     pytest.importorskip("vizdoom")
     monkeypatch.chdir(tmp_path)
-    env = catalogue.make("vizdoom-random", 2, 3, num_rooms=30, episode_length=3, size=42)
+    env = registry.make("vizdoom-random", 2, 3, num_rooms=30, episode_length=3, size=42)
     env.renew()
     assert env.reset().shape == (2, 3, 42, 42) and env.episode_length == 3
     first = env.truth()
@@ -154,4 +154,4 @@ def test_a_batch_shares_a_room_in_a_trial(monkeypatch, tmp_path):
     env.close()
     assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match="option of vizdoom-fixed"):
-        catalogue.make("vizdoom-fixed", 1, wheels=3)
+        registry.make("vizdoom-fixed", 1, wheels=3)

@@ -61,10 +61,10 @@ def test_bodies_slide_along_walls_as_small_steps_do(layout):
         assert (ends - position - move).abs().amax() > 1
 
 
-def _inside(centre, wall, radius):
+def _inside(center, wall, radius):
     low = [min(wall[0], wall[2]) - radius, min(wall[1], wall[3]) - radius]
     high = [max(wall[0], wall[2]) + radius, max(wall[1], wall[3]) + radius]
-    return all(a < c < b for a, c, b in zip(low, centre, high, strict=True))
+    return all(a < c < b for a, c, b in zip(low, center, high, strict=True))
 
 
 def test_no_walk_ever_crosses_a_wall():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalable_binding.envs import catalogue, tasks
+from scalable_binding.envs import registry, tasks
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.envs.sawyer import Sawyer, SawyerConfig
 from scalable_binding.envs.single import Rewarded
@@ -130,7 +130,7 @@ def test_mistakes_are_named():
         with pytest.raises(UserError, match=f"sawyer, {next(iter(bad))}: expected"):
             SawyerConfig(**bad)
     with pytest.raises(UserError, match="option of sawyer: expected size"):
-        catalogue.make("sawyer", 1, wheels=3)
+        registry.make("sawyer", 1, wheels=3)
 
 
 @pytest.mark.parametrize(
@@ -141,4 +141,4 @@ def test_a_missing_package_is_one_line_that_names_the_extra(monkeypatch, name, p
     monkeypatch.setitem(sys.modules, package, None)
     line = rf"is not installed; pip install 'scalable-binding\[{extra}\]'$"
     with pytest.raises(UserError, match=line):
-        catalogue.make(name, 1)
+        registry.make(name, 1)

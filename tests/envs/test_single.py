@@ -6,7 +6,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from scalable_binding.envs import catalogue
+from scalable_binding.envs import registry
 from scalable_binding.envs.single import Rewarded
 from scalable_binding.envs.tasks import Task
 
@@ -19,7 +19,7 @@ def test_gymnasium_finds_nothing_wrong(name):
 
 def test_one_environment_is_a_batch_of_one():
     single = gymnasium.make("scalable_binding.envs:Room-v0", size=24, episode_length=3)
-    batch = catalogue.make("room", 1, size=24, episode_length=3)
+    batch = registry.make("room", 1, size=24, episode_length=3)
     first, _ = single.reset(seed=0)
     assert np.array_equal(first, batch.reset()[0].numpy())
     for number, action in enumerate((2, 0, 2)):
@@ -51,6 +51,6 @@ def test_a_task_rewards_the_true_state():
 
 
 def test_they_go_through_the_vector_wrapper_too():
-    env = catalogue.make("scalable_binding.envs:Room-v0", 2, 1, size=16, episode_length=4)
+    env = registry.make("scalable_binding.envs:Room-v0", 2, 1, size=16, episode_length=4)
     assert env.reset().shape == (2, 3, 16, 16) and env.episode_length == 4
     assert env.truth()["position"].tolist() == [[250.0, 470.0]] * 2

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scalable_binding.envs import catalogue, tasks
+from scalable_binding.envs import registry, tasks
 from scalable_binding.envs.tasks import Task, TaskBatch
 from scalable_binding.errors import UserError
 
@@ -66,13 +66,13 @@ def test_splits_of_points_are_far_from_the_start_and_apart():
 
 
 def test_options_may_come_from_text():
-    env = catalogue.make("maze", 2, speed=20, start=[0.5, 0.5], walls=[[0, 0.5, 1, 0.5]])
+    env = registry.make("maze", 2, speed=20, start=[0.5, 0.5], walls=[[0, 0.5, 1, 0.5]])
     assert env.config.speed == 20.0 and env.config.walls == ((0.0, 0.5, 1.0, 0.5),)
 
 
 def test_chance_seldom_reaches_a_goal_of_the_maze():
     generator = torch.Generator().manual_seed(0)
-    env = catalogue.make("maze", 1000)
+    env = registry.make("maze", 1000)
     batch = tasks.draw("maze", 1000, generator)
     env.reset()
     hit = torch.zeros(1000, dtype=torch.bool)
@@ -99,11 +99,11 @@ def test_chance_seldom_reaches_a_goal_of_the_maze():
             lambda: TaskBatch((Task(target=1),) * 3).reward({"position": torch.zeros(2, 2)}),
             "3 environments",
         ),
-        (lambda: catalogue.make("chess", 1), "maze"),
-        (lambda: catalogue.make("maze", 1, wall=3), "layout, walls"),
-        (lambda: catalogue.make("maze", 1, speed="fast"), "maze, speed: expected a number"),
-        (lambda: catalogue.make("room", 1, size=24.5), "room, size: expected a whole number"),
-        (lambda: catalogue.make("maze", 1, walls=3), "maze, walls: expected numbers"),
+        (lambda: registry.make("chess", 1), "maze"),
+        (lambda: registry.make("maze", 1, wall=3), "layout, walls"),
+        (lambda: registry.make("maze", 1, speed="fast"), "maze, speed: expected a number"),
+        (lambda: registry.make("room", 1, size=24.5), "room, size: expected a whole number"),
+        (lambda: registry.make("maze", 1, walls=3), "maze, walls: expected numbers"),
     ],
 )
 def test_mistakes_are_named(make, line):

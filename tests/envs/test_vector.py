@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 
 from envs import strange
-from scalable_binding.envs import catalogue, vector
+from scalable_binding.envs import registry, vector
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.envs.crews import EnvironmentWarning
 from scalable_binding.envs.vector import VectorConfig, VectorEnv
@@ -84,16 +84,16 @@ def test_a_state_continues_exactly_between_episodes():
 
 
 def test_gymnasium_environments_go_by_their_id():
-    env = catalogue.make("CartPole-v1", 2, 0)
+    env = registry.make("CartPole-v1", 2, 0)
     assert env.episode_length == 500 and env.observation_space.shape == (4,)
     assert env.action_space == spaces.Discrete(2)
     env.reset()
     assert act(env).reward.tolist() == [1.0, 1.0]
-    env = catalogue.make("MountainCarContinuous-v0", 2, 0, episode_length=7)
+    env = registry.make("MountainCarContinuous-v0", 2, 0, episode_length=7)
     assert env.episode_length == 7 and env.action_space.shape == (1,)
     env.reset()
     env.step(torch.zeros(2, 1))
-    assert catalogue.make("Counter-v0", 1, ends_at=3).episode_length == 5
+    assert registry.make("Counter-v0", 1, ends_at=3).episode_length == 5
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_an_environment_made_anew_can_tell_where_it_is():
 def test_what_cannot_be_made_or_told_is_named():
     with pytest.raises(UserError, match=r"true state of strange.*got AttributeError"):
         batch(partial(strange.Lost, None), num_envs=1).truth()
-    gymnasium.register("Licenced-v0", strange.Licenced)
-    with pytest.raises(UserError, match="Licenced-v0 cannot be made: got RuntimeError: no licence"):
-        catalogue.make("Licenced-v0", 1)
+    gymnasium.register("Licensed-v0", strange.Licensed)
+    with pytest.raises(UserError, match="Licensed-v0 cannot be made: got RuntimeError: no license"):
+        registry.make("Licensed-v0", 1)
 
 
 @pytest.mark.slow
@@ -272,10 +272,10 @@ def test_what_cannot_be_pickled_cannot_go_into_a_worker():
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda: catalogue.make("Nowhere-v0", 1), "maze, room.*Nowhere"),
-        (lambda: catalogue.make("no_such_module:Nowhere-v0", 1), "no_such_module"),
+        (lambda: registry.make("Nowhere-v0", 1), "maze, room.*Nowhere"),
+        (lambda: registry.make("no_such_module:Nowhere-v0", 1), "no_such_module"),
         (
-            lambda: catalogue.make("CartPole-v1", 1, wheels=3),
+            lambda: registry.make("CartPole-v1", 1, wheels=3),
             "CartPole-v1 cannot be made.*wheels",
         ),
         (lambda: batch(strange.Counter, episode_length=None), "expected a number of steps"),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cli import clip
-from scalable_binding.data import masks, videos
+from scalable_binding.data.frames import videos
+from scalable_binding.data.labels import masks
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "crw_propagate.py"
 

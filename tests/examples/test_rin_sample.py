@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rin import untrained
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "rin_sample.py"
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from flow.small import network, shifted
-from scalable_binding.data import flow_files, images
+from scalable_binding.data.frames import images
+from scalable_binding.data.labels import flow_files
 from scalable_binding.errors import UserError
 from scalable_binding.flow import benchmarks, evaluate, model
 from scalable_binding.flow.inference import Flow

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from flow.small import network, texture
-from scalable_binding.data import keypoints
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.labels import keypoints
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 from scalable_binding.flow import tracks
 from scalable_binding.flow.inference import Flow

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalable_binding.data import videos
+from scalable_binding.data.frames import videos
 from scalable_binding.data.synthetic import SyntheticClips, WorldConfig
 from scalable_binding.engine import randomness
 from scalable_binding.engine.config import from_mapping, override
@@ -99,16 +99,16 @@ def test_the_loss_falls_within_a_few_steps() -> None:
     config = debug()
     network = train.build(config).train()
     clips = train.open_clips(config.clips, [], 0)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []
     for step in range(12):
         frames = torch.stack([clips[4 * step + index]["frames"] for index in range(4)])
         total, _ = objective.loss(
             network, {"frames": frames}, randomness.generator(0, step), config.walk
         )
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         losses.append(float(total.detach()))
     assert sum(losses[-4:]) / 4 < 0.75 * losses[0]

@@ -22,7 +22,7 @@ def generator(seed=0):
 
 
 def mismatch(pair, where):
-    """Mean difference of a pixel's colour from that at its end, and from that at its place."""
+    """Mean difference of a pixel's color from that at its end, and from that at its place."""
     size = pair.first.shape[-1]
     y, x = torch.meshgrid(*[torch.arange(size).float()] * 2, indexing="ij")
     target = torch.stack([x, y], dim=-1) + pair.flow.movedim(1, -1)
@@ -30,8 +30,8 @@ def mismatch(pair, where):
         pair.second, (2 * target + 1) / size - 1, padding_mode="border", align_corners=False
     )
     return tuple(
-        float((colours - pair.first).abs().mean(dim=1)[where].mean())
-        for colours in (there, pair.second)
+        float((colors - pair.first).abs().mean(dim=1)[where].mean())
+        for colors in (there, pair.second)
     )
 
 
@@ -85,12 +85,12 @@ def test_what_is_not_reliable_is_not_known():
     assert 0.2 < pair.known.float().mean() < 0.8
 
 
-def test_tints_change_colours_by_image_and_stay_in_range():
+def test_tints_change_colors_by_image_and_stay_in_range():
     plain = frames()
     found = tinted(plain, CONFIG, generator())
     assert found.min() >= 0 and found.max() <= 1
     assert len({round(float(change), 4) for change in (found - plain).mean(dim=(1, 2, 3))}) == 3
-    still = ViewConfig(size=64, colour=0.0)
+    still = ViewConfig(size=64, color=0.0)
     assert torch.equal(tinted(plain, still, generator()), plain)
 
 

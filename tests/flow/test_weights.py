@@ -17,7 +17,7 @@ def test_the_network_is_small_and_says_where_it_comes_from() -> None:
     assert files.keys() == {"card.json", "config.json", "model.safetensors"}
     assert sum(files.values()) < 4_000_000
     card = json.loads((model.SHIPPED / "card.json").read_text())
-    assert {"data", "licence", "command", "commit", "steps"} <= card.keys()
+    assert {"data", "license", "command", "commit", "steps"} <= card.keys()
 
 
 @pytest.mark.slow

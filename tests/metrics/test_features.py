@@ -119,8 +119,8 @@ def test_precision_sees_quality_and_recall_coverage():
     assert precision_recall(real, real) == precision_recall(real, real, rows=7)
     same = precision_recall(real, real)
     assert same.precision == same.recall == same.coverage == 1
-    centre = precision_recall(real, 0.05 * draw(300, 4, seed=1))
-    assert centre.precision > 0.95 > 0.3 > centre.recall
+    center = precision_recall(real, 0.05 * draw(300, 4, seed=1))
+    assert center.precision > 0.95 > 0.3 > center.recall
     spread = precision_recall(real, 30 * draw(300, 4, seed=1))
     assert spread.precision < 0.2 and spread.density < 0.2 and spread.coverage < 0.2
     outlier = torch.cat([real, torch.full((1, 4), 1000.0)])

@@ -17,7 +17,7 @@ from scalable_binding.metrics.segmentation import (
     boundary_accuracy,
     region_similarity,
     score_sequence,
-    summarise,
+    summarize,
 )
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
@@ -40,9 +40,9 @@ def blobs(seed: int, shape: tuple[int, int], num_ids: int, num_frames: int = 1) 
     ids = np.zeros((num_frames, *shape), np.uint8)
     for frame in ids:
         for object_id in range(1, num_ids + 1):
-            centre = generator.uniform(0, shape)
+            center = generator.uniform(0, shape)
             radii = generator.uniform(0.05, 0.4, 2) * min(shape)
-            inside = ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2 < 1
+            inside = ((y - center[0]) / radii[0]) ** 2 + ((x - center[1]) / radii[1]) ** 2 < 1
             frame[inside] = object_id
     return torch.from_numpy(ids)
 
@@ -140,17 +140,17 @@ def test_sequence_equals_trackeval(num_frames: int) -> None:
 def test_decay_equals_the_official_formula_at_any_length(num_frames: int, seed: int) -> None:
     values = np.random.default_rng(seed).random(num_frames)
     assert math.isclose(
-        summarise(torch.from_numpy(values)).decay, reference.decay(values), abs_tol=1e-12
+        summarize(torch.from_numpy(values)).decay, reference.decay(values), abs_tol=1e-12
     )
 
 
 def test_decay_of_a_long_video_that_gets_steadily_worse() -> None:
     values = torch.linspace(1, 0, 1001, dtype=torch.float64)
-    assert summarise(values).decay == pytest.approx(0.75)
+    assert summarize(values).decay == pytest.approx(0.75)
 
 
 def test_recall_counts_frames_strictly_above_a_half() -> None:
-    assert summarise(torch.tensor([0.5, 0.51, 0.2, 1.0])).recall == 0.5
+    assert summarize(torch.tensor([0.5, 0.51, 0.2, 1.0])).recall == 0.5
 
 
 def test_sequence_skips_the_first_and_the_last_frame() -> None:
@@ -194,8 +194,8 @@ def test_bad_input_is_one_clear_line(predictions: Tensor, truths: Tensor, messag
         score_sequence(predictions.byte(), truths.byte())
 
 
-def test_nothing_to_summarise_is_an_error() -> None:
+def test_nothing_to_summarize_is_an_error() -> None:
     with pytest.raises(UserError, match="at least one frame"):
-        summarise(torch.zeros(0))
+        summarize(torch.zeros(0))
     with pytest.raises(UserError, match="at least one object"):
         average([])

@@ -12,8 +12,8 @@ from scalable_binding.nn.mlp import DropPath, FeedForward
 def test_a_feed_forward_network_is_its_equation() -> None:
     network = FeedForward(4, 3)
     x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
-    centred = x - x.mean(dim=-1, keepdim=True)
-    normed = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-6).sqrt()
+    centered = x - x.mean(dim=-1, keepdim=True)
+    normed = centered / (centered.square().mean(dim=-1, keepdim=True) + 1e-6).sqrt()
     hidden = normed @ network.expand.weight.mT
     hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
     torch.testing.assert_close(network(x), hidden @ network.contract.weight.mT)

@@ -55,7 +55,7 @@ def test_sides_that_patches_do_not_divide_are_refused(
         patches.grid_of(size, patch)
 
 
-def test_waves_tell_every_place_apart_and_neighbours_are_most_alike() -> None:
+def test_waves_tell_every_place_apart_and_neighbors_are_most_alike() -> None:
     grid, width = (3, 4, 5), 31
     waves = patches.waves_of(grid, width)
     assert waves.shape == (60, width)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from permanence.clips import batch, network
-from scalable_binding.data.boxes import Box
+from scalable_binding.data.labels.boxes import Box
 from scalable_binding.errors import UserError
 from scalable_binding.permanence import walkers
 from scalable_binding.permanence.inference import Tracker, load, track
@@ -57,15 +57,15 @@ def test_hidden_objects_are_where_their_walkers_are() -> None:
     assert found[0] == given
     with torch.no_grad():
         readings = model(frames[None])
-        centre = cells(torch.tensor([[[8.0, 10.0], [19.0, 21.0]]]))
+        center = cells(torch.tensor([[[8.0, 10.0], [19.0, 21.0]]]))
         radius = model.radius(8, 8)
         affinities = walkers.steps(readings.nodes, radius, model.temperature)
-        path = walkers.walk(walkers.start(centre, 8, 8), affinities, radius)
+        path = walkers.walk(walkers.start(center, 8, 8), affinities, radius)
     for t in range(1, 5):
         places = walkers.locate(path[:, t])
         for number, box in enumerate(found[t]):
             assert not box.visible and box.frame == t and box.id == given[number].id
-            x, y = pixels(places.centre[0, number]).tolist()
+            x, y = pixels(places.center[0, number]).tolist()
             assert (box.x0 + box.x1) / 2 == pytest.approx(x, abs=1e-3)
             assert (box.y0 + box.y1) / 2 == pytest.approx(y, abs=1e-3)
             assert box.x1 - box.x0 == pytest.approx(given[number].x1 - given[number].x0, abs=1e-3)

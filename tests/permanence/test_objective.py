@@ -62,7 +62,7 @@ def test_the_walks_loss_is_the_slow_one() -> None:
     generator = torch.Generator().manual_seed(2)
     path = torch.rand(1, 4, 2, 3, 4, generator=generator).double()
     path = path / path.sum((-2, -1), keepdim=True)
-    centre = torch.tensor([[[1.0, 1.0], [2.25, 0.5]]] * 4)[None].double()
+    center = torch.tensor([[[1.0, 1.0], [2.25, 0.5]]] * 4)[None].double()
     visible = torch.tensor([[1, 1], [0, 1], [1, 1], [1, 0]]).bool()[None]
     total = weights = 0.0
     for o in range(2):
@@ -74,7 +74,7 @@ def test_the_walks_loss_is_the_slow_one() -> None:
             weight, hidden = 1 + 3.0 * hidden, 0
             if t == 0:
                 continue
-            truth = walkers.start(centre[:, t], 3, 4)[0, o]
+            truth = walkers.start(center[:, t], 3, 4)[0, o]
             surprise = reached = 0.0
             for y in range(3):
                 for x in range(4):
@@ -83,34 +83,34 @@ def test_the_walks_loss_is_the_slow_one() -> None:
                         reached += float(path[0, t, o, y, x])
             total += weight * (1 - reached) ** 2 * surprise
             weights += weight
-    value, _ = objective.walk_loss(path, centre, visible, [0], config)
+    value, _ = objective.walk_loss(path, center, visible, [0], config)
     assert float(value) == pytest.approx(total / weights)
 
 
 def test_mass_within_the_tolerance_costs_nothing() -> None:
-    centre = torch.tensor([2.0, 2.0]).view(1, 1, 1, 2).repeat(1, 2, 1, 1)
+    center = torch.tensor([2.0, 2.0]).view(1, 1, 1, 2).repeat(1, 2, 1, 1)
     visible = torch.ones(1, 2, 1, dtype=torch.bool)
     path = torch.zeros(1, 2, 1, 5, 5)
     path[..., 2, 2], path[..., 2, 3] = 0.25, 0.75
-    lenient = objective.walk_loss(path, centre, visible, [0], LossConfig(tolerance=1.5))[0]
-    strict = objective.walk_loss(path, centre, visible, [0], LossConfig())[0]
+    lenient = objective.walk_loss(path, center, visible, [0], LossConfig(tolerance=1.5))[0]
+    strict = objective.walk_loss(path, center, visible, [0], LossConfig())[0]
     assert float(lenient) == pytest.approx(0, abs=1e-6) and float(strict) > 0.5
 
 
 def test_walkers_count_only_where_they_set_out_seen() -> None:
     visible = torch.tensor([[1, 0], [1, 1], [1, 1]]).bool()[None]
-    centre = torch.rand(1, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    center = torch.rand(1, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     path = torch.full((1, 3, 2, 4, 4), 1 / 16)
-    both, _ = objective.walk_loss(path, centre, visible, [0], LossConfig())
+    both, _ = objective.walk_loss(path, center, visible, [0], LossConfig())
     changed = path.clone()
     changed[:, :, 1] = 0  # the second object is hidden in the first frame
-    assert torch.equal(objective.walk_loss(changed, centre, visible, [0], LossConfig())[0], both)
+    assert torch.equal(objective.walk_loss(changed, center, visible, [0], LossConfig())[0], both)
 
 
 def test_a_perfect_detection_costs_little_and_a_wrong_one_more() -> None:
     model = network()
     readings = model(batch()["frames"])
-    centre = torch.tensor([3.0, 4.0]).view(1, 1, 1, 2).expand(2, 5, 1, 2)
+    center = torch.tensor([3.0, 4.0]).view(1, 1, 1, 2).expand(2, 5, 1, 2)
     extent = torch.full((2, 5, 1, 2), 2.0)
     visible = torch.ones(2, 5, 1, dtype=torch.bool)
     heat = torch.full_like(readings.heat, -12.0)
@@ -121,6 +121,6 @@ def test_a_perfect_detection_costs_little_and_a_wrong_one_more() -> None:
         offset=torch.zeros_like(readings.offset),
         size=torch.full_like(readings.size, math.log(2.0)),
     )
-    good = objective.detection_loss(perfect, centre, extent, visible)
-    bad = objective.detection_loss(perfect, centre + 2, extent, visible)
+    good = objective.detection_loss(perfect, center, extent, visible)
+    bad = objective.detection_loss(perfect, center + 2, extent, visible)
     assert float(good) < 1e-4 and float(bad) > 1

@@ -80,13 +80,13 @@ def test_it_learns_one_game_by_heart() -> None:
     examples = [clips[index] for index in range(4)]
     both = {name: torch.stack([e[name] for e in examples]) for name in examples[0]}
     loss = partial(objective.loss, config=config.loss)
-    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     history = []
     for _ in range(120):
         value, metrics = loss(model, both, torch.Generator())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         value.backward()
-        optimiser.step()
+        optimizer.step()
         history.append({name: float(metric) for name, metric in metrics.items()})
     assert history[-1]["walk"] < 0.5 * history[0]["walk"]
     assert history[-1]["detect"] < 0.5 * history[0]["detect"]

@@ -52,14 +52,14 @@ def test_walkers_that_set_out_later_walk_as_those_of_the_rest_of_the_clip() -> N
 
 
 def test_a_walker_starts_where_its_mean_is_the_place() -> None:
-    centre = torch.tensor([[[1.3, 2.6], [0.0, 3.0], [-2.0, 9.0]]])
-    started = walkers.start(centre, 4, 5)
+    center = torch.tensor([[[1.3, 2.6], [0.0, 3.0], [-2.0, 9.0]]])
+    started = walkers.start(center, 4, 5)
     torch.testing.assert_close(started.sum((-2, -1)), torch.ones(1, 3))
     x = (started.sum(-2) * torch.arange(5.0)).sum(-1)
     y = (started.sum(-1) * torch.arange(4.0)).sum(-1)
     expected = torch.tensor([[[1.3, 2.6], [0.0, 3.0], [0.0, 3.0]]])
     torch.testing.assert_close(torch.stack([x, y], dim=-1), expected)
-    torch.testing.assert_close(walkers.locate(started).centre, expected)
+    torch.testing.assert_close(walkers.locate(started).center, expected)
 
 
 def test_a_walker_is_found_where_most_of_its_mass_is_together() -> None:
@@ -68,7 +68,7 @@ def test_a_walker_is_found_where_most_of_its_mass_is_together() -> None:
     spread[0, 0, 2, 6] += 0.1
     spread[0, 0, 5, 0] += 0.2
     places = walkers.locate(spread)
-    assert (places.centre[0, 0] - torch.tensor([6.0, 1.25])).abs().max() < 0.05
+    assert (places.center[0, 0] - torch.tensor([6.0, 1.25])).abs().max() < 0.05
     assert 0.4 < float(places.confidence) < 0.5
 
 

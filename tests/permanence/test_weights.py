@@ -12,7 +12,7 @@ def test_it_loads_and_says_where_it_comes_from() -> None:
     model = load()
     assert model.recurrent is not None and not model.training
     card = json.loads((SHIPPED / "card.json").read_text())
-    assert {"name", "data", "licence", "command", "commit", "steps"} <= card.keys()
+    assert {"name", "data", "license", "command", "commit", "steps"} <= card.keys()
 
 
 def test_it_follows_a_game_and_stays_in_the_frame() -> None:

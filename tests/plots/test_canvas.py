@@ -41,10 +41,10 @@ def test_a_lost_point_interrupts_the_line() -> None:
     assert picture[0, 20, 35] == 255
 
 
-@pytest.mark.parametrize("centre", [(-30.0, 5.0), (500.0, 5.0), (5.0, -400.0), (5.0, 90.0)])
-def test_what_lies_outside_is_cut_off(centre: tuple[float, float]) -> None:
+@pytest.mark.parametrize("center", [(-30.0, 5.0), (500.0, 5.0), (5.0, -400.0), (5.0, 90.0)])
+def test_what_lies_outside_is_cut_off(center: tuple[float, float]) -> None:
     picture = ground()
-    canvas.disc(picture, torch.tensor(centre), 8.0, canvas.WHITE)
+    canvas.disc(picture, torch.tensor(center), 8.0, canvas.WHITE)
     assert picture.sum() == 0
 
 

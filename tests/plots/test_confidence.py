@@ -5,7 +5,7 @@ import torch
 from scalable_binding.plots import confidence
 
 
-def test_higher_is_lighter_and_unknown_is_grey() -> None:
+def test_higher_is_lighter_and_unknown_is_gray() -> None:
     frame = torch.full((3, 60, 90), 120, dtype=torch.uint8)
     values = torch.linspace(0, 1, 90).expand(60, 90).clone()
     values[:, :5] = math.nan

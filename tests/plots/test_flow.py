@@ -16,8 +16,8 @@ def test_rest_is_white_and_a_full_step_has_a_full_hue():
 
 
 def test_opposite_directions_have_different_hues():
-    colours = {tuple(towards(x, y)) for x, y in ((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))}
-    assert len(colours) == 4
+    colors = {tuple(towards(x, y)) for x, y in ((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))}
+    assert len(colors) == 4
     assert max(towards(-1.0, 0.0)) > 250 and towards(-1.0, 0.0)[0] < 20  # to the left is cyan
 
 
@@ -31,7 +31,7 @@ def test_hues_go_round_without_a_jump():
     assert (picture.diff(dim=-1).abs().amax(dim=-1) <= 24).all()
 
 
-def test_what_is_not_known_is_grey():
+def test_what_is_not_known_is_gray():
     flow = torch.ones(2, 3, 4)
     flow[0, 1, 2] = torch.nan
     picture = drawn.draw(flow)

@@ -2,13 +2,13 @@ import math
 
 import torch
 
-from scalable_binding.plots import colours, keypoints
+from scalable_binding.plots import colors, keypoints
 
 
-def test_a_dot_has_the_colour_of_its_id_and_the_frame_stays() -> None:
+def test_a_dot_has_the_color_of_its_id_and_the_frame_stays() -> None:
     frame = torch.full((3, 60, 80), 90, dtype=torch.uint8)
     picture = keypoints.draw(frame, torch.tensor([[40.0, 30.0]]), torch.tensor([5]), radius=4.0)
-    ink = colours.bright(torch.tensor([5]))[0].round()
+    ink = colors.bright(torch.tensor([5]))[0].round()
     assert picture[:, 30, 40].tolist() == ink.tolist()
     assert (picture[:, 0, 0] == 90).all()
     assert (frame == 90).all()

@@ -3,17 +3,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalable_binding import plots
-from scalable_binding.plots import colours
+from scalable_binding.plots import colors
 from scalable_binding.plots.overlay import contours
 
 
-def test_background_stays_and_objects_get_their_colour() -> None:
+def test_background_stays_and_objects_get_their_color() -> None:
     frame = torch.full((3, 20, 30), 100, dtype=torch.uint8)
     ids = torch.zeros(20, 30, dtype=torch.uint8)
     ids[4:12, 5:25] = 2
     picture = plots.overlay(frame, ids, alpha=0.5)
     assert (picture[:, ids == 0] == 100).all()
-    red, green, blue = ((100 + colours.bright(torch.tensor([2]))[0]) / 2).round().tolist()
+    red, green, blue = ((100 + colors.bright(torch.tensor([2]))[0]) / 2).round().tolist()
     assert green > max(red, blue) > 0, "the palette's green, made lighter"
     assert picture[:, 8, 15].tolist() == [red, green, blue]
     assert (frame == 100).all()

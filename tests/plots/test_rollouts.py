@@ -14,8 +14,8 @@ PLANE = Plane(size=80)
 def episode(positions, *, goal=(400.0, 100.0), shade=200):
     positions = torch.tensor(positions)
     frames = torch.full((len(positions), 3, 20, 20), shade, dtype=torch.uint8)
-    colours = skills.plain_colours((250.0, 0.0, 0.0), 1, len(positions))[0]
-    return Episode(positions, colours, goal, 50.0, frames)
+    colors = skills.plain_colors((250.0, 0.0, 0.0), 1, len(positions))[0]
+    return Episode(positions, colors, goal, 50.0, frames)
 
 
 def test_every_moment_shows_the_view_and_the_way_so_far():
@@ -48,7 +48,7 @@ def test_episodes_stand_side_by_side_and_trials_below():
 
 def test_without_frames_the_map_stands_alone():
     seen = episode([[50.0, 50.0], [60.0, 50.0]])
-    blind = Episode(seen.positions, seen.colours, seen.goal, seen.radius)
+    blind = Episode(seen.positions, seen.colors, seen.goal, seen.radius)
     alone, whole = (next(rollouts.film([[one]], PLANE)) for one in (blind, seen))
     assert whole.shape[1] == alone.shape[1] + 80
     assert torch.equal(alone[:, -84:], whole[:, -84:])

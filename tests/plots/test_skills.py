@@ -1,4 +1,4 @@
-"""Skill maps: places, colours, and whose trajectories are drawn."""
+"""Skill maps: places, colors, and whose trajectories are drawn."""
 
 import math
 
@@ -12,9 +12,9 @@ from scalable_binding.plots.skills import Plane, Track
 RED, BLUE = (250.0, 0.0, 0.0), (0.0, 0.0, 250.0)
 
 
-def track(*lines, colour=RED):
+def track(*lines, color=RED):
     positions = torch.tensor(lines)
-    return Track(positions, skills.plain_colours(colour, *positions.shape[:2]))
+    return Track(positions, skills.plain_colors(color, *positions.shape[:2]))
 
 
 def reddish(picture):
@@ -42,11 +42,11 @@ def test_lines_join_the_positions_of_their_own_component_only():
 
 def test_crossing_lines_mix_and_the_last_track_is_on_top():
     lines = [[50.0, 250.0], [450.0, 250.0]], [[250.0, 50.0], [250.0, 450.0]]
-    colours = torch.tensor([RED, BLUE])[:, None].expand(2, 2, 3)
-    mixed = Track(torch.tensor(lines), colours)
+    colors = torch.tensor([RED, BLUE])[:, None].expand(2, 2, 3)
+    mixed = Track(torch.tensor(lines), colors)
     picture = skills.skill_maps([mixed], torch.zeros(2).long(), 1, Plane(size=101))[0]
     assert picture[:, 50, 50].tolist() == pytest.approx([125, 0, 125], abs=20)
-    over = [track(lines[0]), track(lines[1], colour=BLUE)]
+    over = [track(lines[0]), track(lines[1], color=BLUE)]
     picture = skills.skill_maps(over, torch.zeros(1).long(), 1, Plane(size=101))[0]
     assert picture[2, 50, 50] > 200 > 60 > picture[0, 50, 50]
 
@@ -65,12 +65,12 @@ def test_shares_and_nothing_else_differ_for_empty_components():
     assert torch.equal(maps[0], maps[2]) and not torch.equal(maps[0], maps[1])
 
 
-def test_headings_have_colours_of_one_circle():
+def test_headings_have_colors_of_one_circle():
     headings = torch.linspace(-math.pi, math.pi, 361)
-    colours = skills.heading_colours(headings)
-    assert torch.allclose(colours[0], colours[-1], atol=1e-2)
-    assert colours.diff(dim=0).abs().amax() < 5
-    ring = skills.heading_colours(torch.arange(4) * math.pi / 2)
+    colors = skills.heading_colors(headings)
+    assert torch.allclose(colors[0], colors[-1], atol=1e-2)
+    assert colors.diff(dim=0).abs().amax() < 5
+    ring = skills.heading_colors(torch.arange(4) * math.pi / 2)
     assert (torch.cdist(ring, ring) + 1000 * torch.eye(4)).min() > 100
     assert ring[0].tolist() == pytest.approx([255, 25.5, 25.5])
     legend = skills.compass(61)
@@ -79,9 +79,9 @@ def test_headings_have_colours_of_one_circle():
 
 
 def test_times_run_from_blue_to_yellow():
-    colours = skills.time_colours(3, 9)
-    assert colours.shape == (3, 9, 3) and torch.equal(colours[0], colours[2])
-    assert colours[0, 0, 2] > 200 > colours[0, 0, 0] and colours[0, -1, 0] > 200 > colours[0, -1, 2]
+    colors = skills.time_colors(3, 9)
+    assert colors.shape == (3, 9, 3) and torch.equal(colors[0], colors[2])
+    assert colors[0, 0, 2] > 200 > colors[0, 0, 0] and colors[0, -1, 0] > 200 > colors[0, -1, 2]
 
 
 def test_rounds_are_rows_with_names():

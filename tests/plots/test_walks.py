@@ -26,12 +26,12 @@ def test_light_falls_where_the_walker_is(inset: float) -> None:
     for step in (1, 2):
         left = 6 + step * (64 + 6)
         panel = picture[:, top : top + 64, left : left + 64].float()
-        colour = panel.amax(0) - panel.amin(0)
+        color = panel.amax(0) - panel.amin(0)
         x, y = round(inset + (1.5 + step) * cell), round(inset + 1.5 * cell)
-        near = colour[y - 4 : y + 4, x - 4 : x + 4]
+        near = color[y - 4 : y + 4, x - 4 : x + 4]
         assert near.mean() > 30
-        assert colour[:, : int(x - 2 * cell)].numel() == 0 or (
-            colour[:30, : int(x - 2 * cell)].max() < 5
+        assert color[:, : int(x - 2 * cell)].numel() == 0 or (
+            color[:30, : int(x - 2 * cell)].max() < 5
         )
 
 

@@ -43,9 +43,9 @@ def precision_recall(real, generated, k):
     def radius(rows, i):
         return sorted(distance(rows[i], other) for j, other in enumerate(rows) if j != i)[k - 1]
 
-    def inside(points, centres):
-        radii = [radius(centres, i) for i in range(len(centres))]
-        return [[distance(p, c) <= r for c, r in zip(centres, radii, strict=True)] for p in points]
+    def inside(points, centers):
+        radii = [radius(centers, i) for i in range(len(centers))]
+        return [[distance(p, c) <= r for c, r in zip(centers, radii, strict=True)] for p in points]
 
     in_real, in_generated = inside(generated, real), inside(real, generated)
     return (

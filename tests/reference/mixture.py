@@ -5,21 +5,21 @@ import math
 import torch
 
 
-def squared_distances(trajectories, centres):
-    """sum_t |s_t - c_k|^2 of every trajectory and centre."""
-    result = torch.zeros(len(trajectories), len(centres), dtype=torch.float64)
+def squared_distances(trajectories, centers):
+    """sum_t |s_t - c_k|^2 of every trajectory and center."""
+    result = torch.zeros(len(trajectories), len(centers), dtype=torch.float64)
     for i, trajectory in enumerate(trajectories):
-        for k, centre in enumerate(centres):
+        for k, center in enumerate(centers):
             for state in trajectory:
-                result[i, k] += ((state - centre) ** 2).sum()
+                result[i, k] += ((state - center) ** 2).sum()
     return result
 
 
 def log_normal(state, mean, covariance):
     """log N(s; mu, Sigma) with a full covariance matrix."""
-    centred = state - mean
+    centered = state - mean
     d = len(state)
-    quadratic = float(centred @ torch.linalg.inv(covariance) @ centred)
+    quadratic = float(centered @ torch.linalg.inv(covariance) @ centered)
     return -0.5 * (
         quadratic + math.log(float(torch.linalg.det(covariance))) + d * math.log(2 * math.pi)
     )
@@ -57,8 +57,8 @@ def estimate(trajectories, shares):
         covariance = torch.zeros(d, d, dtype=torch.float64)
         for i in range(n):
             for s in range(t):
-                centred = trajectories[i, s] - mean
-                covariance += shares[i, k] / t * torch.outer(centred, centred)
+                centered = trajectories[i, s] - mean
+                covariance += shares[i, k] / t * torch.outer(centered, centered)
         weights.append(float(shares[:, k].sum()) / n)
         means.append(mean)
         covariances.append(covariance / shares[:, k].sum())

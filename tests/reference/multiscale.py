@@ -5,12 +5,12 @@ import math
 import torch
 
 
-def step(a, b, centre, size, radius, temperature):
-    """For a (n d), b (m d) and centres (n 2) the probabilities (n m) of a step."""
+def step(a, b, center, size, radius, temperature):
+    """For a (n d), b (m d) and centers (n 2) the probabilities (n m) of a step."""
     height, width = size
     result = torch.zeros(len(a), height * width, dtype=torch.float64)
     for i in range(len(a)):
-        x, y = centre[i].tolist()
+        x, y = center[i].tolist()
         x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
         for v in range(max(y - radius, 0), min(y + radius + 1, height)):
             for u in range(max(x - radius, 0), min(x + radius + 1, width)):
@@ -27,7 +27,7 @@ def whole(walk):
     result = torch.zeros(b, n, height * width, dtype=torch.float64)
     for i in range(b):
         for j in range(n):
-            x, y = walk.centre[i, j].tolist()
+            x, y = walk.center[i, j].tolist()
             for place in range(k):
                 u, v = x + place % side - side // 2, y + place // side - side // 2
                 if 0 <= u < width and 0 <= v < height:

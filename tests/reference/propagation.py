@@ -27,7 +27,7 @@ def cells_of_mask(mask, ids):
     return torch.stack([resize((mask == i).double(), height, width) for i in (0, *ids)], dim=-1)
 
 
-def propagate(features, first, *, context, neighbours, radius, temperature, fill):
+def propagate(features, first, *, context, neighbors, radius, temperature, fill):
     """Soft labels (h8 w8 c) of every frame, from its features (d h8 w8) and those of the first.
 
     The queue holds the labels of the last frames and, with fill, begins as so many copies of the
@@ -43,7 +43,7 @@ def propagate(features, first, *, context, neighbours, radius, temperature, fill
                 matches = _matches(here[:, y, x], (y, x), features[0], first, math.inf)
                 for there, known in queue:
                     matches += _matches(here[:, y, x], (y, x), there, known, radius)
-                matches = sorted(matches, key=lambda match: -match[0])[:neighbours]
+                matches = sorted(matches, key=lambda match: -match[0])[:neighbors]
                 weights = [math.exp(similarity / temperature) for similarity, _ in matches]
                 for weight, (_, label) in zip(weights, matches, strict=True):
                     labels[-1][y, x] += weight / sum(weights) * label

@@ -28,17 +28,17 @@ def look(
                 for b in range(rays):
                     right = (column + (a + 0.5) / rays - size / 2) / (size / 2)
                     up = (size / 2 - row - (b + 0.5) / rays) / (size / 2)
-                    colour = _trace(position, heading, right, up, objects, pictures, side)
-                    frame[:, row, column] += colour / rays**2
+                    color = _trace(position, heading, right, up, objects, pictures, side)
+                    frame[:, row, column] += color / rays**2
     return frame
 
 
 def _trace(position, heading, right, up, objects, pictures, side):
-    """The colour of one ray; the eye looks along its heading with a field of view of 90 degrees."""
+    """The color of one ray; the eye looks along its heading with a field of view of 90 degrees."""
     ahead = (math.cos(heading), math.sin(heading))
     aside = (math.sin(heading), -math.cos(heading))
     ray = (ahead[0] + right * aside[0], ahead[1] + right * aside[1])
-    colour = _room(position, ray, up, side)
+    color = _room(position, ray, up, side)
     offsets = [(x - position[0], y - position[1]) for x, y in objects]
     depths = [x * ahead[0] + y * ahead[1] for x, y in offsets]
     for number in sorted(range(len(objects)), key=lambda n: -depths[n]):
@@ -52,8 +52,8 @@ def _trace(position, heading, right, up, objects, pictures, side):
             pixel = pictures[number][:, int((1 - high) * 64), int(across * 64)]
             opacity = pixel[3] / 255
             lit = pixel[:3] * float(raycast.shade(torch.tensor(depth)))
-            colour = opacity * lit + (1 - opacity) * colour
-    return colour
+            color = opacity * lit + (1 - opacity) * color
+    return color
 
 
 def _room(position, ray, up, side):
@@ -68,10 +68,10 @@ def _room(position, ray, up, side):
     height = raycast.EYE_HEIGHT + up * depth
     if 0 <= height <= raycast.WALL_HEIGHT:
         place, high = torch.tensor(along / side), torch.tensor(height / raycast.WALL_HEIGHT)
-        colour = raycast.wall_colours(place, high, wall)
+        color = raycast.wall_colors(place, high, wall)
     elif height < 0:
-        depth, colour = raycast.EYE_HEIGHT / -up, torch.tensor(raycast.FLOOR)
+        depth, color = raycast.EYE_HEIGHT / -up, torch.tensor(raycast.FLOOR)
     else:
         depth = (raycast.WALL_HEIGHT - raycast.EYE_HEIGHT) / up
-        colour = torch.tensor(raycast.CEILING)
-    return colour * float(raycast.shade(torch.tensor(depth)))
+        color = torch.tensor(raycast.CEILING)
+    return color * float(raycast.shade(torch.tensor(depth)))

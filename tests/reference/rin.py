@@ -22,10 +22,10 @@ class SlowRIN:
     def __call__(self, x, gamma, classes=None, latents=None, interface=None):
         """Prediction, latents, read attention of each block, and interface, of one example."""
         x = x.double()
-        if self.a["normalise_input"]:
+        if self.a["normalize_input"]:
             mean = x.mean()
             x = x / (((x - mean) ** 2).mean().sqrt() + 1e-6)
-        tokens = self.tokenise(x)
+        tokens = self.tokenize(x)
         z = self.begin(gamma, classes, latents)
         if self.a["interface_conditioning"]:
             before = torch.zeros_like(tokens) if interface is None else interface.double()
@@ -41,7 +41,7 @@ class SlowRIN:
         ranges = [range(0, s, p) for s, p in zip(self.a["size"], self.a["patch"], strict=True)]
         return list(itertools.product(*ranges))
 
-    def tokenise(self, x):
+    def tokenize(self, x):
         vectors = []
         for corner in self.places():
             window = tuple(slice(c, c + p) for c, p in zip(corner, self.a["patch"], strict=True))
@@ -127,8 +127,8 @@ class SlowRIN:
         return self.linear(f"{name}.contract", hidden)
 
     def norm(self, name, x):
-        centred = x - x.mean(dim=-1, keepdim=True)
-        scaled = centred / ((centred**2).mean(dim=-1, keepdim=True) + 1e-6).sqrt()
+        centered = x - x.mean(dim=-1, keepdim=True)
+        scaled = centered / ((centered**2).mean(dim=-1, keepdim=True) + 1e-6).sqrt()
         return scaled * self.state[f"{name}.weight"] + self.state[f"{name}.bias"]
 
     def linear(self, name, x):

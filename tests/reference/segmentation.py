@@ -18,8 +18,8 @@ def boundary(mask: np.ndarray) -> list[tuple[int, int]]:
     found = []
     for y in range(height):
         for x in range(width):
-            neighbours = [(y, x + 1), (y + 1, x), (y + 1, x + 1)]
-            inside = [(v, u) for v, u in neighbours if v < height and u < width]
+            neighbors = [(y, x + 1), (y + 1, x), (y + 1, x + 1)]
+            inside = [(v, u) for v, u in neighbors if v < height and u < width]
             if any(mask[y, x] != mask[v, u] for v, u in inside):
                 found.append((y, x))
     return found

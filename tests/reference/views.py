@@ -20,17 +20,17 @@ def cut(frame, box, size):
 def _sample(frame, y, x):
     _, h, w = frame.shape
     y, x = min(max(y, 0), h - 1), min(max(x, 0), w - 1)
-    colour = torch.zeros(len(frame), dtype=torch.float64)
+    color = torch.zeros(len(frame), dtype=torch.float64)
     for row in (math.floor(y), math.floor(y) + 1):
         for column in (math.floor(x), math.floor(x) + 1):
             weight = (1 - abs(y - row)) * (1 - abs(x - column))
             if weight > 0:
-                colour += weight * frame[:, row, column].double()
-    return colour
+                color += weight * frame[:, row, column].double()
+    return color
 
 
 def cell_in_other_box(cell, before, after, grid):
-    """The number of the cell of ``after`` that holds the centre of a cell of ``before``, or -1."""
+    """The number of the cell of ``after`` that holds the center of a cell of ``before``, or -1."""
     row, column = divmod(cell, grid)
     y = before[0] + before[2] * (row + 0.5) / grid
     x = before[1] + before[3] * (column + 0.5) / grid

@@ -24,9 +24,9 @@ def creep(
     return place[0], place[1]
 
 
-def _touches(centre: list[float], wall: tuple[float, float, float, float], radius: float) -> bool:
+def _touches(center: list[float], wall: tuple[float, float, float, float], radius: float) -> bool:
     x0, y0, x1, y1 = wall
     return (
-        min(x0, x1) - radius < centre[0] < max(x0, x1) + radius
-        and min(y0, y1) - radius < centre[1] < max(y0, y1) + radius
+        min(x0, x1) - radius < center[0] < max(x0, x1) + radius
+        and min(y0, y1) - radius < center[1] < max(y0, y1) + radius
     )

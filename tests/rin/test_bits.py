@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig
 from scalable_binding.errors import UserError
 from scalable_binding.rin import inference, train
 from scalable_binding.rin.bits import from_bits, to_bits
@@ -67,7 +67,7 @@ def test_discrete_and_continuous_data_are_generated_together(tmp_path: Path) -> 
         fit=FitConfig(
             steps=500,
             batch_size=64,
-            optimiser=OptimiserConfig(name="adamw", lr=3e-3),
+            optimizer=OptimizerConfig(name="adamw", lr=3e-3),
             ema=EmaConfig(decay=0.99),
             progress=False,
         ),

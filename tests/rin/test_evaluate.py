@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from rin import untrained
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 from scalable_binding.errors import UserError
 from scalable_binding.rin import inference
 from scalable_binding.rin.config import DiffusionConfig
@@ -27,8 +27,8 @@ def runs(tmp_path_factory):
     untrained.save(untrained.images(), folder / "digits", data={"kind": "digits"})
     moving = untrained.videos(size=(6, 16, 16))
     untrained.save(moving, folder / "moving", data={"kind": "moving_digits"})
-    coloured = untrained.images(channels=3, num_classes=2)
-    untrained.save(coloured, folder / "files", data={"kind": "images", "flip": True})
+    colored = untrained.images(channels=3, num_classes=2)
+    untrained.save(colored, folder / "files", data={"kind": "images", "flip": True})
     return folder
 
 
@@ -100,8 +100,8 @@ def test_reference_statistics_are_not_those_of_files_that_changed(tmp_path):
     for number in range(8):
         image = torch.randint(0, 256, (3, 8, 8)).byte()
         images.write(tmp_path / "data" / "a" / f"{number}.png", image)
-    coloured = untrained.images(DiffusionConfig(), num_classes=0, channels=3)
-    run = untrained.save(coloured, tmp_path / "run", data={"kind": "images"})
+    colored = untrained.images(DiffusionConfig(), num_classes=0, channels=3)
+    run = untrained.save(colored, tmp_path / "run", data={"kind": "images"})
     config = replace(CPU, reference=tmp_path / "data" / "kept.npz")
     config = replace(config, features=str(untrained.features(tmp_path / "features")))
     evaluate(run, [tmp_path / "data"], config, FEW)

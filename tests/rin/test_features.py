@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rin import untrained
-from scalable_binding.data import digits
+from scalable_binding.data.datasets import digits
 from scalable_binding.errors import UserError
 from scalable_binding.metrics.i3d import I3D
 from scalable_binding.metrics.inception_v3 import InceptionV3
@@ -16,7 +16,7 @@ from scalable_binding.rin import features
 
 @pytest.fixture
 def folder(tmp_path):
-    """A feature network of our own for colour images."""
+    """A feature network of our own for color images."""
     return untrained.features(tmp_path)
 
 
@@ -37,8 +37,8 @@ def test_nothing_ships_for_other_images():
 def test_a_folder_of_ones_own(folder):
     found = features.choose(folder, (20, 30), 3)
     assert found.name == "mine" and not found.is_standard and found.width == 6
-    grey, coloured = torch.zeros(2, 1, 20, 30).byte(), torch.zeros(2, 3, 20, 30).byte()
-    assert torch.equal(found(grey).features, found(coloured).features)
+    gray, colored = torch.zeros(2, 1, 20, 30).byte(), torch.zeros(2, 3, 20, 30).byte()
+    assert torch.equal(found(gray).features, found(colored).features)
     assert found.fingerprint == features.choose(folder, (8, 8), 3).fingerprint
 
 

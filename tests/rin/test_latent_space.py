@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scalable_binding.data.digits import Digits
+from scalable_binding.data.datasets.digits import Digits
 from scalable_binding.engine.config import override
 from scalable_binding.rin import inference, latent_space, objective, train
 from scalable_binding.rin.latent_space import Autoencoder
@@ -32,7 +32,7 @@ def batch(num: int = 300) -> dict[str, Tensor]:
     return {name: torch.stack([item[name] for item in items]) for name in ("image", "label")}
 
 
-def test_codes_are_standardised_and_come_back() -> None:
+def test_codes_are_standardized_and_come_back() -> None:
     assert isinstance(Halves(), Autoencoder)
     space = latent_space.measure(Halves(), batch())
     codes = space(batch())

@@ -64,7 +64,7 @@ def previous(network: RIN, seed: int = 3) -> Tensor:
         {"size": (6, 4, 2), "patch": (2, 2, 1)},
         {"size": (6, 4, 2), "patch": (2, 2, 1), "context": 3},
         {"size": (6, 4, 2), "patch": (2, 2, 1), "context": 4},
-        {"latent_width": 16, "interface_width": 24, "normalise_input": True},
+        {"latent_width": 16, "interface_width": 24, "normalize_input": True},
         {"interface_conditioning": True},
     ],
     ids=str,
@@ -190,8 +190,8 @@ def test_positions_tell_patches_apart() -> None:
     assert not torch.allclose(found[..., :2, :2], found[..., 2:, 2:])
 
 
-def test_a_normalised_input_has_no_scale() -> None:
-    network = small(normalise_input=True)
+def test_a_normalized_input_has_no_scale() -> None:
+    network = small(normalize_input=True)
     given = inputs(network)
     scaled = given | {"x": 3 * given["x"]}
     torch.testing.assert_close(
@@ -320,7 +320,7 @@ from scalable_binding.rin import model
 for changes in (
     {"size": (8, 12), "patch": (2, 4)},
     {"size": (4, 4, 4), "patch": (2, 2, 2), "context": 1, "checkpointing": True,
-     "dropout": 0.1, "interface_conditioning": True, "normalise_input": True},
+     "dropout": 0.1, "interface_conditioning": True, "normalize_input": True},
 ):
     network = model.draw(0, channels=1, num_classes=3, num_latents=5, latent_width=16,
                          interface_width=8, num_blocks=2, num_layers=1, num_heads=2,

@@ -51,8 +51,8 @@ class Spy(RIN):
 
 def images(b: int, seed: int = 0) -> dict[str, Tensor]:
     generator = Generator().manual_seed(seed)
-    grey = torch.randint(0, 256, (b, 1, 4, 4), dtype=torch.uint8, generator=generator)
-    return {"image": grey, "label": torch.arange(b) % 3}
+    gray = torch.randint(0, 256, (b, 1, 4, 4), dtype=torch.uint8, generator=generator)
+    return {"image": gray, "label": torch.arange(b) % 3}
 
 
 def generator(seed: int = 0) -> Generator:

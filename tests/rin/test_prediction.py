@@ -24,7 +24,7 @@ def videos() -> Pretrained:
     return untrained.videos(DiffusionConfig(scale=0.5))
 
 
-def grey(*levels: int, size: int = 8) -> Tensor:
+def gray(*levels: int, size: int = 8) -> Tensor:
     return torch.tensor(levels, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, size, size)
 
 
@@ -45,7 +45,7 @@ def test_context_is_clean_and_held_fixed(
     videos: Pretrained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = watched(videos, monkeypatch)
-    (future,) = predict(videos, grey(9, 255, 0), 2, FEW)
+    (future,) = predict(videos, gray(9, 255, 0), 2, FEW)
     assert future.shape == (2, 1, 4, 8, 8) and future.dtype == torch.uint8
     assert [x.shape for x in given] == [(2, 1, 6, 8, 8)] * 3
     for x in given:
@@ -59,7 +59,7 @@ def test_long_futures_go_on_from_their_own_last_frames(
     videos: Pretrained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = watched(videos, monkeypatch)
-    windows = list(predict(videos, grey(10, 20), 2, FEW, num_frames=10))
+    windows = list(predict(videos, gray(10, 20), 2, FEW, num_frames=10))
     assert [window.shape[2] for window in windows] == [4, 4, 2]
     for number, window in enumerate(windows[:-1], start=1):
         shown = ((given[3 * number][:, :, :2] + 0.5) * 255).round().byte()
@@ -71,7 +71,7 @@ def test_long_futures_go_on_from_their_own_last_frames(
 def test_futures_differ_and_do_not_depend_on_how_many_there_are(videos: Pretrained) -> None:
     def run(num: int, batch_size: int) -> Tensor:
         config = replace(FEW, batch_size=batch_size)
-        return torch.cat(list(predict(videos, grey(10, 20), num, config, num_frames=6)), dim=2)
+        return torch.cat(list(predict(videos, gray(10, 20), num, config, num_frames=6)), dim=2)
 
     many, few, one_by_one = run(5, 64), run(2, 64), run(5, 1)
     assert int((many[0].int() - many[1].int()).abs().max()) > 20
@@ -84,7 +84,7 @@ def test_progress_is_told(videos: Pretrained) -> None:
     list(
         predict(
             videos,
-            grey(1, 2),
+            gray(1, 2),
             1,
             FEW,
             num_frames=5,
@@ -94,7 +94,7 @@ def test_progress_is_told(videos: Pretrained) -> None:
     assert seen == [(0, 0), (0, 1), (0, 2), (4, 0), (4, 1), (4, 2)]
 
 
-def test_networks_of_colours_get_colours() -> None:
+def test_networks_of_colors_get_colors() -> None:
     pretrained = untrained.videos(channels=3)
     frames = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     frames[:, 1] = 255
@@ -106,8 +106,8 @@ def test_networks_of_colours_get_colours() -> None:
 @pytest.mark.parametrize(
     ("frames", "words"),
     [
-        (grey(1), "video: expected at least 2 frames, the context of the network, got 1"),
-        (grey(1, 2, size=16), "video: expected 8 x 8 pixels.*got 16 x 16; resize it"),
+        (gray(1), "video: expected at least 2 frames, the context of the network, got 1"),
+        (gray(1, 2, size=16), "video: expected 8 x 8 pixels.*got 16 x 16; resize it"),
     ],
 )
 def test_videos_that_do_not_fit_are_refused(videos: Pretrained, frames: Tensor, words: str) -> None:
@@ -117,9 +117,9 @@ def test_videos_that_do_not_fit_are_refused(videos: Pretrained, frames: Tensor, 
 
 def test_networks_that_do_not_predict_are_refused() -> None:
     with pytest.raises(UserError, match=r"model\.context above 0"):
-        next(predict(untrained.videos(context=0), grey(1, 2), 1, FEW))
+        next(predict(untrained.videos(context=0), gray(1, 2), 1, FEW))
     with pytest.raises(UserError, match="at least 1"):
-        next(predict(untrained.videos(), grey(1, 2), 0, FEW))
+        next(predict(untrained.videos(), gray(1, 2), 0, FEW))
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 41), (41, 20), (6, 7), (8, 8)])

@@ -35,8 +35,8 @@ def test_training_is_that_of_table_2_5(preset: str, row: dict[str, Any]) -> None
     config = getattr(presets, preset)()
     fit = config.fit
     assert (fit.steps, fit.batch_size) == (row["updates"], row["batch"])
-    assert fit.optimiser.name == "lamb" and fit.optimiser.betas[1] == 0.999
-    assert fit.optimiser.weight_decay == row["weight_decay"]
+    assert fit.optimizer.name == "lamb" and fit.optimizer.betas[1] == 0.999
+    assert fit.optimizer.weight_decay == row["weight_decay"]
     assert fit.schedule.curve == row["curve"]
     assert fit.ema.decay == row["ema"]
     assert config.diffusion.self_conditioning == row["self_conditioning"]

@@ -44,7 +44,7 @@ def test_places_are_told_apart_within_seconds() -> None:
     """
     generator = Generator().manual_seed(0)
     network = model.draw(0, **SMALL, embedding_std=1.0)
-    optimiser = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.01)
     errors = []
     for _ in range(220):
         x = draw_halves(32, generator)
@@ -53,8 +53,8 @@ def test_places_are_told_apart_within_seconds() -> None:
         found = network(seen, torch.full((32,), 1e-4)).prediction
         error = (found - x)[:, :, 2:].square().mean()
         error.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         errors.append(error.item())
     assert sum(errors[:10]) / 10 > 1 / 3
     assert sum(errors[-20:]) / 20 < WITHOUT_PLACES / 4

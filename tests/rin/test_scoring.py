@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scalable_binding.data import digits
+from scalable_binding.data.datasets import digits
 from scalable_binding.errors import UserError
 from scalable_binding.metrics.frechet import FewSamplesWarning
 from scalable_binding.rin import features

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scalable_binding.data import videos
+from scalable_binding.data.frames import videos
 from scalable_binding.engine.config import from_mapping, override
 from scalable_binding.errors import UserError
 from scalable_binding.rin import inference, objective, train

@@ -21,7 +21,7 @@ def test_they_are_small_and_say_where_they_come_from(name: str) -> None:
     assert files.keys() == {"card.json", "config.json", "model.safetensors"}
     assert sum(files.values()) < 6_000_000
     card = json.loads((folder / "card.json").read_text())
-    assert {"name", "data", "licence", "command", "commit", "score"} <= card.keys()
+    assert {"name", "data", "license", "command", "commit", "score"} <= card.keys()
 
 
 def test_digits_show_the_class_that_was_asked_for() -> None:

@@ -52,7 +52,7 @@ def save(pretrained: Pretrained, run: Path, **changes: Any) -> Path:
 
 
 def features(folder: Path) -> Path:
-    """A folder of a feature network for colour images."""
+    """A folder of a feature network for color images."""
     folder.mkdir(parents=True, exist_ok=True)
     arguments = {"channels": 3, "num_classes": 5, "widths": [4, 4], "width": 6}
     save_file(ImageClassifier(**arguments).state_dict(), folder / "model.safetensors")

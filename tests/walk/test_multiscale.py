@@ -25,7 +25,7 @@ def nodes(seed=0, size=SIZE, b=2, d=6):
     return normalize(features, dim=-1)
 
 
-def centres(seed=0, size=SIZE, b=2, far=1):
+def centers(seed=0, size=SIZE, b=2, far=1):
     """Each pixel's own place, moved by up to ``far`` pixels; some lie outside of the image."""
     generator = torch.Generator().manual_seed(seed)
     own = grid(size).expand(b, -1, -1)
@@ -33,23 +33,23 @@ def centres(seed=0, size=SIZE, b=2, far=1):
 
 
 def walk(seed, radius, size=SIZE, far=1):
-    step, _ = window_step(nodes(seed), nodes(seed + 1), centres(seed, far=far), size, radius, 0.2)
+    step, _ = window_step(nodes(seed), nodes(seed + 1), centers(seed, far=far), size, radius, 0.2)
     return step
 
 
 @pytest.mark.parametrize("radius", [0, 1, 2])
 def test_a_step_equals_the_loop(radius):
-    a, b, centre = nodes(0), nodes(1), centres(2, far=3)
-    found, similarities = window_step(a, b, centre, SIZE, radius, 0.2)
+    a, b, center = nodes(0), nodes(1), centers(2, far=3)
+    found, similarities = window_step(a, b, center, SIZE, radius, 0.2)
     for i in range(len(a)):
-        expected = reference.step(a[i], b[i], centre[i], SIZE, radius, 0.2)
+        expected = reference.step(a[i], b[i], center[i], SIZE, radius, 0.2)
         torch.testing.assert_close(reference.whole(found)[i], expected, atol=1e-6, rtol=0)
     assert ((similarities == -1) == (found.probability == 0)).all()
 
 
 def test_a_window_that_covers_the_image_equals_full_attention():
-    a, b, centre = nodes(0), nodes(1), centres(2)
-    found, _ = window_step(a, b, centre, SIZE, 7, 0.1)
+    a, b, center = nodes(0), nodes(1), centers(2)
+    found, _ = window_step(a, b, center, SIZE, 7, 0.1)
     full = transition(similarity(a, b), 0.1)
     torch.testing.assert_close(reference.whole(found), full, atol=1e-6, rtol=0)
     expected = full @ grid(SIZE).double()
@@ -59,8 +59,8 @@ def test_a_window_that_covers_the_image_equals_full_attention():
 def test_walks_in_windows_that_cover_the_image_equal_chains_of_matrices():
     frames = [nodes(seed) for seed in range(4)]
     pairs = list(pairwise(frames))
-    forward = [window_step(a, b, centres(3), SIZE, 7, 0.1)[0] for a, b in pairs]
-    backward = [window_step(b, a, centres(4), SIZE, 7, 0.1)[0] for a, b in pairs]
+    forward = [window_step(a, b, centers(3), SIZE, 7, 0.1)[0] for a, b in pairs]
+    backward = [window_step(b, a, centers(4), SIZE, 7, 0.1)[0] for a, b in pairs]
     found = window_palindromes(forward, backward)
     expected = palindromes(frames, 0.1)
     assert len(found) == len(expected) == 3
@@ -93,7 +93,7 @@ def test_the_probability_of_arrival_is_that_of_the_product_of_steps():
     torch.testing.assert_close(found.double(), exact.diagonal(dim1=1, dim2=2), atol=1e-6, rtol=0)
 
 
-def test_home_is_a_pixel_and_its_neighbours():
+def test_home_is_a_pixel_and_its_neighbors():
     first, second = walk(0, 1), walk(2, 1)
     exact = reference.whole(first) @ reference.whole(second)
     places = grid(SIZE)
@@ -106,7 +106,7 @@ def test_home_is_a_pixel_and_its_neighbours():
 
 def test_gradients_are_right():
     a, b = nodes(0, (2, 3), 1, 3).requires_grad_(), nodes(1, (2, 3), 1, 3).requires_grad_()
-    there, back = centres(0, (2, 3), 1), centres(1, (2, 3), 1)
+    there, back = centers(0, (2, 3), 1), centers(1, (2, 3), 1)
 
     def returns(a, b):
         forward, _ = window_step(a, b, there, (2, 3), 1, 0.5)
@@ -119,4 +119,4 @@ def test_gradients_are_right():
 @pytest.mark.parametrize(("radius", "temperature", "named"), [(-1, 1.0, "radius"), (1, 0, "temp")])
 def test_options_out_of_range_are_named(radius, temperature, named):
     with pytest.raises(ValueError, match=named):
-        window_step(nodes(0), nodes(1), centres(0), SIZE, radius, float(temperature))
+        window_step(nodes(0), nodes(1), centers(0), SIZE, radius, float(temperature))

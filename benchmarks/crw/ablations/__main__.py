@@ -1,4 +1,4 @@
-"""What path length, edge dropout, frame rate, context, neighbours and radius are worth.
+"""What path length, edge dropout, frame rate, context, neighbors and radius are worth.
 
     python -m benchmarks.crw.ablations path-length --out DIR    (likewise edge-dropout, frame-rate,
     python -m benchmarks.crw.ablations all --out DIR             propagation)
@@ -60,7 +60,7 @@ STUDIES = {
 
 PROPAGATION = {
     "context": (1, 2, 4, 7, 10, 20),
-    "neighbours": (1, 5, 10, 20, 40),
+    "neighbors": (1, 5, 10, 20, 40),
     "radius": (2.0, 4.0, 8.0, 12.0, 20.0, math.inf),
 }
 """Values of m, k and r; the other two stay at the thesis' values."""

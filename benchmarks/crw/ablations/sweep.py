@@ -35,13 +35,13 @@ from scalable_binding.crw.presets import (
 )
 from scalable_binding.crw.scoring import MaskScore
 from scalable_binding.data import synthetic
+from scalable_binding.data.frames.videos import FOLDER_FPS
 from scalable_binding.data.synthetic import WorldConfig
 from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.data.synthetic.painting import frames as paint
-from scalable_binding.data.videos import FOLDER_FPS
 from scalable_binding.engine.atomic import write_text
 from scalable_binding.engine.config import override, to_mapping
-from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig, ScheduleConfig
 
 Scores = dict[str, Any]
 
@@ -78,12 +78,12 @@ def narrow() -> Scale:
         encoder=EncoderConfig(widths=(16, 32, 64), width=64, padding="zeros"),
         clips=ClipConfig(num_frames=4, fps=8.0, size=160, crop=128),
         walk=WalkConfig(
-            nodes="cells", views=ViewConfig(size=96, shift=16.0, scale=0.15, colour=0.0)
+            nodes="cells", views=ViewConfig(size=96, shift=16.0, scale=0.15, color=0.0)
         ),
         fit=FitConfig(
             steps=300,
             batch_size=4,
-            optimiser=OptimiserConfig(name="adamw", lr=1e-3, weight_decay=1e-4),
+            optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=20),
             ema=EmaConfig(decay=0.98),
             bfloat16=True,
@@ -159,7 +159,7 @@ class Sweep:
         config = config or PropagationConfig()
         records = [evaluate.score(entry, features, config) for entry in self._held_out()]
         evidence = [record["evidence"] for record in records]
-        found = evaluate.summarise(evidence, {"masks": MaskScore})
+        found = evaluate.summarize(evidence, {"masks": MaskScore})
         return {name: found[name] for name in ("J&F", "J_mean", "F_mean")}
 
     def _fit(self, config: CRWConfig, run: Path) -> FeatureModel:

@@ -1,4 +1,4 @@
-"""The state of small optimisers beside the agent's, in a form that a run can resume from."""
+"""The state of small optimizers beside the agent's, in a form that a run can resume from."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 
-def keep_adam(optimiser: torch.optim.Adam) -> dict[str, Tensor]:
+def keep_adam(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
     """The tensors that Adam keeps, made before its first step, so that a state can hold them."""
     found: dict[str, Tensor] = {}
-    for number, parameter in enumerate(optimiser.param_groups[0]["params"]):
+    for number, parameter in enumerate(optimizer.param_groups[0]["params"]):
         own = {
             "step": torch.zeros(()),
             "exp_avg": torch.zeros_like(parameter),
             "exp_avg_sq": torch.zeros_like(parameter),
         }
-        optimiser.state[parameter] = own
+        optimizer.state[parameter] = own
         found |= {f"{number}.{name}": tensor for name, tensor in own.items()}
     return found

@@ -24,7 +24,7 @@ def estimate(
     discount: float,
     smoothing: float,
 ) -> Estimates:
-    """Generalised advantage estimates over whole trials.
+    """Generalized advantage estimates over whole trials.
 
         delta_t = r_t + gamma V_{t+1} - V_t
         A_t = delta_t + gamma lambda A_{t+1}

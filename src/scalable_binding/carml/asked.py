@@ -137,7 +137,7 @@ class OneTask:
     def __init__(self, request: Request) -> None:
         self.request, self.moments = request, Moments()
 
-    def reorganise(self, generator: Generator) -> dict[str, float]:
+    def reorganize(self, generator: Generator) -> dict[str, float]:
         """Nothing: the task stays as it is."""
         return {}
 

@@ -18,9 +18,9 @@ DEVIATION_FLOOR = 1e-6
 
 
 class Clusters(NamedTuple):
-    """Centres, the cluster of each trajectory, and the mean squared distance of a state."""
+    """Centers, the cluster of each trajectory, and the mean squared distance of a state."""
 
-    centres: Float[Tensor, "k d"]
+    centers: Float[Tensor, "k d"]
     labels: Int64[Tensor, " n"]
     distortion: float
 
@@ -40,13 +40,13 @@ def cluster(
 
         sum_t |s_t - c|^2 = sum_t |s_t - m|^2 + T |m - c|^2,    m = mean_t s_t,
 
-    that is the centre nearest to its mean: only means are clustered. A cluster that has lost all
-    of its trajectories starts again from the one that is farthest from its centre.
+    that is the center nearest to its mean: only means are clustered. A cluster that has lost all
+    of its trajectories starts again from the one that is farthest from its center.
 
     Args:
         trajectories: this rank's; float64 in all that follows.
         num_clusters: K.
-        generator: of the first centres (k-means++); only the first rank's counts.
+        generator: of the first centers (k-means++); only the first rank's counts.
         starts: clusterings to choose from.
         iterations: of each one at most.
         ranks: if given, the trajectories of all ranks are clustered together.
@@ -67,75 +67,75 @@ def cluster(
     scatter = (trajectories.double() - means[:, None]).square().sum(-1).mean()
     best: Clusters | None = None
     for _ in range(starts):
-        centres = first_of(choose_centres(means, num_clusters, generator), ranks)
-        found = refine(means, centres, iterations, ranks)
+        centers = first_of(choose_centers(means, num_clusters, generator), ranks)
+        found = refine(means, centers, iterations, ranks)
         if best is None or found.distortion < best.distortion:
             best = found
     assert best is not None
     return best._replace(distortion=best.distortion + float(mean_of(scatter, ranks)))
 
 
-def choose_centres(
+def choose_centers(
     points: Float[Tensor, "n d"], num: int, generator: Generator
 ) -> Float[Tensor, "k d"]:
     """Points, each drawn with a probability that grows with its squared distance from the others.
 
     Source: k-means++.
     """
-    centres = [points[int(torch.randint(len(points), (1,), generator=generator))]]
-    distances = (points - centres[0]).square().sum(-1)
+    centers = [points[int(torch.randint(len(points), (1,), generator=generator))]]
+    distances = (points - centers[0]).square().sum(-1)
     for _ in range(num - 1):
         weights = distances if bool(distances.sum() > 0) else torch.ones_like(distances)
         chosen = int(torch.multinomial(weights, 1, generator=generator))
-        centres.append(points[chosen])
+        centers.append(points[chosen])
         distances = torch.minimum(distances, (points - points[chosen]).square().sum(-1))
-    return torch.stack(centres)
+    return torch.stack(centers)
 
 
 def refine(
     points: Float[Tensor, "n d"],
-    centres: Float[Tensor, "k d"],
+    centers: Float[Tensor, "k d"],
     iterations: int,
     ranks: Ranks | None = None,
 ) -> Clusters:
-    """Lloyd's iterations from given centres until no point changes its cluster."""
-    labels, distances = assign(points, centres)
+    """Lloyd's iterations from given centers until no point changes its cluster."""
+    labels, distances = assign(points, centers)
     for _ in range(iterations):
-        members = functional.one_hot(labels, len(centres)).to(points.dtype)
+        members = functional.one_hot(labels, len(centers)).to(points.dtype)
         sums = sum_of(torch.cat([members.mT @ points, members.sum(0)[:, None]], dim=-1), ranks)
         counts = sums[:, -1:]
-        centres = torch.where(counts > 0, sums[:, :-1] / counts.clamp(min=1), centres)
-        centres = _revive(centres, counts[:, 0] == 0, points, distances, ranks)
+        centers = torch.where(counts > 0, sums[:, :-1] / counts.clamp(min=1), centers)
+        centers = _revive(centers, counts[:, 0] == 0, points, distances, ranks)
         before = labels
-        labels, distances = assign(points, centres)
+        labels, distances = assign(points, centers)
         changed = sum_of((labels != before).sum().double(), ranks)
         if not bool(changed):
             break
-    return Clusters(centres, labels, float(mean_of(distances.mean(), ranks)))
+    return Clusters(centers, labels, float(mean_of(distances.mean(), ranks)))
 
 
 def assign(
-    points: Float[Tensor, "n d"], centres: Float[Tensor, "k d"]
+    points: Float[Tensor, "n d"], centers: Float[Tensor, "k d"]
 ) -> tuple[Int64[Tensor, " n"], Float[Tensor, " n"]]:
-    """The nearest centre of each point, and the squared distance to it."""
-    cross = points @ centres.mT
-    scores = centres.square().sum(-1) - 2 * cross
+    """The nearest center of each point, and the squared distance to it."""
+    cross = points @ centers.mT
+    scores = centers.square().sum(-1) - 2 * cross
     least, labels = scores.min(-1)
     return labels, (least + points.square().sum(-1)).clamp(min=0)
 
 
 def _revive(
-    centres: Tensor, empty: Tensor, points: Tensor, distances: Tensor, ranks: Ranks | None
+    centers: Tensor, empty: Tensor, points: Tensor, distances: Tensor, ranks: Ranks | None
 ) -> Tensor:
-    """Put the centres of empty clusters where points are farthest from theirs."""
+    """Put the centers of empty clusters where points are farthest from theirs."""
     num = int(empty.sum())
     if num == 0:
-        return centres
+        return centers
     far = distances.topk(min(num, len(points))).indices
     chosen = first_of(points[far], ranks)
-    centres = centres.clone()
-    centres[empty.nonzero()[: len(chosen), 0]] = chosen
-    return centres
+    centers = centers.clone()
+    centers[empty.nonzero()[: len(chosen), 0]] = chosen
+    return centers
 
 
 def sum_of(values: Tensor, ranks: Ranks | None) -> Tensor:

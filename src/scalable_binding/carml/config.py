@@ -20,7 +20,7 @@ from scalable_binding.errors import UserError, require, require_least
 
 @dataclass(frozen=True, kw_only=True)
 class PPOConfig:
-    """Proximal policy optimisation over whole trials (4.7.2).
+    """Proximal policy optimization over whole trials (4.7.2).
 
     Args:
         epochs: passes over the trials of an update.
@@ -32,7 +32,7 @@ class PPOConfig:
         discount: of later rewards (gamma).
         smoothing: lambda of the advantage estimates.
         reward_scale: of the rewards behind advantages and values; the agent sees them unscaled.
-        normalise: whiten the advantages of an update.
+        normalize: whiten the advantages of an update.
     """
 
     epochs: int = 10
@@ -44,7 +44,7 @@ class PPOConfig:
     discount: float = 0.99
     smoothing: float = 0.95
     reward_scale: float = 1.0
-    normalise: bool = True
+    normalize: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "minibatches"):
@@ -67,7 +67,7 @@ class EnvironmentConfig:
     """Where the agent lives.
 
     Args:
-        name: of the catalogue (maze, room, vizdoom-fixed, ...), or the id of a Gymnasium
+        name: of the registry (maze, room, vizdoom-fixed, ...), or the id of a Gymnasium
             environment.
         options: NAME=VALUE each, such as "layout=rooms"; values are read as YAML.
     """

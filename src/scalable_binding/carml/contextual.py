@@ -111,9 +111,9 @@ class ContextualTasks:
     def __init__(self, config: CARMLConfig, env: ContextualEnv, ranks: Ranks) -> None:
         self.env, self.inner = env, Curriculum(config, env.inner, ranks)
 
-    def reorganise(self, generator: Generator) -> dict[str, float]:
+    def reorganize(self, generator: Generator) -> dict[str, float]:
         """The E-step."""
-        return self.inner.reorganise(generator)
+        return self.inner.reorganize(generator)
 
     def draw(self, num: int, generator: Generator) -> UntoldReward:
         """Tasks, which the environments tell the policy from now on."""
@@ -149,7 +149,7 @@ class FrozenTasks(Curriculum):
         self.scaffold.load_state_dict(found.scaffold)
         self.whitening.load_state_dict(found.whitening)
 
-    def reorganise(self, generator: Generator) -> dict[str, float]:
+    def reorganize(self, generator: Generator) -> dict[str, float]:
         """Nothing."""
         return {}
 

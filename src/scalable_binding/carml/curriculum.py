@@ -24,7 +24,7 @@ class Curriculum:
 
     Args:
         config: of the whole run.
-        env: whose states are modelled.
+        env: whose states are modeled.
         ranks: of the run.
 
     Source: Thesis Alg. 8.
@@ -39,7 +39,7 @@ class Curriculum:
         self.scaffold: Scaffold = build_scaffold(shape, config.scaffold, env.episode_length)
         self.whitening = build_whitening(config.pay, self.scaffold)
 
-    def reorganise(self, generator: Generator) -> dict[str, float]:
+    def reorganize(self, generator: Generator) -> dict[str, float]:
         """Fit the scaffold to the reservoir, and measure the rewards of its tasks (the E-step)."""
         trajectories = self.reservoir.trajectories
         figures = self.scaffold.fit(trajectories, generator, self.ranks)

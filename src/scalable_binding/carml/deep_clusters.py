@@ -143,12 +143,12 @@ def whiten(
     """
     features = features.double()
     count = sum_of(torch.tensor(float(len(features)), dtype=torch.float64), ranks)
-    centred = features - sum_of(features.sum(0), ranks) / count
-    covariance = sum_of(centred.mT @ centred, ranks) / count
+    centered = features - sum_of(features.sum(0), ranks) / count
+    covariance = sum_of(centered.mT @ centered, ranks) / count
     values, vectors = torch.linalg.eigh(covariance)
     kept = slice(-min(num, len(values)), None)
     floor = EIGENVALUE_FLOOR * values[-1].clamp(min=1e-12)
-    components = centred @ vectors[:, kept] * (values[kept] + floor).rsqrt()
+    components = centered @ vectors[:, kept] * (values[kept] + floor).rsqrt()
     return functional.normalize(components, dim=-1)
 
 
@@ -164,7 +164,7 @@ def _tell_apart(
     """A round of stochastic gradient descent on encoder and a new head."""
     head = _new_head(encoder.width, num_clusters, generator, ranks)
     parameters = [*encoder.parameters(), *head.parameters()]
-    optimiser = torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
     length = trajectories.shape[1]
@@ -178,12 +178,12 @@ def _tell_apart(
         images = shift(trajectories[chosen, moments], config.shift, generator)
         logits = head(encoder(images))
         loss = functional.cross_entropy(logits, labels[chosen])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         for parameter in parameters:
             assert parameter.grad is not None
             parameter.grad.copy_(mean_of(parameter.grad, ranks))
-        optimiser.step()
+        optimizer.step()
         accuracy = (logits.argmax(-1) == labels[chosen]).float().mean()
     share_statistics(encoder, ranks)
     return Learned(float(loss.detach()), float(accuracy))
@@ -230,7 +230,7 @@ def _calibrate(
     generator: Generator,
     ranks: Ranks | None,
 ) -> None:
-    """Let the normalisation see the present images before features are first taken."""
+    """Let the normalization see the present images before features are first taken."""
     encoder.train()
     states = rearrange(trajectories, "n t ... -> (n t) ...")
     for _ in range(CALIBRATION_BATCHES):

@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
         self,
         observations: Shaped[Tensor, "b *obs"],
         tasks: Int64[Tensor, " b"],
-        optimiser: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer,
         steps: int,
         generator: Generator,
         ranks: Ranks | None,
@@ -105,12 +105,12 @@ class Discriminator(nn.Module):
             chosen = torch.randint(len(tasks), (self.config.batch_size,), generator=generator)
             logits = self._logits(self._scaled(self._features(observations[chosen])))
             loss = functional.cross_entropy(logits, tasks[chosen])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
             for parameter in self.parameters():
                 assert parameter.grad is not None
                 parameter.grad.copy_(mean_of(parameter.grad, ranks))
-            optimiser.step()
+            optimizer.step()
             accuracy = (logits.argmax(-1) == tasks[chosen]).float().mean()
         if self.encoder is not None:
             deep_clusters.share_statistics(self.encoder, ranks)
@@ -197,12 +197,12 @@ class DiscriminatorTasks:
         deep = config.scaffold.deep_clusters
         num_tasks = config.scaffold.mixture.components
         self.scaffold = Discriminator(shape, num_tasks, config.discriminator, deep)
-        self.optimiser = torch.optim.Adam(self.scaffold.parameters(), config.discriminator.lr)
+        self.optimizer = torch.optim.Adam(self.scaffold.parameters(), config.discriminator.lr)
         self.whitening = build_whitening(config.pay, self.scaffold)
-        self._moments = keep_adam(self.optimiser)
+        self._moments = keep_adam(self.optimizer)
         self._rounds = torch.zeros((), dtype=torch.int64)
 
-    def reorganise(self, generator: Generator) -> dict[str, float]:
+    def reorganize(self, generator: Generator) -> dict[str, float]:
         """Draw the classifier's weights, or pre-train it, before the first update only."""
         self._rounds += 1
         if self._rounds > 1:
@@ -237,7 +237,7 @@ class DiscriminatorTasks:
         return figures
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Reservoir, classifier, its optimiser, whitening."""
+        """Reservoir, classifier, its optimizer, whitening."""
         parts = {
             "reservoir": self.reservoir.state_dict(),
             "scaffold": self.scaffold.state_dict(),
@@ -257,7 +257,7 @@ class DiscriminatorTasks:
     def _learn(
         self, states: Tensor, tasks: Tensor, steps: int, generator: Generator
     ) -> dict[str, float]:
-        return self.scaffold.learn(states, tasks, self.optimiser, steps, generator, self.ranks)
+        return self.scaffold.learn(states, tasks, self.optimizer, steps, generator, self.ranks)
 
     def _pretrain(
         self, trajectories: Tensor, sample: Tensor, generator: Generator

@@ -28,7 +28,7 @@ from scalable_binding.carml.rounds import Round, list_rounds, read_round
 from scalable_binding.carml.scaffold import Scaffold, build_scaffold
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.randomness import generator
-from scalable_binding.envs import catalogue
+from scalable_binding.envs import registry
 from scalable_binding.envs import tasks as test_tasks
 from scalable_binding.envs.batch import BatchEnv, Step, Truth
 from scalable_binding.envs.layouts import SIDE
@@ -99,7 +99,7 @@ def transfer(
     """
     settings = config.environment
     tasks = test_tasks.draw(settings.name, num_tasks, generator(seed, PLACE, 0), split)
-    with closing(catalogue.make(settings.name, num_tasks, seed, **settings.arguments())) as env:
+    with closing(registry.make(settings.name, num_tasks, seed, **settings.arguments())) as env:
         episodes, random = config.curriculum.episodes, generator(seed, PLACE, 1)
         found = adapt(policy, env, request_tasks(tasks), random, episodes=episodes, moments=moments)
     assert found.reached is not None
@@ -141,7 +141,7 @@ class Skills:
     figures: dict[str, float]
 
 
-def practise(
+def practice(
     policy: Policy,
     scaffold: Scaffold,
     whitening: Any,
@@ -159,7 +159,7 @@ def practise(
     random = generator(seed, PLACE, 2)
     tasks = scaffold.sample_tasks(num_trials, random)
     reward = _Watched(ScaffoldReward(scaffold, tasks, config.pay, whitening))
-    with closing(catalogue.make(settings.name, num_trials, seed, **settings.arguments())) as env:
+    with closing(registry.make(settings.name, num_trials, seed, **settings.arguments())) as env:
         collect(env, policy, reward, config.curriculum.episodes, random)
     truths = {name: torch.stack([t[name] for t in reward.truths], dim=1) for name in reward.names}
     if "position" not in truths:
@@ -170,7 +170,7 @@ def practise(
     )
 
 
-def practise_round(run: Path, number: int | None = None, *, num_trials: int = 256) -> Skills:
+def practice_round(run: Path, number: int | None = None, *, num_trials: int = 256) -> Skills:
     """What the agent at the end of a round does for the tasks of that round.
 
     Args:
@@ -188,13 +188,13 @@ def practise_round(run: Path, number: int | None = None, *, num_trials: int = 25
         if following is not None:
             checkpoint.load_tensors(policy, following.policy, run)
     scaffold, whitening = rebuild(config, policy, found)
-    return practise(policy, scaffold, whitening, config, num_trials=num_trials)
+    return practice(policy, scaffold, whitening, config, num_trials=num_trials)
 
 
 def rebuild(config: CARMLConfig, policy: Policy, found: Round) -> tuple[Scaffold, Any]:
     """The scaffold of a round and what whitens its rewards."""
     settings = config.environment
-    with closing(catalogue.make(settings.name, 1, 0, **settings.arguments())) as env:
+    with closing(registry.make(settings.name, 1, 0, **settings.arguments())) as env:
         length = env.episode_length
     if config.discriminates:
         components = config.scaffold.mixture.components
@@ -217,7 +217,7 @@ def curve(run: Path, name: str) -> tuple[list[int], list[float]]:
     """
     config = read_config(run)
     settings = config.environment
-    with closing(catalogue.make(settings.name, 1, 0, **settings.arguments())) as env:
+    with closing(registry.make(settings.name, 1, 0, **settings.arguments())) as env:
         each = config.fit.batch_size * config.curriculum.episodes * env.episode_length
     samples, values = [], []
     for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines():

@@ -167,7 +167,7 @@ class GivenTasks:
         self.split: Split = split
         self.moments = Moments()
 
-    def reorganise(self, generator: Generator) -> dict[str, float]:
+    def reorganize(self, generator: Generator) -> dict[str, float]:
         """Nothing: the tasks stay as they are."""
         return {}
 

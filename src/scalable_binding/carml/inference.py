@@ -27,7 +27,7 @@ from scalable_binding.engine import checkpoint
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.config import from_mapping, override
 from scalable_binding.engine.randomness import generator
-from scalable_binding.envs import catalogue
+from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv, Truth
 from scalable_binding.errors import UserError
 
@@ -277,7 +277,7 @@ def try_out(
     config, policy = read_config(run), load(run)
     request = parse(task, config.environment.name)
     settings = config.environment
-    with closing(catalogue.make(settings.name, trials, seed, **settings.arguments())) as env:
+    with closing(registry.make(settings.name, trials, seed, **settings.arguments())) as env:
         random, moments = generator(seed, PLACE), read_moments(Path(run))
         return adapt(policy, env, request, random, episodes=episodes, moments=moments)
 

@@ -35,15 +35,15 @@ class Mixture:
 
     def log_likelihood(self, states: Float[Tensor, "*b d"]) -> Float[Tensor, "*b k"]:
         """The log q(s|z) of each state under each component."""
-        centred = states.to(self.means.dtype)[..., None, :] - self.means
+        centered = states.to(self.means.dtype)[..., None, :] - self.means
         d = self.means.shape[-1]
         if self.covariances.ndim == 3:
             lower = torch.linalg.cholesky(self.covariances)
             inverse = torch.linalg.inv(lower)
-            scaled = einsum(inverse, centred, "k i j, ... k j -> ... k i")
+            scaled = einsum(inverse, centered, "k i j, ... k j -> ... k i")
             log_det = 2 * lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         else:
-            scaled = centred * self.covariances.rsqrt()
+            scaled = centered * self.covariances.rsqrt()
             log_det = self.covariances.log().expand(-1, d).sum(-1)
         return -0.5 * (scaled.square().sum(-1) + log_det + d * math.log(2 * math.pi))
 
@@ -90,9 +90,9 @@ def fit(
     generator: Generator,
     ranks: Ranks | None = None,
 ) -> Fitted:
-    """The likeliest of several mixtures, each fit by expectation-maximisation from a clustering.
+    """The likeliest of several mixtures, each fit by expectation-maximization from a clustering.
 
-    Maximises sum_i log sum_z q(z) prod_t q(s_t^i | z), in float64.
+    Maximizes sum_i log sum_z q(z) prod_t q(s_t^i | z), in float64.
 
     Args:
         trajectories: this rank's.
@@ -119,7 +119,7 @@ def fit(
             ranks=ranks,
         )
         members = torch.nn.functional.one_hot(found.labels, config.components).double()
-        fitted = maximise(states, members, config, ranks)
+        fitted = maximize(states, members, config, ranks)
         if best is None or fitted.log_likelihood > best.log_likelihood:
             best = fitted
     assert best is not None
@@ -128,14 +128,14 @@ def fit(
     return best._replace(mixture=moved)
 
 
-def maximise(
+def maximize(
     states: Float[Tensor, "n t d"],
     responsibilities: Float[Tensor, "n k"],
     config: MixtureConfig,
     ranks: Ranks | None = None,
 ) -> Fitted:
-    """Expectation-maximisation from given responsibilities, until the likelihood stands still."""
-    statistics = summarise(states, config.covariance)
+    """Expectation-maximization from given responsibilities, until the likelihood stands still."""
+    statistics = summarize(states, config.covariance)
     reseeded, before, likelihood = 0, -math.inf, -math.inf
     mixture = estimate(statistics, responsibilities, config, ranks)
     for iteration in range(1, config.iterations + 1):
@@ -154,7 +154,7 @@ def maximise(
     return Fitted(mixture, likelihood, config.iterations, reseeded)
 
 
-def summarise(states: Float[Tensor, "n t d"], covariance: Covariance) -> Statistics:
+def summarize(states: Float[Tensor, "n t d"], covariance: Covariance) -> Statistics:
     """What the fit needs to know of each trajectory."""
     if covariance == "full":
         products = einsum(states, states, "n t i, n t j -> n i j")
@@ -204,13 +204,13 @@ def estimate(
     if config.covariance == "full":
         outer = einsum(means, means, "k i, k j -> k i j")
         covariances = rearrange(second, "k (i j) -> k i j", i=width) - outer
-        floor = config.regularisation * torch.eye(width, dtype=means.dtype)
+        floor = config.regularization * torch.eye(width, dtype=means.dtype)
         covariances = covariances + floor
     elif config.covariance == "diagonal":
-        covariances = (second - means.square()).clamp(min=0) + config.regularisation
+        covariances = (second - means.square()).clamp(min=0) + config.regularization
     else:
         scatter = (second - means.square().sum(-1, keepdim=True)) / width
-        covariances = scatter.clamp(min=0) + config.regularisation
+        covariances = scatter.clamp(min=0) + config.regularization
     return Mixture((states[:, 0] / states.sum()).log(), means, covariances)
 
 

@@ -29,7 +29,7 @@ SMALLEST = 52
 class Distillation(nn.Module):
     """Novelty of a state: the squared error of a network that learns what a random one says.
 
-    Pixels go in as one grey frame, states as they are; both whitened and clipped to [-5, 5].
+    Pixels go in as one gray frame, states as they are; both whitened and clipped to [-5, 5].
 
     Args:
         observation: shape of an observation.
@@ -63,14 +63,14 @@ class Distillation(nn.Module):
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
                 module.weight.data.copy_(first_of(module.weight.data, ranks))
-        seen = _grey(states)
+        seen = _gray(states)
         self.mean.copy_(mean_of(seen.mean(0), ranks))
         variance = mean_of((seen - self.mean).square().mean(0), ranks)
         self.deviation.copy_(variance.sqrt().clamp(min=DEVIATION_FLOOR))
 
     def forward(self, states: Shaped[Tensor, "b *obs"]) -> Float[Tensor, " b"]:
         """The novelty of states."""
-        white = ((_grey(states) - self.mean) / self.deviation).clamp(-LIMIT, LIMIT)
+        white = ((_gray(states) - self.mean) / self.deviation).clamp(-LIMIT, LIMIT)
         return (self.predictor(white) - self.target(white)).square().mean(-1)
 
 
@@ -106,12 +106,12 @@ class Novelty:
     def __init__(self, config: CARMLConfig, env: BatchEnv, ranks: Ranks) -> None:
         self.config, self.ranks = config, ranks
         self.network = Distillation(env.observation_space.shape, config.rnd.width)
-        self.optimiser = torch.optim.Adam(self.network.predictor.parameters(), config.rnd.lr)
-        self._adam = keep_adam(self.optimiser)
+        self.optimizer = torch.optim.Adam(self.network.predictor.parameters(), config.rnd.lr)
+        self._adam = keep_adam(self.optimizer)
         self.moments = Moments()
         self._drawn = torch.zeros((), dtype=torch.int64)
 
-    def reorganise(self, generator: Generator) -> dict[str, float]:
+    def reorganize(self, generator: Generator) -> dict[str, float]:
         """Nothing: there are no tasks."""
         return {}
 
@@ -132,16 +132,16 @@ class Novelty:
             loss = self.network(
                 states[torch.randint(len(states), size, generator=generator)]
             ).mean()
-            self.optimiser.zero_grad()
+            self.optimizer.zero_grad()
             loss.backward()
             for parameter in self.network.predictor.parameters():
                 assert parameter.grad is not None
                 parameter.grad.copy_(mean_of(parameter.grad, self.ranks))
-            self.optimiser.step()
+            self.optimizer.step()
         return {"novelty": float(loss.detach())}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Both networks, the optimiser, and what scales novelty."""
+        """Both networks, the optimizer, and what scales novelty."""
         parts = {
             "network": self.network.state_dict(),
             "moments": self.moments.state_dict(),
@@ -158,7 +158,7 @@ class Novelty:
             tensor.copy_(state[f"adam.{name}"])
 
 
-def _grey(states: Shaped[Tensor, "b *obs"]) -> Float[Tensor, "b *seen"]:
+def _gray(states: Shaped[Tensor, "b *obs"]) -> Float[Tensor, "b *seen"]:
     values = states.float()
     return values.mean(1, keepdim=True) / 255 if values.ndim == 4 else values
 

@@ -1,4 +1,4 @@
-"""The loss of the M-step: proximal policy optimisation of a recurrent policy over whole trials."""
+"""The loss of the M-step: proximal policy optimization of a recurrent policy over whole trials."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def batch_of(trials: Trials, config: PPOConfig, ranks: Ranks) -> dict[str, Tenso
         discount=config.discount,
         smoothing=config.smoothing,
     )
-    if config.normalise:
+    if config.normalize:
         advantages = _whiten(advantages, flat["active"], ranks)
     actions, gained, dones = previous(trials)
     return flat | {

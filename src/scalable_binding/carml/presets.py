@@ -18,7 +18,7 @@ from scalable_binding.carml.scaffold_config import (
     RewardConfig,
     ScaffoldConfig,
 )
-from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig
 
 
 def maze() -> CARMLConfig:
@@ -26,14 +26,14 @@ def maze() -> CARMLConfig:
 
     Unseen goals reached in the fourth episode: .52, .75 and .35 with seeds 0 to 2, .20, .39 and .44
     with 3 to 5; in the first .24 on average, by random actions .04. Wide components
-    (``regularisation``, in units of the variance of states) keep far states from deciding the scale
+    (``regularization``, in units of the variance of states) keep far states from deciding the scale
     of a task's rewards. Rewards are whitened as the agent meets them, like the thesis': against the
     reservoir it gains little within a trial.
     """
     return CARMLConfig(
         environment=EnvironmentConfig(name="maze"),
         model=ModelConfig(widths=(), hidden=64, head=64),
-        scaffold=ScaffoldConfig(mixture=MixtureConfig(regularisation=1.0)),
+        scaffold=ScaffoldConfig(mixture=MixtureConfig(regularization=1.0)),
         reward=RewardConfig(window=1, whitening="running"),
         curriculum=CurriculumConfig(period=20, recent=True),
         ppo=PPOConfig(
@@ -48,7 +48,7 @@ def maze() -> CARMLConfig:
         fit=FitConfig(
             steps=120,
             batch_size=64,
-            optimiser=OptimiserConfig(lr=4e-3),
+            optimizer=OptimizerConfig(lr=4e-3),
             ema=EmaConfig(decay=0.0),
             clip_norm=0.5,
             save_every=20,
@@ -62,8 +62,8 @@ def maze_oracle() -> CARMLConfig:
     A minute on one CPU core; .99 of 200 unseen goals in the fourth episode (seed 0).
     """
     config = maze()
-    optimiser = replace(config.fit.optimiser, lr=2e-3)
-    fit = replace(config.fit, steps=140, batch_size=128, optimiser=optimiser)
+    optimizer = replace(config.fit.optimizer, lr=2e-3)
+    fit = replace(config.fit, steps=140, batch_size=128, optimizer=optimizer)
     return replace(config, method="oracle", fit=fit)
 
 
@@ -82,7 +82,7 @@ def room() -> CARMLConfig:
             channels=(8, 8), kernels=(5, 3), strides=(2, 2), widths=(64,), hidden=64, head=64
         ),
         scaffold=ScaffoldConfig(
-            mixture=MixtureConfig(covariance="spherical", regularisation=0.5),
+            mixture=MixtureConfig(covariance="spherical", regularization=0.5),
             deep_clusters=DeepClusterConfig(
                 encoder="small",
                 width=16,
@@ -108,7 +108,7 @@ def room() -> CARMLConfig:
         fit=FitConfig(
             steps=120,
             batch_size=48,
-            optimiser=OptimiserConfig(lr=3e-3),
+            optimizer=OptimizerConfig(lr=3e-3),
             ema=EmaConfig(decay=0.0),
             clip_norm=0.5,
             log_every=10,
@@ -203,7 +203,7 @@ def _thesis(environment: str, *, entropy: float) -> CARMLConfig:
             steps=2500,
             batch_size=100,
             micro_batch_size=25,
-            optimiser=OptimiserConfig(lr=5e-4),
+            optimizer=OptimizerConfig(lr=5e-4),
             ema=EmaConfig(decay=0.0),
             clip_norm=0.5,
             log_every=1,

@@ -78,7 +78,7 @@ class Scaffold(Protocol):
 
 
 class MixtureScaffold(nn.Module):
-    """A Gaussian mixture over standardised features, in which a trajectory has one component.
+    """A Gaussian mixture over standardized features, in which a trajectory has one component.
 
     States are their own features; those of pixels are learned by clustering, going on from the
     last fit.
@@ -116,7 +116,7 @@ class MixtureScaffold(nn.Module):
 
     @property
     def mixture(self) -> Mixture:
-        """The mixture as it is now, over standardised features."""
+        """The mixture as it is now, over standardized features."""
         return Mixture(self.log_weights, self.means, self.covariances)
 
     def fit(
@@ -133,7 +133,7 @@ class MixtureScaffold(nn.Module):
         features, figures = self._learn_features(trajectories, generator, ranks)
         if not bool(torch.isfinite(features).all()):
             raise UserError("states for the scaffold", expected="finite numbers", got="others")
-        self._standardise(features, ranks)
+        self._standardize(features, ranks)
         fitted = mixture.fit(self._scaled(features), self.config.mixture, generator, ranks)
         self._take(fitted.mixture)
         self.fits += 1
@@ -147,7 +147,7 @@ class MixtureScaffold(nn.Module):
         }
 
     def encode(self, observations: Shaped[Tensor, "b *obs"]) -> Float[Tensor, "b d"]:
-        """The standardised features."""
+        """The standardized features."""
         if self.encoder is None:
             return self._scaled(observations)
         return self._scaled(deep_clusters.encode(self.encoder, observations))
@@ -192,7 +192,7 @@ class MixtureScaffold(nn.Module):
     def _learn_features(
         self, trajectories: Tensor, generator: Generator, ranks: Ranks | None
     ) -> tuple[Float[Tensor, "n t d"], dict[str, float]]:
-        """The features that are standardised and clustered; figures for the log."""
+        """The features that are standardized and clustered; figures for the log."""
         if self.encoder is None:
             return trajectories.double(), {}
         config = self.config.deep_clusters
@@ -207,7 +207,7 @@ class MixtureScaffold(nn.Module):
         figures = figures if config.rounds else {}
         return rearrange(features, "(n t) d -> n t d", n=len(seen)), figures
 
-    def _standardise(self, features: Float[Tensor, "n t d"], ranks: Ranks | None) -> None:
+    def _standardize(self, features: Float[Tensor, "n t d"], ranks: Ranks | None) -> None:
         """Measure features, so that each of a state's numbers counts in units of its own."""
         flat = rearrange(features, "n t d -> (n t) d").double()
         count = sum_of(torch.tensor(float(len(flat)), dtype=torch.float64), ranks)

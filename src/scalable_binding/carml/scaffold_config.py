@@ -19,9 +19,9 @@ class MixtureConfig:
         components: how many tasks there are to be (K).
         covariance: "full", "diagonal" or "spherical".
         starts: fits from as many clusterings; the likeliest one counts.
-        iterations: of expectation-maximisation at most.
+        iterations: of expectation-maximization at most.
         tolerance: it ends when the mean log-likelihood of a trajectory rises by less.
-        regularisation: added to variances.
+        regularization: added to variances.
         cluster_starts, cluster_iterations: of each k-means.
 
     Source: the authors' code ("full" in its early runs, "spherical" in later ones).
@@ -32,7 +32,7 @@ class MixtureConfig:
     starts: int = 3
     iterations: int = 100
     tolerance: float = 0.01
-    regularisation: float = 1e-4
+    regularization: float = 1e-4
     cluster_starts: int = 3
     cluster_iterations: int = 50
 
@@ -42,8 +42,8 @@ class MixtureConfig:
             value = getattr(self, name)
             require_least(name, value, 1)
         require("tolerance", self.tolerance, self.tolerance >= 0, "at least 0")
-        value = self.regularisation
-        require("regularisation", value, 0 < value < math.inf, "a number above 0")
+        value = self.regularization
+        require("regularization", value, 0 < value < math.inf, "a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ SKILLS = "skills"
 class TaskSource(Protocol):
     """Tasks that are made, drawn, and made again from what the agent did with them."""
 
-    def reorganise(self, generator: Generator) -> dict[str, float]:
+    def reorganize(self, generator: Generator) -> dict[str, float]:
         """Make the tasks anew (the E-step); figures for the log."""
         ...
 

@@ -33,7 +33,7 @@ from scalable_binding.engine.learner import Learner
 from scalable_binding.engine.loading import MicroBatch, micro_batch_size
 from scalable_binding.engine.randomness import derive, generator
 from scalable_binding.engine.recorder import Recorder
-from scalable_binding.envs import catalogue
+from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.errors import UserError
 
@@ -103,7 +103,7 @@ def open_environment(config: CARMLConfig, ranks: Ranks) -> BatchEnv:
         raise UserError("fit.micro_batch_size", expected=expected, got=str(micro))
     seed = derive(config.fit.seed, ranks.rank)
     settings = config.environment
-    return wrap(config, catalogue.make(settings.name, share, seed, **settings.arguments()))
+    return wrap(config, registry.make(settings.name, share, seed, **settings.arguments()))
 
 
 class _Training:
@@ -131,7 +131,7 @@ class _Training:
         with Recorder(self.run, fit, self.ranks, start=start) as recorder:
             for step in range(start + 1, fit.steps + 1):
                 if (step - 1) % self.config.curriculum.period == 0:
-                    recorder.note(step, self._reorganise(step))
+                    recorder.note(step, self._reorganize(step))
                 recorder.add(self._update(step))
                 stop = self.ranks.largest(request.signal)
                 save = stop > 0 or is_due(step, fit.save_every, fit)
@@ -144,9 +144,9 @@ class _Training:
                     raise Interrupted(self.run, step, stop)
         return self._selected()
 
-    def _reorganise(self, step: int) -> dict[str, float]:
+    def _reorganize(self, step: int) -> dict[str, float]:
         """A new round before update ``step``: tasks made anew, and kept beside the agent."""
-        figures = self.source.reorganise(self._generator("scaffold", step))
+        figures = self.source.reorganize(self._generator("scaffold", step))
         if self.ranks.is_first:
             number = (step - 1) // self.config.curriculum.period + 1
             weights = dict(self.policy.named_parameters())

@@ -95,7 +95,7 @@ class VAEScaffold(nn.Module):
             raise UserError("states for the scaffold", expected="finite numbers", got=got)
         self._start(trajectories, generator, ranks)
         states = (trajectories - self.shift) / self.scale
-        optimiser = torch.optim.Adam(self.parameters(), self.config.lr)
+        optimizer = torch.optim.Adam(self.parameters(), self.config.lr)
         size = self.config.batch_size
         count = self.config.epochs * -(-len(states) // size)
         loss = torch.zeros(())
@@ -103,24 +103,24 @@ class VAEScaffold(nn.Module):
             chosen = torch.randint(len(states), (size,), generator=generator)
             noise = torch.randn(size, self.config.width, generator=generator)
             loss = -self.evidence(states[chosen], noise).mean() / self.length
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
             for parameter in self.parameters():
                 assert parameter.grad is not None
                 parameter.grad.copy_(mean_of(parameter.grad, ranks))
-            optimiser.step()
+            optimizer.step()
         return {"scaffold_likelihood": -float(loss.detach())}
 
     def evidence(
         self, states: Float[Tensor, "n t d"], noise: Float[Tensor, "n z"]
     ) -> Float[Tensor, " n"]:
-        """The ELBO of whole, standardised trajectories, for one noise each."""
-        posterior = self.recognise(states)
+        """The ELBO of whole, standardized trajectories, for one noise each."""
+        posterior = self.recognize(states)
         found = self._decode(posterior.draw(noise))
         return self._log_normal(states - found).sum(-1) - posterior.divergence()
 
-    def recognise(self, states: Float[Tensor, "n t d"]) -> Posterior:
-        """q(z | tau) of standardised trajectories; of single states if t is 1."""
+    def recognize(self, states: Float[Tensor, "n t d"]) -> Posterior:
+        """q(z | tau) of standardized trajectories; of single states if t is 1."""
         mean, raw = self.encoder(states).chunk(2, dim=-1)
         variance = functional.softplus(raw) + VARIANCE_FLOOR
         return Posterior(*(reduce(x, "n t z -> n z", "mean") for x in (mean, variance)))
@@ -133,10 +133,10 @@ class VAEScaffold(nn.Module):
     @torch.no_grad()
     def reconstruct(self, trajectories: Float[Tensor, "n t d"]) -> Float[Tensor, "n t d"]:
         """The mean trajectory of each trajectory's own task (Fig. 4.4)."""
-        return self.decode(self.recognise((trajectories - self.shift) / self.scale).mean)
+        return self.decode(self.recognize((trajectories - self.shift) / self.scale).mean)
 
     def encode(self, observations: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        """The standardised states."""
+        """The standardized states."""
         return (observations - self.shift) / self.scale
 
     @torch.no_grad()
@@ -160,7 +160,7 @@ class VAEScaffold(nn.Module):
     def marginal(self, features: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """The lower bound of log q(s)."""
         features = features.float()
-        posterior = self.recognise(features[:, None])
+        posterior = self.recognize(features[:, None])
         latents = posterior.draw(self.noises)
         pairs = repeat(features, "b d -> (n b) d", n=len(latents))
         each = self.paired_log_likelihood(pairs, rearrange(latents, "n b z -> (n b) z"))

@@ -18,7 +18,7 @@ from scalable_binding.engine.distributed import Ranks
 from scalable_binding.engine.fit import is_due
 from scalable_binding.engine.learner import Learner
 from scalable_binding.engine.randomness import derive, generator
-from scalable_binding.envs import catalogue
+from scalable_binding.envs import registry
 from scalable_binding.envs import tasks as test_tasks
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.envs.tasks import TaskBatch
@@ -93,7 +93,7 @@ class Validation:
         self.tasks = self._draw() if every else None
         if self.tasks is not None:
             settings, seed = config.environment, derive(config.fit.seed, SEED, ranks.rank)
-            self.env = catalogue.make(settings.name, len(self.tasks), seed, **settings.arguments())
+            self.env = registry.make(settings.name, len(self.tasks), seed, **settings.arguments())
             self._fresh = {name: t.clone() for name, t in self.env.state_dict().items()}
 
     def select(

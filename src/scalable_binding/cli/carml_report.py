@@ -18,7 +18,7 @@ from scalable_binding.carml.inference import Adaptation
 from scalable_binding.carml.rounds import list_rounds, read_round
 from scalable_binding.carml.vae import VAEScaffold
 from scalable_binding.cli.outputs import prepare_folder
-from scalable_binding.data import images, videos
+from scalable_binding.data.frames import images, videos
 from scalable_binding.demo import report as page
 from scalable_binding.demo.report import Chapter, Section
 from scalable_binding.engine.randomness import generator
@@ -122,8 +122,8 @@ def _tasks(run: Path, folder: Path, config: CARMLConfig) -> list[Section]:
         images.write(file, _draw_reconstructions(run, numbers, config))
         blocks.append(page.pictures([(file, "Mean trajectories of 16 tasks, round by round.")]))
     else:
-        found = {f"round {number}": evaluate.practise_round(run, number) for number in numbers}
-        found["selected"] = evaluate.practise_round(run)
+        found = {f"round {number}": evaluate.practice_round(run, number) for number in numbers}
+        found["selected"] = evaluate.practice_round(run)
         num = config.scaffold.mixture.components
         maps = [_draw_skills(each, num, config) for each in found.values()]
         file = folder / "skills.png"
@@ -158,7 +158,7 @@ def _trials(run: Path, folder: Path, config: CARMLConfig) -> Section:
     file = folder / "trials.png"
     columns = [f"episode {n}" for n in range(1, config.curriculum.episodes + 1)]
     images.write(file, grids.table(torch.stack(rows), rows=names, columns=columns))
-    caption = "White: the goal. Colour: where the agent heads, or time from blue to yellow."
+    caption = "White: the goal. Color: where the agent heads, or time from blue to yellow."
     blocks.append(page.pictures([(file, caption)], wide=True))
     return Section(name="trials", title="Trials of unseen tasks", blocks=blocks)
 
@@ -184,16 +184,16 @@ def _draw_skills(found: Skills, num: int, config: CARMLConfig) -> Tensor:
 
 
 def _tracks(truths: Mapping[str, Tensor]) -> list[Track]:
-    """What moves: a puck and a hand, or the agent, coloured by heading or by time."""
+    """What moves: a puck and a hand, or the agent, colored by heading or by time."""
     positions = truths["position"].float()
     num, length = positions.shape[:2]
     if "puck" in truths:
-        puck = skills.plain_colours(skills.PUCK, num, length)
-        hand = skills.plain_colours(skills.HAND, num, length)
+        puck = skills.plain_colors(skills.PUCK, num, length)
+        hand = skills.plain_colors(skills.HAND, num, length)
         return [Track(positions, hand), Track(truths["puck"].float(), puck)]
     if "heading" in truths:
-        return [Track(positions, skills.heading_colours(truths["heading"].float()))]
-    return [Track(positions, skills.time_colours(num, length))]
+        return [Track(positions, skills.heading_colors(truths["heading"].float()))]
+    return [Track(positions, skills.time_colors(num, length))]
 
 
 def _plane(config: CARMLConfig, places: list[tuple[float, float]]) -> Plane:
@@ -214,6 +214,6 @@ def _draw_reconstructions(run: Path, numbers: list[int], config: CARMLConfig) ->
         assert isinstance(scaffold, VAEScaffold)
         tasks = scaffold.sample_tasks(16, generator(0, 9))
         positions = from_states(scaffold.decode(tasks)[..., :2])
-        track = Track(positions, skills.time_colours(*positions.shape[:2]))
+        track = Track(positions, skills.time_colors(*positions.shape[:2]))
         rows.append(skills.skill_maps([track], torch.arange(16), 16, _plane(config, [])))
     return skills.evolution(rows, [f"round {number}" for number in numbers])

@@ -32,10 +32,10 @@ def build() -> cyclopts.App:
         name="crw",
         help="Contrastive random walk: learn from videos; carry labels through a video.",
     )
-    crw.command(f"{_HERE}.crw:train", help="Train an encoder on unlabelled videos.")
+    crw.command(f"{_HERE}.crw:train", help="Train an encoder on unlabeled videos.")
     crw.command(
         f"{_HERE}.crw:propagate",
-        help="Carry masks, parts or keypoints from one labelled frame through a video.",
+        help="Carry masks, parts or keypoints from one labeled frame through a video.",
     )
     crw.command(f"{_HERE}.crw:evaluate", help="Score an encoder on a benchmark.")
     rin = cyclopts.App(
@@ -62,7 +62,7 @@ def build() -> cyclopts.App:
         name="flow",
         help="Multiscale random walk: where every pixel of a video goes, and points followed.",
     )
-    flow.command(f"{_HERE}.flow:train", help="Train a network on unlabelled videos.")
+    flow.command(f"{_HERE}.flow:train", help="Train a network on unlabeled videos.")
     flow.command(f"{_HERE}.flow:estimate", help="Find the flow of a video or of two images.")
     flow.command(f"{_HERE}.flow:track", help="Follow points through a video.")
     flow.command(f"{_HERE}.flow:evaluate", help="Score a network on a benchmark.")

@@ -34,7 +34,7 @@ Flag = Parameter(negative="")
 WeightsOption = Annotated[
     str,
     Parameter(
-        help="'shipped', 'random', 'raw' (colours of patches, no encoder), a run's folder, or a "
+        help="'shipped', 'random', 'raw' (colors of patches, no encoder), a run's folder, or a "
         "file: ours, torchvision's ResNet-18 or the authors' checkpoint."
     ),
 ]
@@ -69,7 +69,7 @@ def train(
     config: ConfigOption = None,
     settings: SettingsOption = (),
 ) -> None:
-    """Train an encoder on unlabelled videos; a run that was stopped goes on where it was.
+    """Train an encoder on unlabeled videos; a run that was stopped goes on where it was.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def propagate(
     backward: Annotated[bool, Flag] = False,
     overwrite: Annotated[bool, Flag] = False,
 ) -> None:
-    """Carry masks, parts or keypoints from one labelled frame through a video.
+    """Carry masks, parts or keypoints from one labeled frame through a video.
 
     Parameters
     ----------
@@ -130,9 +130,9 @@ def propagate(
     if overlay is not None:
         prepare_overlay(overlay, video, out, overwrite=overwrite)
     with keeping(f"the frames done so far are in {out}"):
-        from scalable_binding.cli import labelling
+        from scalable_binding.cli import labeling
 
-        written = labelling.label_video(
+        written = labeling.label_video(
             video,
             labels,
             out,
@@ -145,7 +145,7 @@ def propagate(
         )
         print(written)
         if overlay is not None:
-            labelling.draw_overlay(video, out, overlay)
+            labeling.draw_overlay(video, out, overlay)
             print(f"overlay: {overlay}")
 
 
@@ -174,7 +174,7 @@ def evaluate(
     *,
     weights: WeightsOption = "shipped",
     context: int | None = None,
-    neighbours: int | None = None,
+    neighbors: int | None = None,
     radius: float | None = None,
     temperature: float | None = None,
     axes: int | None = None,
@@ -196,7 +196,7 @@ def evaluate(
     root
         Folder in the benchmark's official layout; 'synthetic' needs none.
     context
-        Instead of the protocol's own; likewise neighbours, radius, temperature, axes, zoom.
+        Instead of the protocol's own; likewise neighbors, radius, temperature, axes, zoom.
     sequences
         Names of those to score, with commas between them, instead of all.
     list_file
@@ -208,7 +208,7 @@ def evaluate(
     """
     changes = {
         "context": context,
-        "neighbours": neighbours,
+        "neighbors": neighbors,
         "radius": radius,
         "temperature": temperature,
         "axes": axes,

@@ -42,7 +42,7 @@ def train(
     config: ConfigOption = None,
     settings: SettingsOption = (),
 ) -> None:
-    """Train a network on unlabelled videos; a run that was stopped goes on where it was.
+    """Train a network on unlabeled videos; a run that was stopped goes on where it was.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def estimate(
             negative="",
             consume_multiple=True,
             help="What to write of each pair: flow as .flo, KITTI's PNG or .npz, pictures in "
-            "colours, masks of what is hidden in the next frame.",
+            "colors, masks of what is hidden in the next frame.",
         ),
     ] = ("flo", "pictures"),
     overlay: Path | None = None,
@@ -90,7 +90,7 @@ def estimate(
     out
         Folder for the results: a folder in it for each kind, and there 00000.flo, 00001.flo, ...
     overlay
-        Video to draw, frames beside their flow in colours: an .mp4 file or a folder.
+        Video to draw, frames beside their flow in colors: an .mp4 file or a folder.
     overwrite
         Replace what is in the folder, and an overlay of before.
     """

@@ -14,11 +14,11 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional
 
-from scalable_binding.cli.labelling import count_frames
+from scalable_binding.cli.labeling import count_frames
 from scalable_binding.cli.permanence import BOXES, OVERLAY
-from scalable_binding.data import boxes as box_files
-from scalable_binding.data import videos
-from scalable_binding.data.boxes import Box
+from scalable_binding.data.frames import videos
+from scalable_binding.data.labels import boxes as box_files
+from scalable_binding.data.labels.boxes import Box
 from scalable_binding.data.synthetic.games import hiding
 from scalable_binding.data.synthetic.hiding import hide
 from scalable_binding.data.synthetic.plays import Kind

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from scalable_binding.cli.generation import coloured
+from scalable_binding.cli.generation import colored
 from scalable_binding.cli.outputs import remove_results
 from scalable_binding.cli.sample_files import SampleFile, write_video
-from scalable_binding.data import videos
+from scalable_binding.data.frames import videos
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
 from scalable_binding.rin import prediction
@@ -81,8 +81,8 @@ def read_video(
         raise UserError(f"video {path}", expected=expected, got=str(len(taken)))
     frames = torch.stack(taken)
     if model.channels == 1:
-        grey = frames.float().mean(dim=1, keepdim=True).round().byte()
-        frames = grey.expand(frames.shape)
+        gray = frames.float().mean(dim=1, keepdim=True).round().byte()
+        frames = gray.expand(frames.shape)
     return Given(
         path=path,
         frames=frames[:needed],
@@ -123,7 +123,7 @@ def write_futures(
         futures = torch.cat(list(windows), dim=2)
     with SampleFile(out / "futures.npz", num, tuple(futures.shape[1:])) as together:
         together.add(futures, torch.full((num,), -1))
-    drawn = [coloured(future) for future in futures]
+    drawn = [colored(future) for future in futures]
     for number, future in enumerate(drawn, start=1):
         whole = torch.cat([given.frames, future])
         write_video(out / f"future-{number}.{video_format}", whole, fps=given.fps)
@@ -135,14 +135,14 @@ def write_futures(
 def _panels(given: Given, futures: Sequence[Frames]) -> UInt8[Tensor, "frames 3 height width"]:
     """Truth and futures side by side; given frames have a green border."""
     missing = given.num_frames - len(given.truth)
-    grey = torch.full((missing, *given.frames.shape[1:]), 128, dtype=torch.uint8)
+    gray = torch.full((missing, *given.frames.shape[1:]), 128, dtype=torch.uint8)
     names = ["truth", *(f"future {number}" for number in range(1, len(futures) + 1))]
     known = grids.enlarge(given.frames, _SMALLEST).clone()
     border = torch.tensor(_BORDER, dtype=torch.uint8).view(3, 1)
     for edge in (known[..., :2, :], known[..., -2:, :], known[..., :2], known[..., -2:]):
         edge.copy_(border.view(3, 1, 1).expand(edge.shape))
     panels = []
-    for future in (torch.cat([given.truth, grey]), *futures):
+    for future in (torch.cat([given.truth, gray]), *futures):
         panels.append(torch.cat([known, grids.enlarge(future, _SMALLEST)]))
     return grids.beside(panels, names)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scalable_binding.cli.outputs import NUMBER, remove_results
 from scalable_binding.cli.sample_files import SampleFile, write_video
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 from scalable_binding.diffusion.samplers import State
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
@@ -52,7 +52,7 @@ def open_network(run: str, device: str) -> Pretrained:
     if len(model.size) == 1 or model.channels not in (1, 3):
         raise UserError(
             f"run {run}",
-            expected="a network of images or videos, grey or in colour",
+            expected="a network of images or videos, gray or in color",
             got=f"{model.channels} channels of {' x '.join(map(str, model.size))}",
             fix="sample it from Python, with rin.inference.sample",
         )
@@ -94,7 +94,7 @@ def write_samples(
         for batch in inference.generate(pretrained, num, config, classes=classes, watch=watch):
             together.add(batch.samples, batch.classes)
             for number, one in enumerate(batch.samples, start=batch.first):
-                _write_single(singles / f"{number:05}", coloured(one), pretrained, video_format)
+                _write_single(singles / f"{number:05}", colored(one), pretrained, video_format)
             first.extend(batch.samples[: GRID - len(first)])
     _write_grid(out, torch.stack(first), pretrained, video_format)
     write_video(out / f"reverse.{video_format}", process.frames(), fps=_PROCESS_FPS)
@@ -117,7 +117,7 @@ def _write_single(path: Path, picture: Tensor, pretrained: Pretrained, video_for
 def _write_grid(
     out: Path, samples: UInt8[Tensor, "n c *size"], pretrained: Pretrained, video_format: str
 ) -> None:
-    large = grids.enlarge(torch.stack([coloured(one) for one in samples]), _SMALLEST)
+    large = grids.enlarge(torch.stack([colored(one) for one in samples]), _SMALLEST)
     if not pretrained.is_video:
         images.write(out / "grid.png", grids.grid(large))
         return
@@ -155,12 +155,12 @@ class _Process:
         samples = inference.pictures(self._pretrained, x[:SHOWN])
         if self._pretrained.is_video:
             samples = samples[:, :, -1]
-        pictures = grids.shrink(torch.stack([coloured(s) for s in samples]), _LARGEST)
+        pictures = grids.shrink(torch.stack([colored(s) for s in samples]), _LARGEST)
         return grids.grid(grids.enlarge(pictures, _SMALLEST))
 
 
-def coloured(sample: UInt8[Tensor, "c *size"]) -> UInt8[Tensor, "*frames 3 h w"]:
-    """A picture ``(3 h w)``, or the frames ``(t 3 h w)`` of a video, grey or not."""
+def colored(sample: UInt8[Tensor, "c *size"]) -> UInt8[Tensor, "*frames 3 h w"]:
+    """A picture ``(3 h w)``, or the frames ``(t 3 h w)`` of a video, gray or not."""
     if sample.ndim == 4:
         sample = rearrange(sample, "c t h w -> t c h w")
     return sample.expand(*sample.shape[:-3], 3, *sample.shape[-2:])

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.cli.flow import Kind
-from scalable_binding.cli.labelling import count_frames
+from scalable_binding.cli.labeling import count_frames
 from scalable_binding.cli.outputs import NUMBER, remove_results
 from scalable_binding.cli.scale import Scale, scale_of
-from scalable_binding.data import flow_files, images, keypoints, masks, videos
-from scalable_binding.data.keypoints import check_inside
+from scalable_binding.data.frames import images, videos
+from scalable_binding.data.labels import flow_files, keypoints, masks
+from scalable_binding.data.labels.keypoints import check_inside
 from scalable_binding.flow import model, tracks
 from scalable_binding.flow.inference import Flow, estimate_video
 from scalable_binding.plots import flow as drawn

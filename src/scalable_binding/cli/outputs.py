@@ -109,7 +109,7 @@ def prepare_overlay(overlay: Path, video: Path, out: Path, *, overwrite: bool) -
         UserError: as :func:`prepare_target`; it would take the place of the video or of the other
             results, or its name is none that a video can have.
     """
-    from scalable_binding.data import videos
+    from scalable_binding.data.frames import videos
 
     refuse_input(overlay, video)
     if overlay.resolve() == out.resolve():

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from scalable_binding.cli.futures import Given
-from scalable_binding.cli.generation import coloured
+from scalable_binding.cli.generation import colored
 from scalable_binding.cli.outputs import remove_results
 from scalable_binding.cli.sample_files import write_video
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 from scalable_binding.errors import UserError
 from scalable_binding.plots import attention as drawn_attention
 from scalable_binding.plots import curves
@@ -74,7 +74,7 @@ def _draw_image(
     """A column for each step that is shown, a row for each block (Fig. 2.6)."""
     maps = rearrange(reading.maps[list(reading.shown), number], "s k (h w) -> s k h w", h=grid[0])
     labels = [f"t = {reading.times[step]:.2f}" for step in reading.shown]
-    pictures = torch.stack([coloured(seen) for seen in reading.seen[:, number]])
+    pictures = torch.stack([colored(seen) for seen in reading.seen[:, number]])
     drawn = drawn_attention.draw(pictures, maps, labels=labels)
     images.write(path.with_suffix(".png"), drawn)
 
@@ -84,7 +84,7 @@ def _draw_video(
 ) -> None:
     """The last step: a column for each token in time, and the same as a video (Fig. 2.11)."""
     maps = rearrange(reading.maps[-1, number], "k (t h w) -> t k h w", t=grid[0], h=grid[1])
-    frames = coloured(reading.samples[number])
+    frames = colored(reading.samples[number])
     every = len(frames) // grid[0]
     labels = [f"frame {number}" for number in range(0, len(frames), every)]
     drawn = drawn_attention.draw(frames[::every], maps, labels=labels)

@@ -14,7 +14,8 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
-from scalable_binding.data import files, videos
+from scalable_binding.data import files
+from scalable_binding.data.frames import videos
 from scalable_binding.errors import UserError
 
 

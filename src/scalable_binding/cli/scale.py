@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.crw.inference import Prediction
-from scalable_binding.data import images, videos
-from scalable_binding.data.keypoints import Keypoint, check_inside
+from scalable_binding.data.frames import images, videos
+from scalable_binding.data.labels.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
 
 Ids = UInt8[Tensor, "_ _"]
@@ -47,7 +47,7 @@ class Scale:
                 what,
                 expected=f"the frame's size, {self.own[0]} x {self.own[1]} pixels",
                 got=f"{prompt.shape[0]} x {prompt.shape[1]}",
-                fix="resize the mask with nearest-neighbour sampling",
+                fix="resize the mask with nearest-neighbor sampling",
             )
         if self.own == self.carried:
             return prompt
@@ -99,5 +99,5 @@ def scale_of(video: Path, size: int) -> Scale:
 
 
 def _moved_along(place: float, before: int, after: int) -> float:
-    """A coordinate on a side of another length; pixel centres are whole numbers."""
+    """A coordinate on a side of another length; pixel centers are whole numbers."""
     return min(max((place + 0.5) * after / before - 0.5, 0.0), after - 1.0)

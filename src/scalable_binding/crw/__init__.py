@@ -1,1 +1,1 @@
-"""Contrastive random walk: learn what goes where from unlabelled video (thesis 3.1-3.5)."""
+"""Contrastive random walk: learn what goes where from unlabeled video (thesis 3.1-3.5)."""

@@ -30,7 +30,7 @@ class Adapter:
         self.encoder = copy.deepcopy(encoder).eval()
         self.config = config
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._optimiser = torch.optim.Adam(self.encoder.parameters(), lr=config.lr)
+        self._optimizer = torch.optim.Adam(self.encoder.parameters(), lr=config.lr)
 
     def fit(self, window: Sequence[Frame]) -> None:
         """Take the configured number of steps on clips drawn from ``window``."""
@@ -44,9 +44,9 @@ class Adapter:
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 batch = {"frames": frames.to(device)}
                 loss, _ = objective.loss(self.encoder, batch, self._generator, self.config.walk)
-            self._optimiser.zero_grad()
+            self._optimizer.zero_grad()
             loss.backward()
-            self._optimiser.step()
+            self._optimizer.step()
         self.encoder.eval()
 
     def _clip(self, window: Sequence[Frame]) -> UInt8[Tensor, "t 3 h2 w2"]:

@@ -21,7 +21,9 @@ from scalable_binding.crw.scoring import (
     ScenePointScore,
     Score,
 )
-from scalable_binding.data import images, masks, matlab, synthetic
+from scalable_binding.data import synthetic
+from scalable_binding.data.frames import images
+from scalable_binding.data.labels import masks, matlab
 from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.errors import UserError
 from scalable_binding.metrics.parts import VIP_CLASSES
@@ -307,8 +309,8 @@ def _base(root: Path, inner: str, *below: str) -> Path:
 def _squares(frames: Sequence[Path], side: int) -> Iterator[Frame]:
     """The frames, each squeezed to a square of ``side`` pixels."""
     for path in frames:
-        colours = images.read(path)[None].float()
-        square = functional.interpolate(colours, (side, side), mode="bilinear", antialias=True)
+        colors = images.read(path)[None].float()
+        square = functional.interpolate(colors, (side, side), mode="bilinear", antialias=True)
         yield square[0].round().clamp(0, 255).to(torch.uint8)
 
 
@@ -326,25 +328,25 @@ BENCHMARKS = {
     "davis": Benchmark(
         names=davis_names,
         entry=davis,
-        propagation=PropagationConfig(context=20, neighbours=10, radius=12.0),
+        propagation=PropagationConfig(context=20, neighbors=10, radius=12.0),
         kinds={"masks": MaskScore},
     ),
     "jhmdb": Benchmark(
         names=jhmdb_names,
         entry=jhmdb,
-        propagation=PropagationConfig(context=7, neighbours=10, radius=12.0),
+        propagation=PropagationConfig(context=7, neighbors=10, radius=12.0),
         kinds={"points": PointScore},
     ),
     "vip": Benchmark(
         names=vip_names,
         entry=vip,
-        propagation=PropagationConfig(context=1, neighbours=10, radius=12.0),
+        propagation=PropagationConfig(context=1, neighbors=10, radius=12.0),
         kinds={"parts": PartScore},
     ),
     "synthetic": Benchmark(
         names=scene_names,
         entry=scene,
-        propagation=PropagationConfig(context=20, neighbours=10, radius=12.0, zoom=2.0),
+        propagation=PropagationConfig(context=20, neighbors=10, radius=12.0, zoom=2.0),
         kinds={"masks": MaskScore, "parts": ScenePartScore, "points": ScenePointScore},
     ),
 }

@@ -28,7 +28,7 @@ from scalable_binding.crw.scoring import Result, Score
 from scalable_binding.crw.standing import Standing
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.errors import UserError
-from scalable_binding.walk.neighbours import top_neighbours
+from scalable_binding.walk.neighbors import top_neighbors
 
 Take = Callable[[str, int, Result], None]
 """Called with the kind of labels, the frame's number, and its labels."""
@@ -139,7 +139,7 @@ def score(
         evidence = {kind: scored.evidence() for kind, scored in video.scores.items()}
         kinds = {kind: type(scored) for kind, scored in video.scores.items()}
         return {
-            "scores": summarise([evidence], kinds),
+            "scores": summarize([evidence], kinds),
             "num_frames": entry.num_frames,
             "seconds_per_frame": seconds / entry.num_frames,
             "evidence": evidence,
@@ -148,13 +148,13 @@ def score(
         raise UserError(f"sequence {entry.name}: {error}") from error
 
 
-def summarise(
+def summarize(
     evidence: Sequence[Mapping[str, Any]], kinds: Mapping[str, type[Score]]
 ) -> dict[str, float]:
     """Named scores of the sequences whose evidence is given, all kinds of labels together."""
     scores: dict[str, float] = {}
     for kind, scorer in kinds.items():
-        scores |= scorer.summarise([of_kind[kind] for of_kind in evidence])
+        scores |= scorer.summarize([of_kind[kind] for of_kind in evidence])
     return scores
 
 
@@ -200,10 +200,10 @@ def _steps(
     adaptation: AdaptationConfig | None,
 ) -> Iterator[dict[str, Prediction]]:
     """The predictions of each frame, by the kind of labels."""
-    search: Search = top_neighbours
+    search: Search = top_neighbors
     if adaptation is None:
         model = _SharedModel(_Shared(model.features, len(video.scores)))
-        search = _Shared(top_neighbours, len(video.scores))
+        search = _Shared(top_neighbors, len(video.scores))
     propagations = [
         propagate(frames, scored.labels, model, config, adaptation=adaptation, search=search)
         for frames, scored in zip(
@@ -243,7 +243,7 @@ def _conclude(done: Mapping[str, Record], protocol: Benchmark) -> dict[str, Any]
     num_frames = sum(record["num_frames"] for record in done.values())
     seconds = sum(record["num_frames"] * record["seconds_per_frame"] for record in done.values())
     return {
-        "overall": summarise([record["evidence"] for record in done.values()], protocol.kinds),
+        "overall": summarize([record["evidence"] for record in done.values()], protocol.kinds),
         "seconds_per_frame": seconds / num_frames,
         "sequences": {
             name: {

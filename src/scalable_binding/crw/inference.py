@@ -16,10 +16,10 @@ from scalable_binding.crw.adaptation import Adapter, windows
 from scalable_binding.crw.labels import Labels, LabelSpace
 from scalable_binding.crw.model import Encoder
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 from scalable_binding.walk.axes import principal_axes, project
-from scalable_binding.walk.neighbours import Neighbours, carry_labels, top_neighbours
+from scalable_binding.walk.neighbors import Neighbors, carry_labels, top_neighbors
 
 Frame = UInt8[Tensor, "3 h w"]
 
@@ -36,8 +36,8 @@ class FeatureModel(Protocol):
 CellLabels = Float[Tensor, "h8 w8 c"]
 """Soft labels of the feature cells, background first."""
 
-Search = Callable[..., Neighbours]
-"""Called as `top_neighbours` is."""
+Search = Callable[..., Neighbors]
+"""Called as `top_neighbors` is."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Propagator:
     """Carries labels from frame to frame in bounded memory.
 
     The labels of frame t are ``L_t = K L_s``: for each cell, the mean of the labels of its k most
-    similar cells among the labelled frames (anywhere) and the last m frames (within the radius),
+    similar cells among the labeled frames (anywhere) and the last m frames (within the radius),
     weighted by a softmax of the similarities. Labels stay soft from frame to frame.
 
     >>> propagator = Propagator(model)                              # doctest: +SKIP
@@ -77,7 +77,7 @@ class Propagator:
         self,
         model: FeatureModel,
         config: PropagationConfig | None = None,
-        search: Search = top_neighbours,
+        search: Search = top_neighbors,
     ) -> None:
         self.model = model
         self.config = config or PropagationConfig()
@@ -112,13 +112,13 @@ class Propagator:
         references: Sequence[tuple[Frame, CellLabels]],
         recent: Sequence[tuple[Frame, CellLabels]] = (),
     ) -> None:
-        """Take up a propagation that stopped, or begin one with several labelled frames.
+        """Take up a propagation that stopped, or begin one with several labeled frames.
 
-        The next :meth:`step` gives what it would have given, had these frames just been labelled.
+        The next :meth:`step` gives what it would have given, had these frames just been labeled.
 
         Args:
             space: what the channels of all label maps stand for.
-            references: labelled frames, searched everywhere, the nearest one last; their maps are
+            references: labeled frames, searched everywhere, the nearest one last; their maps are
                 those of ``labels.encode``.
             recent: predicted frames, the latest one last, with their ``Prediction.maps``; no more
                 than ``config.context`` of them are used.
@@ -127,7 +127,7 @@ class Propagator:
             UserError: no reference, or maps of another shape than the space and the first frame's.
         """
         if not references:
-            raise UserError("references", expected="at least one labelled frame", got="none")
+            raise UserError("references", expected="at least one labeled frame", got="none")
         nodes: list[_Node] = []
         for frame, maps in (*references, *recent[-self.config.context :]):
             _check_size(len(nodes), frame.shape, references[0][0].shape)
@@ -153,15 +153,15 @@ class Propagator:
         counts = [1] * len(context)
         if self.config.fill:
             counts[len(self._references) - 1] += self.config.context - len(self._recent)
-        neighbours = self._search(
+        neighbors = self._search(
             features,
             [node.features for node in context],
-            k=self.config.neighbours,
+            k=self.config.neighbors,
             radius=self.config.radius,
             unmasked=range(len(self._references)),
             counts=counts,
         )
-        maps = carry_labels(neighbours, [node.maps for node in context], self.config.temperature)
+        maps = carry_labels(neighbors, [node.maps for node in context], self.config.temperature)
         self._latest = _Node(frame, features, maps)
         self._recent.append(self._latest)
         del self._recent[: -self.config.context]
@@ -256,12 +256,12 @@ def propagate(
     *,
     adaptation: AdaptationConfig | None = None,
     corrections: Mapping[int, Labels] | None = None,
-    search: Search = top_neighbours,
+    search: Search = top_neighbors,
 ) -> Iterator[Prediction]:
     """The labels of every frame, one at a time, from those of the first.
 
     Memory does not grow with the video; ``frames`` may be a camera that never ends. To go back
-    from a labelled last frame, give the frames in reverse.
+    from a labeled last frame, give the frames in reverse.
 
     Args:
         frames: uint8 RGB frames of one size.

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.crw.presets import STRIDE
-from scalable_binding.data.keypoints import Keypoint, check_inside
+from scalable_binding.data.labels.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
 
 Labels = UInt8[Tensor, "_ _"] | Float[Tensor, "_ _ _"] | Sequence[Keypoint]
@@ -111,7 +111,7 @@ def encode(
             "labels",
             expected=f"the frame's size, {height} x {width} pixels",
             got=f"{labels.shape[-2]} x {labels.shape[-1]}",
-            fix="resize the mask with nearest-neighbour sampling",
+            fix="resize the mask with nearest-neighbor sampling",
         )
     if labels.ndim == 2:
         channels = torch.tensor([0, *space.ids], dtype=labels.dtype, device=labels.device)
@@ -153,7 +153,7 @@ def decode_points(
 ) -> tuple[Keypoint, ...]:
     """Points in pixels: the mean of the three cells with the largest score, weighted by it.
 
-    The confidence is the largest score over what it would be on the labelled frame; a point whose
+    The confidence is the largest score over what it would be on the labeled frame; a point whose
     map is empty stays nowhere in particular and has confidence 0.
     """
     cells_wide = maps.shape[1]

@@ -43,8 +43,8 @@ ARGUMENTS = (
 READOUT = (3,)
 """Stages that label propagation reads: res3."""
 
-CELL_COLOURS = 12
-"""Channels of the image itself, stage 0: three colours of four quarters."""
+CELL_COLORS = 12
+"""Channels of the image itself, stage 0: three colors of four quarters."""
 
 CONTRAST = 0.35
 """Share of a similarity of whitened vectors that varies; the rest is the same between all nodes.
@@ -66,12 +66,12 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     stage's output (res3) without head. Weights carry torchvision's names under ``resnet.``.
 
     With several stages in ``readout`` the features of a cell are the unit vectors of each, side by
-    side, so that a similarity is the mean of theirs: of colours and edges as well as of what is
-    deeper. Stage 0 is the image itself, the colours of the four quarters of a cell. An encoder of
+    side, so that a similarity is the mean of theirs: of colors and edges as well as of what is
+    deeper. Stage 0 is the image itself, the colors of the four quarters of a cell. An encoder of
     ``width`` None has no head, and walks on these vectors in training too.
 
     Label propagation may moreover read each stage at several ``windows``, as means over a cell's
-    neighbourhood, which tell what surrounds it. Training does not: near the border of a small view
+    neighborhood, which tell what surrounds it. Training does not: near the border of a small view
     they would tell of the border.
 
     Args:
@@ -81,7 +81,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         windows: odd sides, in cells, of the squares around a cell over which each of these stages
             is averaged; 1 is the cell by itself.
         padding_mode: padding of the convolutions, "reflect" as in the authors' code or "zeros".
-        batch_statistics: normalise by the statistics of each batch in training. Without, batch
+        batch_statistics: normalize by the statistics of each batch in training. Without, batch
             norms keep those that :meth:`calibrate` gave them, and only scale and shift.
         components: whiten each stage at each window, and keep so many principal axes at most, as
             :meth:`calibrate` finds them; None compares the stages as they are.
@@ -119,7 +119,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         self.head = None if width is None else nn.Linear(self.resnet.width, width)
         self.whitenings: nn.ModuleDict | None = None
         if components is not None:
-            channels = (CELL_COLOURS, *widths)
+            channels = (CELL_COLORS, *widths)
             self.whitenings = nn.ModuleDict(
                 {
                     part_name(stage, window): Whitening(channels[stage], components)
@@ -144,12 +144,12 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
     @torch.no_grad()
     def calibrate(self, images: Float[Tensor, "b 3 h w"]) -> None:
-        """Take the statistics of batch norms and whitenings from images, colours in [0, 1]."""
+        """Take the statistics of batch norms and whitenings from images, colors in [0, 1]."""
         for norm in self._norms():
             norm.reset_running_stats()
             norm.momentum = None  # the next batch counts whole
             norm.train()
-        self.resnet(self._normalise(images).contiguous(memory_format=torch.channels_last))
+        self.resnet(self._normalize(images).contiguous(memory_format=torch.channels_last))
         for norm in self._norms():
             norm.momentum = 0.1
             norm.eval()
@@ -173,13 +173,13 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     def forward(
         self, images: Float[Tensor, "b 3 h w"], pool: bool = True
     ) -> Float[Tensor, "b n d"]:
-        """Unit vectors of images with colours in [0, 1]: one an image, or one a cell of its map.
+        """Unit vectors of images with colors in [0, 1]: one an image, or one a cell of its map.
 
         With ``pool`` an image is a node (a patch), averaged over space before the head; without it
         every cell of the feature map is one, row by row.
         """
         head = self.head
-        maps = self._read(images) if head is None else self.resnet(self._normalise(images))
+        maps = self._read(images) if head is None else self.resnet(self._normalize(images))
         if pool:
             maps = maps.mean(dim=(2, 3), keepdim=True)
         nodes = rearrange(maps, "b c h w -> b (h w) c")
@@ -192,10 +192,10 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     @torch.no_grad()
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
         """Unit vectors at 1/8 of a frame's size (rounded up), of ``readout`` at ``windows``."""
-        colours = frame.to(self.device).unsqueeze(0).float() / 255
+        colors = frame.to(self.device).unsqueeze(0).float() / 255
         fast = has_fast_bfloat16(self.device.type)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=fast):
-            return self._read(colours, self.windows)[0]
+            return self._read(colors, self.windows)[0]
 
     def _read(
         self, images: Float[Tensor, "b 3 h w"], windows: Sequence[int] = (1,)
@@ -216,17 +216,17 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         self, images: Float[Tensor, "b 3 h w"], windows: Sequence[int]
     ) -> Iterator[tuple[str, Float[Tensor, "b c h8 w8"]]]:
         """Each stage of ``readout`` at each window, by the part's name."""
-        image = self._normalise(images).contiguous(memory_format=torch.channels_last)
+        image = self._normalize(images).contiguous(memory_format=torch.channels_last)
         pyramid = self.resnet.pyramid(image, stages=max(self.readout))
         for stage in self.readout:
-            maps = pyramid[stage - 1] if stage else cell_colours(images)
+            maps = pyramid[stage - 1] if stage else cell_colors(images)
             if stage == 1:
                 maps = functional.avg_pool2d(maps, 2, ceil_mode=True)
             for window in windows:
                 yield part_name(stage, window), surroundings(maps.float(), window)
 
-    def _normalise(self, colours: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-        return (colours - self.mean) / self.std
+    def _normalize(self, colors: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        return (colors - self.mean) / self.std
 
 
 def unit(maps: Float[Tensor, "b d h w"], length: float = 1.0) -> Float[Tensor, "b d h w"]:
@@ -244,8 +244,8 @@ def part_name(stage: int, window: int) -> str:
     return f"stage{stage}_window{window}"
 
 
-def cell_colours(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 12 h8 w8"]:
-    """The mean colours, in [-1, 1], of each cell's four quarters; the border is repeated."""
+def cell_colors(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 12 h8 w8"]:
+    """The mean colors, in [-1, 1], of each cell's four quarters; the border is repeated."""
     padded = functional.pad(2 * images - 1, _to_whole_cells(images), mode="replicate")
     cells = functional.pixel_unshuffle(functional.avg_pool2d(padded, STRIDE // 2), 2)
     return cells.contiguous(memory_format=torch.channels_last)  # as the stages beside it
@@ -265,13 +265,13 @@ def _to_whole_cells(images: Float[Tensor, "b 3 h w"]) -> tuple[int, int, int, in
 
 
 class RawPatches(nn.Module):
-    """The baseline without an encoder: the colours of each 8 x 8 patch as its feature."""
+    """The baseline without an encoder: the colors of each 8 x 8 patch as its feature."""
 
     @torch.no_grad()
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
-        """Unit vectors of patches, colours in [-1, 1]; the border is repeated to full patches."""
-        colours = frame.float().unsqueeze(0) / 127.5 - 1
-        padded = functional.pad(colours, _to_whole_cells(colours), mode="replicate")
+        """Unit vectors of patches, colors in [-1, 1]; the border is repeated to full patches."""
+        colors = frame.float().unsqueeze(0) / 127.5 - 1
+        padded = functional.pad(colors, _to_whole_cells(colors), mode="replicate")
         return functional.normalize(functional.pixel_unshuffle(padded, STRIDE)[0], dim=0)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig, ScheduleConfig
 from scalable_binding.errors import UserError, require
 
 STRIDE = 8
-"""Pixels between neighbouring cells of a feature map."""
+"""Pixels between neighboring cells of a feature map."""
 
 MAX_ZOOM = 4.0
 
@@ -21,11 +21,11 @@ class EncoderConfig:
     Args:
         widths: channels of each stage; leaving the last out makes the head read res3.
         width: dimension of the embedding; None walks on what labels are carried by, without a head.
-        readout: stages that labels are carried by, side by side; 0 is the image's own colours.
-        windows: odd sides, in cells, of the neighbourhoods over which each of them is averaged; 1
+        readout: stages that labels are carried by, side by side; 0 is the image's own colors.
+        windows: odd sides, in cells, of the neighborhoods over which each of them is averaged; 1
             is a cell by itself. Several are side by side.
         padding: of the convolutions, "zeros" or, as in the authors' code, "reflect".
-        batch_statistics: normalise by those of each batch in training; without, batch norms only
+        batch_statistics: normalize by those of each batch in training; without, batch norms only
             scale and shift, and what is seen in training is what is seen of whole frames.
         components: whiten each stage at each window before vectors are compared, and keep so many
             principal axes at most; None compares them as they are. Their statistics, like those of
@@ -136,28 +136,28 @@ class PatchConfig:
 class ViewConfig:
     """Cells of one feature map as nodes, on views that move from frame to frame.
 
-    With ``shift``, ``scale`` and ``colour`` at 0 this is the variant of thesis 3.7.3, in which the
+    With ``shift``, ``scale`` and ``color`` at 0 this is the variant of thesis 3.7.3, in which the
     network learns to know a cell by its place relative to the border. Moving every view by its own
     offset takes that shortcut away: home is then where the *content* lies in another view of the
     first frame.
 
     Args:
         size: side of a view, in pixels; ``(size / 8)^2`` nodes.
-        shift: largest offset of a view from the clip's common centre, in pixels.
+        shift: largest offset of a view from the clip's common center, in pixels.
         scale: views are zoomed by a factor in ``exp(+-scale)``.
-        colour: strength of the change of brightness, contrast and tint of each view.
+        color: strength of the change of brightness, contrast and tint of each view.
     """
 
     size: int = 128
     shift: float = 24.0
     scale: float = 0.2
-    colour: float = 0.3
+    color: float = 0.3
 
     def __post_init__(self) -> None:
         if self.size < STRIDE or self.size % STRIDE:
             expected = f"a multiple of {STRIDE}"
             raise UserError("views.size", expected=expected, got=str(self.size))
-        for name in ("shift", "scale", "colour"):
+        for name in ("shift", "scale", "color"):
             value = getattr(self, name)
             if value < 0:
                 raise UserError(f"views.{name}", expected="at least 0", got=str(value))
@@ -204,11 +204,11 @@ class PropagationConfig:
     """Where labels come from; the thesis' values for objects (3.7.5).
 
     Args:
-        context: recent frames that give labels, besides the labelled ones (m).
-        neighbours: most similar cells, over the whole context, that are averaged (k).
+        context: recent frames that give labels, besides the labeled ones (m).
+        neighbors: most similar cells, over the whole context, that are averaged (k).
         radius: how far a label may move from a recent frame, in cells of 8 pixels (r).
-        temperature: of the softmax over the neighbours.
-        fill: count the labelled frame (the latest of them) as the missing ones while there are
+        temperature: of the softmax over the neighbors.
+        fill: count the labeled frame (the latest of them) as the missing ones while there are
             fewer than ``context`` recent frames, as the authors' code does.
         axes: features with more numbers than this are compared along so many principal axes of the
             first frame's, which is faster. The thesis' 256 are left as they are.
@@ -218,7 +218,7 @@ class PropagationConfig:
     """
 
     context: int = 20
-    neighbours: int = 10
+    neighbors: int = 10
     radius: float = 12.0
     temperature: float = 0.07
     fill: bool = True
@@ -226,7 +226,7 @@ class PropagationConfig:
     zoom: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("context", "neighbours", "axes"):
+        for name in ("context", "neighbors", "axes"):
             value = getattr(self, name)
             if value < 1:
                 raise UserError(name, expected="a whole number of at least 1", got=str(value))
@@ -303,7 +303,7 @@ def kinetics() -> CRWConfig:
         fit=FitConfig(
             steps=2_000_000,
             batch_size=20,
-            optimiser=OptimiserConfig(lr=1e-4),
+            optimizer=OptimizerConfig(lr=1e-4),
             ema=EmaConfig(decay=0.0),
             bfloat16=True,
             channels_last=True,
@@ -316,7 +316,7 @@ def kinetics() -> CRWConfig:
 def small() -> CRWConfig:
     """A run for two CPU cores: no res4 and no head, the cells of moved 128-pixel views as nodes.
 
-    The walk itself compares what labels are carried by, colours and three stages side by side;
+    The walk itself compares what labels are carried by, colors and three stages side by side;
     labels moreover look at what surrounds a cell. The learning rate stays, and the run is short:
     what it gains, it gains early (``benchmarks/crw/encoder.md``). Some ten minutes on one core.
     """
@@ -339,14 +339,14 @@ def small() -> CRWConfig:
         ),
         walk=WalkConfig(
             nodes="cells",
-            views=ViewConfig(shift=24.0, scale=0.2, colour=0.0),
+            views=ViewConfig(shift=24.0, scale=0.2, color=0.0),
             temperature=0.05,
             direct_weight=0.3,
         ),
         fit=FitConfig(
             steps=300,
             batch_size=6,
-            optimiser=OptimiserConfig(name="adamw", lr=1e-3, weight_decay=1e-4),
+            optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=100),
             ema=EmaConfig(decay=0.995),
             bfloat16=True,
@@ -359,7 +359,7 @@ def small() -> CRWConfig:
 def calibrated() -> CRWConfig:
     """No step of training: random convolutions whose batch norms know the videos.
 
-    What ships, since nothing better was found at a CPU's scale: each channel is normalised by its
+    What ships, since nothing better was found at a CPU's scale: each channel is normalized by its
     statistics over some frames, which takes a minute, and labels follow better than with ``small``
     (``benchmarks/crw/encoder.md``). Scores: ``weights/crw/card.json``.
     """
@@ -379,13 +379,13 @@ def debug() -> CRWConfig:
         clips=ClipConfig(num_frames=3, fps=8.0, size=128, crop=112, synthetic=1.0),
         walk=WalkConfig(
             nodes="cells",
-            views=ViewConfig(size=64, shift=12.0, scale=0.1, colour=0.0),
+            views=ViewConfig(size=64, shift=12.0, scale=0.1, color=0.0),
             direct_weight=2.0,
         ),
         fit=FitConfig(
             steps=100,
             batch_size=4,
-            optimiser=OptimiserConfig(name="adamw", lr=5e-3),
+            optimizer=OptimizerConfig(name="adamw", lr=5e-3),
             schedule=ScheduleConfig(warm_up=10, curve="cosine"),
             ema=EmaConfig(decay=0.9),
             channels_last=True,

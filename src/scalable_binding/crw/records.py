@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from scalable_binding.crw.scoring import Result
-from scalable_binding.data import files, keypoints, masks
+from scalable_binding.data import files
+from scalable_binding.data.labels import keypoints, masks
 from scalable_binding.errors import UserError
 
 Record = dict[str, Any]

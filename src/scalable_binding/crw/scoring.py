@@ -2,7 +2,7 @@
 
 Each of the three kinds takes predictions in the order of the frames (``add``), gives what a score
 of the whole data set needs in plain values that JSON holds (``evidence``), and turns the evidence
-of any number of sequences into named scores in [0, 1] (``summarise``).
+of any number of sequences into named scores in [0, 1] (``summarize``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 from scalable_binding.crw.inference import Prediction
 from scalable_binding.crw.labels import Labels
 from scalable_binding.crw.presets import STRIDE
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 from scalable_binding.metrics import keypoints as point_metrics
 from scalable_binding.metrics import segmentation
@@ -77,12 +77,12 @@ class MaskScore:
         ]
 
     @staticmethod
-    def summarise(evidence: Sequence[Any]) -> dict[str, float]:
+    def summarize(evidence: Sequence[Any]) -> dict[str, float]:
         """J&F, and mean, recall and decay of J and of F, each a mean over objects."""
         objects = [found for sequence in evidence for found in sequence]
         region, boundary = (
             segmentation.average(
-                [segmentation.summarise(torch.tensor(found[name]).double()) for found in objects]
+                [segmentation.summarize(torch.tensor(found[name]).double()) for found in objects]
             )
             for name in ("J", "F")
         )
@@ -101,7 +101,7 @@ class PartScore:
     """Mean intersection over union of part labels, counted over all frames but the first.
 
     Args:
-        truth: true part ids; ids from ``num_classes`` on are unlabelled pixels.
+        truth: true part ids; ids from ``num_classes`` on are unlabeled pixels.
         num_classes: with background.
         size: height and width of the frames labels go through, where these are not the truth's:
             labels are resized there and back to the nearest pixel.
@@ -130,7 +130,7 @@ class PartScore:
         return list(self._iou.counts.tolist())
 
     @staticmethod
-    def summarise(evidence: Sequence[Any]) -> dict[str, float]:
+    def summarize(evidence: Sequence[Any]) -> dict[str, float]:
         """mIoU, from one histogram over all sequences."""
         iou = MeanIoU(len(evidence[0]))
         for counts in evidence:
@@ -142,9 +142,9 @@ class ScenePartScore(PartScore):
     """The same where every sequence has parts of its own: a mean over sequences."""
 
     @staticmethod
-    def summarise(evidence: Sequence[Any]) -> dict[str, float]:
+    def summarize(evidence: Sequence[Any]) -> dict[str, float]:
         """mIoU, a mean over sequences."""
-        scores = [PartScore.summarise([counts])["mIoU"] for counts in evidence]
+        scores = [PartScore.summarize([counts])["mIoU"] for counts in evidence]
         return {"mIoU": sum(scores) / len(scores)}
 
 
@@ -208,7 +208,7 @@ class PointScore:
         return [[None if error < 0 else error for error in row] for row in rows]
 
     @staticmethod
-    def summarise(evidence: Sequence[Any]) -> dict[str, float]:
+    def summarize(evidence: Sequence[Any]) -> dict[str, float]:
         """PCK@.1 to PCK@.5: of each point over all frames of all sequences, then the mean."""
         errors = torch.cat([_to_errors(rows) for rows in evidence])
         return {f"PCK@{alpha}": point_metrics.pck(errors, alpha) for alpha in ALPHAS}
@@ -218,7 +218,7 @@ class ScenePointScore(PointScore):
     """The same where every sequence has points of its own: a mean over all of them."""
 
     @staticmethod
-    def summarise(evidence: Sequence[Any]) -> dict[str, float]:
+    def summarize(evidence: Sequence[Any]) -> dict[str, float]:
         """PCK@.1 and PCK@.2, a mean over points."""
         shares = {
             alpha: torch.cat(

@@ -18,14 +18,14 @@ class Standing:
     """Shows frames and sequences done, and the time left, on standard error.
 
     A context manager. The bar is drawn on terminals only. The estimate counts the frames that were
-    labelled now, not those of sequences found done.
+    labeled now, not those of sequences found done.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._left = {entry.name: entry.num_frames for entry in entries}
         self._total = sum(self._left.values())
         self._num_sequences = len(entries)
-        self._labelled = 0
+        self._labeled = 0
         self._began = time.monotonic()
         self._console = Console(file=sys.stderr, highlight=False)
         self._bar = Progress(
@@ -40,8 +40,8 @@ class Standing:
         self._task = self._bar.add_task("frames", total=self._total)
 
     def tick(self) -> None:
-        """A frame more is labelled."""
-        self._labelled += 1
+        """A frame more is labeled."""
+        self._labeled += 1
         self._bar.advance(self._task)
 
     def finish(self, name: str, record: Mapping[str, Any]) -> None:
@@ -52,8 +52,8 @@ class Standing:
         scores = "  ".join(f"{score} {value:.3f}" for score, value in record["scores"].items())
         done = self._num_sequences - len(self._left)
         left = ""
-        if self._labelled and remaining:
-            seconds = remaining * (time.monotonic() - self._began) / self._labelled
+        if self._labeled and remaining:
+            seconds = remaining * (time.monotonic() - self._began) / self._labeled
             left = f", {timedelta(seconds=round(seconds))} left"
         line = f"{name}  {num_frames} frames  {scores}  ({done} of {self._num_sequences}{left})"
         self._bar.console.print(line, soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""Training on unlabelled videos."""
+"""Training on unlabeled videos."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from torch.utils.data import Dataset
 from scalable_binding.crw import model, objective, views
 from scalable_binding.crw.model import Encoder
 from scalable_binding.crw.presets import STRIDE, ClipConfig, CRWConfig, WalkConfig
-from scalable_binding.data.clips import VideoClips
-from scalable_binding.data.mixture import with_synthetic
+from scalable_binding.data.datasets.clips import VideoClips
+from scalable_binding.data.datasets.mixture import with_synthetic
 from scalable_binding.data.synthetic.clips import SyntheticClips
 from scalable_binding.data.synthetic.config import WorldConfig
 from scalable_binding.engine.checkpoint import latest_step
@@ -89,7 +89,7 @@ def build(config: CRWConfig) -> Encoder:
 
 
 def _some_frames(clips: Dataset[dict[str, Tensor]], count: int) -> Tensor:
-    """The frames of the first clips, colours in [0, 1]."""
+    """The frames of the first clips, colors in [0, 1]."""
     return torch.cat([clips[index]["frames"] for index in range(count)]).float() / 255
 
 

@@ -22,7 +22,7 @@ Boxes = Float[Tensor, "*batch 4"]
 def patches(
     frames: UInt8[Tensor, "b t 3 h w"], config: PatchConfig, generator: Generator
 ) -> Float[Tensor, "b t n 3 p p"]:
-    """Jittered patches on a grid over a random crop of each frame, colours in [0, 1].
+    """Jittered patches on a grid over a random crop of each frame, colors in [0, 1].
 
     Source: Thesis 3.2.3 and 3.7.10.
     """
@@ -55,7 +55,7 @@ def moved_views(
 ) -> tuple[Float[Tensor, "b t2 3 p p"], Int64[Tensor, "b n"]]:
     """One view of each frame and one more of frame 0, and where its cells are in that last view.
 
-    Targets are indices of cells; -1 where a cell's centre lies outside the last view.
+    Targets are indices of cells; -1 where a cell's center lies outside the last view.
 
     Raises:
         UserError: frames smaller than a view.
@@ -77,7 +77,7 @@ def moved_views(
         rearrange(boxes, "b t x -> (b t) 1 x"),
         config.size,
     )
-    views = change_colours(views[:, 0], config.colour, generator)
+    views = change_colors(views[:, 0], config.color, generator)
     targets = cells_in_other_view(boxes[:, 0], boxes[:, -1], config.size // STRIDE)
     return rearrange(views, "(b t) c y x -> b t c y x", b=b), targets
 
@@ -121,13 +121,13 @@ def resample(
     return rearrange(cut, "b c (n y) x -> b n c y x", y=size)
 
 
-def change_colours(
+def change_colors(
     images: Float[Tensor, "b 3 h w"], strength: float, generator: Generator
 ) -> Float[Tensor, "b 3 h w"]:
-    """Images with random brightness, tint, contrast and, now and then, without colour."""
+    """Images with random brightness, tint, contrast and, now and then, without color."""
     if strength == 0:
         return images
-    gain, tint, contrast, offset, grey = (
+    gain, tint, contrast, offset, gray = (
         _uniform((images.shape[0], channels, 1, 1), generator).to(images.device)
         for channels in (1, 3, 1, 1, 1)
     )
@@ -135,18 +135,18 @@ def change_colours(
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * (1 + strength * (2 * contrast - 1)) + mean
     images = images + strength / 2 * (2 * offset - 1)
-    images = torch.where(grey < strength / 2, images.mean(dim=1, keepdim=True), images)
+    images = torch.where(gray < strength / 2, images.mean(dim=1, keepdim=True), images)
     return images.clamp(0, 1)
 
 
 def cells_in_other_view(
     before: Float[Tensor, "b 4"], after: Float[Tensor, "b 4"], grid: int
 ) -> Int64[Tensor, "b n"]:
-    """For each cell of a grid over the box ``before``, the cell over ``after`` at its centre."""
-    centres = (torch.arange(grid) + 0.5) / grid
+    """For each cell of a grid over the box ``before``, the cell over ``after`` at its center."""
+    centers = (torch.arange(grid) + 0.5) / grid
 
     def along(axis: int) -> Int64[Tensor, "b g"]:
-        place = before[:, axis, None] + before[:, axis + 2, None] * centres
+        place = before[:, axis, None] + before[:, axis + 2, None] * centers
         cell = ((place - after[:, axis, None]) / after[:, axis + 2, None] * grid).floor().long()
         return torch.where((cell >= 0) & (cell < grid), cell, IGNORE)
 

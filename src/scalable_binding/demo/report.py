@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 
 from scalable_binding.data import files
-from scalable_binding.plots import colours
+from scalable_binding.plots import colors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +127,8 @@ def table(
 
 
 def swatch(label: int) -> str:
-    """The mark, for names of rows, of the colour in which a label is drawn."""
-    red, green, blue = colours.bright(torch.tensor([label]))[0].round().int().tolist()
+    """The mark, for names of rows, of the color in which a label is drawn."""
+    red, green, blue = colors.bright(torch.tensor([label]))[0].round().int().tolist()
     return f"[#{red:02x}{green:02x}{blue:02x}]"
 
 

@@ -1,4 +1,4 @@
-"""What optimisers share that treat matrices unlike vectors."""
+"""What optimizers share that treat matrices unlike vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AdaptiveOptimizer(Optimizer):
 
     Args:
         params: parameters, or groups of them.
-        lr, betas, eps, weight_decay: as the optimiser that derives from this one has them.
+        lr, betas, eps, weight_decay: as the optimizer that derives from this one has them.
     """
 
     def __init__(

@@ -178,7 +178,7 @@ def load_state(state: dict[str, Tensor], run: Path, step: int, ranks: Ranks) -> 
     """Fill the tensors of a training state from what any number of ranks saved.
 
     Raises:
-        UserError: corrupt files, or the state of another architecture or optimiser.
+        UserError: corrupt files, or the state of another architecture or optimizer.
     """
     folder = run / STATE / f"step-{step}"
     with _clear_errors(folder), _quiet():

@@ -57,7 +57,7 @@ def to_yaml(config: Any) -> str:
 def from_mapping(cls: type[Config], mapping: Mapping[str, Any]) -> Config:
     """The ``cls`` that a mapping of plain values describes; absent fields keep their defaults.
 
-    Keys may be nested (``{"optimiser": {"lr": 1e-3}}``) or dotted (``{"optimiser.lr": 1e-3}``).
+    Keys may be nested (``{"optimizer": {"lr": 1e-3}}``) or dotted (``{"optimizer.lr": 1e-3}``).
     Text is converted to the type of its field, since YAML reads ``1e-3`` as text.
 
     Raises:

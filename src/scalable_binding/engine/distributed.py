@@ -78,7 +78,7 @@ def joined(device: str) -> Iterator[Ranks]:
             dist.destroy_process_group()
 
 
-def equalise(model: nn.Module, ranks: Ranks) -> None:
+def equalize(model: nn.Module, ranks: Ranks) -> None:
     """Give every rank the first rank's weights and buffers."""
     if ranks.size > 1:
         for tensor in model.state_dict(keep_vars=True).values():

@@ -10,7 +10,7 @@ from scalable_binding.errors import require, require_least, require_one_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimiserConfig:
+class OptimizerConfig:
     """How gradients become updates.
 
     ``weight_decay`` is decoupled for "adamw", "lamb" and "muon", and added to the gradient (an l2
@@ -27,13 +27,13 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        require_one_of("optimiser.name", self.name, ("adam", "adamw", "lamb", "muon"))
-        require("optimiser.lr", self.lr, self.lr >= 0, "a number of at least 0")
+        require_one_of("optimizer.name", self.name, ("adam", "adamw", "lamb", "muon"))
+        require("optimizer.lr", self.lr, self.lr >= 0, "a number of at least 0")
         rates = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        require("optimiser.betas", self.betas, rates, "two rates in [0, 1)")
-        require("optimiser.eps", self.eps, self.eps > 0, "a number above 0")
+        require("optimizer.betas", self.betas, rates, "two rates in [0, 1)")
+        require("optimizer.eps", self.eps, self.eps > 0, "a number above 0")
         decay = self.weight_decay
-        require("optimiser.weight_decay", decay, decay >= 0, "a number of at least 0")
+        require("optimizer.weight_decay", decay, decay >= 0, "a number of at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +82,14 @@ class FitConfig:
         steps: updates in the whole run.
         batch_size: examples per update, over all ranks together.
         micro_batch_size: examples that go through the model at once; gradients add up over the
-            batch. None: all examples of a rank. Results depend on it (it sets what is normalised
+            batch. None: all examples of a rank. Results depend on it (it sets what is normalized
             and drawn together), and not on the number of ranks that share the work.
         seed: of data order and of all randomness in the loss.
         clip_norm: largest norm of the whole gradient; None: no clipping.
         bfloat16: run the model under bfloat16 autocast.
         compile: compile the model's ``forward`` (40 s and more before the first step).
         channels_last: keep the weights of convolutions in channels-last order.
-        fsdp: shard weights, gradients and optimiser over the ranks instead of copying them.
+        fsdp: shard weights, gradients and optimizer over the ranks instead of copying them.
         device: "auto" (CUDA where there is some), or a name such as "cpu" or "cuda:1".
         num_workers: processes that load data; 0 loads in the training process.
         log_every, save_every: steps between lines of the log, and between checkpoints.
@@ -101,7 +101,7 @@ class FitConfig:
     batch_size: int = 16
     micro_batch_size: int | None = None
     seed: int = 0
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     ema: EmaConfig = field(default_factory=EmaConfig)
     clip_norm: float | None = None

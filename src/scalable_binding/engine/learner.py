@@ -1,4 +1,4 @@
-"""A model together with all that training changes: weights, optimiser and average."""
+"""A model together with all that training changes: weights, optimizer and average."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from scalable_binding.engine import checkpoint, optimisers
-from scalable_binding.engine.distributed import Ranks, accumulating, distribute, equalise
+from scalable_binding.engine import checkpoint, optimizers
+from scalable_binding.engine.distributed import Ranks, accumulating, distribute, equalize
 from scalable_binding.engine.ema import Ema, named_tensors
 from scalable_binding.engine.fit_config import FitConfig
 from scalable_binding.engine.loading import MicroBatch
@@ -56,12 +56,12 @@ class Learner:
         self.model = model.to(ranks.device).train()
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        equalise(self.model, ranks)
+        equalize(self.model, ranks)
         self.inference = copy.deepcopy(self.model).eval()
         if config.compile:
             self.model.compile()
         self.objective = distribute(Objective(self.model, loss), ranks, fsdp=config.fsdp)
-        self.optimiser = optimisers.build(self.model, config.optimiser)
+        self.optimizer = optimizers.build(self.model, config.optimizer)
         self.average = Ema(self.model, config.ema)
 
     def __enter__(self) -> Learner:
@@ -77,20 +77,20 @@ class Learner:
     def update(self, micro_batches: list[MicroBatch], step: int) -> dict[str, Tensor]:
         """Do update number ``step``, from 1, and return its metrics, "loss" among them."""
         config = self.config
-        optimisers.set_learning_rate(self.optimiser, self.learning_rate(step))
+        optimizers.set_learning_rate(self.optimizer, self.learning_rate(step))
         metrics = self._accumulate(micro_batches, step)
         if config.clip_norm is not None:
             norm = clip_grad_norm_(self.model.parameters(), config.clip_norm)
             metrics["grad_norm"] = whole(norm)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         self.average.update(self.model, step)
         return metrics
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of update number ``step``, from 1."""
         config = self.config
-        return config.optimiser.lr * factor(step - 1, config.schedule, config.steps)
+        return config.optimizer.lr * factor(step - 1, config.schedule, config.steps)
 
     def refresh_inference(self) -> nn.Module:
         """The averaged model after loading the present average into it (every rank must call)."""
@@ -121,7 +121,7 @@ class Learner:
         groups = {
             "model": named_tensors(self.model),
             "ema": self.average.tensors,
-            "optimiser": optimisers.state_tensors(self.optimiser, self.model),
+            "optimizer": optimizers.state_tensors(self.optimizer, self.model),
         }
         return {f"{group}.{name}": t for group, ts in groups.items() for name, t in ts.items()}
 

@@ -42,7 +42,7 @@ class Muon(AdaptiveOptimizer):
     where orth brings all singular values near 1 and keeps the singular vectors. Parameters of other
     than two dimensions, and those in groups with ``adapt=False``, move as under AdamW. A group's
     ``slices`` counts, for each of its parameters, the matrices stacked along the first dimension;
-    each of them is orthogonalised by itself. Sharded parameters (DTensors cut along the first
+    each of them is orthogonalized by itself. Sharded parameters (DTensors cut along the first
     dimension) are gathered for it.
 
     Args:
@@ -51,7 +51,7 @@ class Muon(AdaptiveOptimizer):
         betas: beta 1, and AdamW's second one.
         eps: of AdamW.
         weight_decay: lambda, decoupled.
-        precision: in which matrices are orthogonalised.
+        precision: in which matrices are orthogonalized.
 
     Source: Jordan et al., Muon, 2024; the factor is that of Liu et al., Muon is Scalable for LLM
     Training, 2025, Eq. 4.
@@ -80,7 +80,7 @@ class Muon(AdaptiveOptimizer):
             mean = self._state_of(parameter, group)["exp_avg"]
             mean.lerp_(gradient, 1 - beta)
             directions.extend(whole(torch.lerp(gradient, mean, beta)).chunk(count))
-        updates = iter(_orthogonalise(directions, self.precision))
+        updates = iter(_orthogonalize(directions, self.precision))
         for parameter, _, count in moved:
             update = torch.cat(list(itertools.islice(updates, count)))
             first, last = held_rows(parameter)
@@ -122,7 +122,7 @@ def _is_matrix(parameter: Tensor, group: dict[str, Any]) -> bool:
     return group["adapt"] and parameter.ndim == 2
 
 
-def _orthogonalise(matrices: list[Tensor], precision: torch.dtype) -> list[Tensor]:
+def _orthogonalize(matrices: list[Tensor], precision: torch.dtype) -> list[Tensor]:
     """Each matrix with its singular values brought near 1, those of one shape in one product."""
     places = defaultdict(list)
     for place, matrix in enumerate(matrices):

@@ -61,7 +61,7 @@ class Recorder:
                 f"loss up to step {step}",
                 expected="a finite number",
                 got=str(figures["loss"]),
-                fix="lower optimiser.lr, lengthen schedule.warm_up or set clip_norm; "
+                fix="lower optimizer.lr, lengthen schedule.warm_up or set clip_norm; "
                 "the checkpoint before is kept",
             )
 

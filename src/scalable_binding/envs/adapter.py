@@ -24,7 +24,7 @@ _Convert = Callable[[Any], np.ndarray]
 class Adapter:
     """An environment whose observations and actions are those of a batch.
 
-    Pixels (``Box`` of uint8, grey or RGB, channels first or last) become uint8 `(3 h w)`; any other
+    Pixels (``Box`` of uint8, gray or RGB, channels first or last) become uint8 `(3 h w)`; any other
     ``Box`` becomes float32 `(d)`, a ``Discrete`` observation one-hot. Continuous actions between
     finite bounds are scaled to [-1, 1].
 

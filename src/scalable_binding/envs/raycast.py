@@ -127,7 +127,7 @@ class Camera:
 def _blend(
     strips: UInt8[Tensor, "n d"], rows: Int64[Tensor, " m"], over: UInt8[Tensor, "m four h"]
 ) -> None:
-    """Draw columns with opacity, whose colours are multiplied by it already, over strips."""
+    """Draw columns with opacity, whose colors are multiplied by it already, over strips."""
     under = strips.index_select(0, rows).view(len(rows), 3, over.shape[-1]).int()
     mixed = over[:, :3] + (under * (255 - over[:, 3:].int()) + 127) // 255
     strips.index_copy_(0, rows, mixed.clamp(max=255).byte().flatten(1))
@@ -155,10 +155,10 @@ def shade(depth: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     return 1 / (1 + depth / 900)
 
 
-def wall_colours(
+def wall_colors(
     along: Float[Tensor, "*s"], up: Float[Tensor, "*s"], wall: int
 ) -> Float[Tensor, "*s 3"]:
-    """The colour of a wall's points, 0 to 255, by place along it and height, in [0, 1]."""
+    """The color of a wall's points, 0 to 255, by place along it and height, in [0, 1]."""
     if wall == 0:
         dark = (torch.floor(12 * along) + torch.floor(4 * up)) % 2
     elif wall == 1:
@@ -190,17 +190,17 @@ def draw_walls(size: int) -> UInt8[Tensor, "n d"]:
     strips = []
     for wall in range(4):
         place, height = torch.broadcast_tensors(along, up / WALL_HEIGHT)
-        colours = wall_colours(place, height, wall)
-        colours = colours * shade(depths)[:, None, None]
-        colours = torch.where((up < 0)[..., None], floor, colours)
-        colours = torch.where((up > WALL_HEIGHT)[..., None], ceiling, colours)
-        strips.append(reduce(colours, "p n (h a) c -> p n c h", "mean", a=_SUPERSAMPLING))
+        colors = wall_colors(place, height, wall)
+        colors = colors * shade(depths)[:, None, None]
+        colors = torch.where((up < 0)[..., None], floor, colors)
+        colors = torch.where((up > WALL_HEIGHT)[..., None], ceiling, colors)
+        strips.append(reduce(colors, "p n (h a) c -> p n c h", "mean", a=_SUPERSAMPLING))
     return rearrange(torch.stack(strips), "wall p n c h -> (wall p n) (c h)").round().byte()
 
 
 @cache
 def draw_objects(size: int, kinds: tuple[int, ...], num_columns: int) -> UInt8[Tensor, "n four h"]:
-    """Every column of every object, colours times opacity and opacity: by kind, place and depth."""
+    """Every column of every object, colors times opacity and opacity: by kind, place and depth."""
     depths = level_depths(_OBJECT_LEVELS)
     up = _heights(size, depths) / OBJECT_SIZE
     inside = (up >= 0) & (up < 1)

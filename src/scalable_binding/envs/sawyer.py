@@ -22,7 +22,7 @@ from scalable_binding.errors import UserError, require
 MODEL = Path(__file__).with_name("sawyer.xml")
 
 LOW, HIGH = np.array([-0.2, 0.5]), np.array([0.2, 0.7])
-"""Where hand and puck can be on the table, x and y in metres."""
+"""Where hand and puck can be on the table, x and y in meters."""
 
 HAND_START, HAND_HEIGHT = np.array([0.0, 0.52]), 0.06
 PUCK_START = np.array([0.0, 0.6])
@@ -39,7 +39,7 @@ class SawyerConfig:
         size: side of a frame, in pixels.
         episode_length: steps in an episode.
         frame_skip: steps of the simulation, of 2.5 ms, in a step.
-        action_scale: how far a step moves the hand at most along each axis, in metres.
+        action_scale: how far a step moves the hand at most along each axis, in meters.
 
     Raises:
         UserError: a number makes no sense.
@@ -67,7 +67,7 @@ class Sawyer:
 
     An observation is the camera's frame (uint8, `(3 size size)`); an action moves the hand in the
     plane. Every episode begins with the same pose, the puck in the middle. Rewards are 0.
-    ``truth`` tells the "position" of the hand and the "puck", `(e 2)` in metres.
+    ``truth`` tells the "position" of the hand and the "puck", `(e 2)` in meters.
 
     One simulation serves all environments, one after the other: each keeps its state as a vector.
 

@@ -20,7 +20,7 @@ _RIM = 0.12
 
 _Plane = Float[Tensor, "h w"]
 
-_COLOURS = (
+_COLORS = (
     (226, 52, 52),
     (240, 140, 30),
     (245, 220, 60),
@@ -47,7 +47,7 @@ _SHAPES: tuple[Callable[[_Plane, _Plane], _Plane], ...] = (
     lambda x, y: (x.abs() - 0.42).maximum(y.abs() - 0.95),
 )
 
-# Where the second colour is seen.
+# Where the second color is seen.
 _PATTERNS: tuple[Callable[[_Plane, _Plane], Bool[Tensor, "h w"]], ...] = (
     lambda x, y: x > 2,
     lambda x, y: torch.sin(9 * y) > 0.2,
@@ -59,7 +59,7 @@ _PATTERNS: tuple[Callable[[_Plane, _Plane], Bool[Tensor, "h w"]], ...] = (
 def kinds(which: Kinds) -> Int64[Tensor, "50"]:
     """The numbers of the kinds to train with, or of those held out.
 
-    A kind is one of ten shapes in one of ten colours. Every shape and every colour occurs in both
+    A kind is one of ten shapes in one of ten colors. Every shape and every color occurs in both
     halves, a pair of both in one of them.
     """
     numbers = torch.arange(NUM_KINDS)
@@ -72,19 +72,19 @@ def draw(kind: int) -> UInt8[Tensor, "4 64 64"]:
     fine = SIDE * _SUPERSAMPLING
     ticks = (torch.arange(fine) + 0.5) * (2 / fine) - 1
     y, x = torch.meshgrid(-ticks, ticks, indexing="ij")
-    shape, colour = kind % 10, kind // 10
+    shape, color = kind % 10, kind // 10
     depth = _SHAPES[shape](x, y)
-    second = _PATTERNS[(3 * shape + colour) % len(_PATTERNS)](x, y)
-    main, other = _COLOURS[colour], _COLOURS[(colour + 3 + shape % 4) % len(_COLOURS)]
+    second = _PATTERNS[(3 * shape + color) % len(_PATTERNS)](x, y)
+    main, other = _COLORS[color], _COLORS[(color + 3 + shape % 4) % len(_COLORS)]
     pixels = torch.where(second, _tint(other), _tint(main))
     shade = 0.75 + 0.25 * ((y - x) / 2 * math.sqrt(2)).clamp(-1, 1)
     shade = shade * torch.where(depth > -_RIM, 0.35, 1.0)
     opacity = (depth <= 0).float()
     layers = torch.cat([pixels * shade * opacity, 255 * opacity[None]])
     shrunk = reduce(layers, "c (h a) (w b) -> c h w", "mean", a=_SUPERSAMPLING, b=_SUPERSAMPLING)
-    colours = shrunk[:3] / (shrunk[3:] / 255).clamp(min=1e-6)
-    return torch.cat([colours, shrunk[3:]]).round().clamp(0, 255).byte()
+    colors = shrunk[:3] / (shrunk[3:] / 255).clamp(min=1e-6)
+    return torch.cat([colors, shrunk[3:]]).round().clamp(0, 255).byte()
 
 
-def _tint(colour: tuple[int, int, int]) -> Float[Tensor, "3 1 1"]:
-    return rearrange(torch.tensor(colour).float(), "c -> c 1 1")
+def _tint(color: tuple[int, int, int]) -> Float[Tensor, "3 1 1"]:
+    return rearrange(torch.tensor(color).float(), "c -> c 1 1")

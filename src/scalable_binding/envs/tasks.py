@@ -189,7 +189,7 @@ def draw(name: str, num: int, generator: torch.Generator, split: Split = "test")
     every split has cells of its own, evenly spread.
 
     Args:
-        name: of the environment, as in the catalogue.
+        name: of the environment, as in the registry.
         num: how many, one for each environment.
         generator: what draws them.
         split: "train" is what a supervised oracle may learn from.
@@ -260,7 +260,7 @@ def _reach(points: Float[Tensor, "n 2"]) -> TaskBatch:
 
 
 def _push(num: int, generator: torch.Generator, split: Split) -> TaskBatch:
-    """Places of the puck on Sawyer's table, in metres; success as in the environment's original."""
+    """Places of the puck on Sawyer's table, in meters; success as in the environment's original."""
     start = torch.tensor((0.0, 0.6))
     points = draw_points(num, generator, split, (-0.1, 0.1), torch.zeros(2), 0.07) + start
     return TaskBatch(

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from scalable_binding.data import flow_files, images
+from scalable_binding.data.frames import images
+from scalable_binding.data.labels import flow_files
 from scalable_binding.data.synthetic.clips import SyntheticClips
 from scalable_binding.data.synthetic.config import WorldConfig, training
 from scalable_binding.errors import UserError

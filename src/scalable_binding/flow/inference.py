@@ -62,17 +62,17 @@ def estimate_video(frames: Frames, model: FlowNet) -> Iterator[Flow]:
     """The flow from each frame to the next, one at a time and with two frames in memory.
 
     Args:
-        frames: any iterable of uint8 RGB frames of one size, such as ``data.videos.stream``.
+        frames: any iterable of uint8 RGB frames of one size, such as ``data.frames.videos.stream``.
         model: whatever ``flow.model.load`` gives.
 
     Raises:
         UserError: fewer than two frames, frames of different sizes, or too small.
     """
-    for before, after, size in neighbours(frames, model):
+    for before, after, size in neighbors(frames, model):
         yield between(before, after, size, model)
 
 
-def neighbours(
+def neighbors(
     frames: Frames, model: FlowNet
 ) -> Iterator[tuple[list[Maps], list[Maps], tuple[int, int]]]:
     """The features of each two frames that follow one another, and the frames' size.
@@ -108,8 +108,8 @@ def encode(frame: Frame, model: FlowNet) -> list[Maps]:
     least = _LEAST_NODES * STRIDE
     right = max(-width % STRIDE, least - width)
     below = max(-height % STRIDE, least - height)
-    colours = frame.to(model.device).unsqueeze(0).float() / 255
-    padded = functional.pad(colours, (0, right, 0, below), mode="replicate")
+    colors = frame.to(model.device).unsqueeze(0).float() / 255
+    padded = functional.pad(colors, (0, right, 0, below), mode="replicate")
     with _fast(model):
         return model.encoder(padded.contiguous(memory_format=torch.channels_last))
 

@@ -127,7 +127,7 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         return next(self.parameters()).device
 
     def forward(self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]) -> Match:
-        """What moved where from the first images to the second; colours in [0, 1]."""
+        """What moved where from the first images to the second; colors in [0, 1]."""
         return self.match(self.encoder(first), self.encoder(second))
 
     def match(self, first: Sequence[Maps], second: Sequence[Maps]) -> Match:
@@ -153,11 +153,11 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
         A node is compared together with those around it, since they move alike: a single one of 16
         pixels is easily mistaken for another. The mean is over the nodes near the likeliest one;
-        rows are taken a few at a time. Of neighbouring displacements the median counts.
+        rows are taken a few at a time. Of neighboring displacements the median counts.
         """
         height, width = a.shape[-2:]
         with torch.autocast(a.device.type, enabled=False):
-            rows, columns = _nodes(_with_neighbours(a)), _nodes(_with_neighbours(b))
+            rows, columns = _nodes(_with_neighbors(a)), _nodes(_with_neighbors(b))
             places = grid((height, width), a.device)
             parts = []
             for part in spans(len(places), max(1, _TABLE // len(places))):
@@ -180,11 +180,11 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         height, width = a.shape[-2:]
         places = grid((height, width), a.device)
         expected = places + rearrange(base.detach().float(), "b xy h w -> b (h w) xy")
-        centre = expected.round().long()
+        center = expected.round().long()
         step, similarities = window_step(
-            _nodes(a), _nodes(b), centre, (height, width), self.radius, self.temperature
+            _nodes(a), _nodes(b), center, (height, width), self.radius, self.temperature
         )
-        gone = (step.centre != centre).any(dim=-1, keepdim=True)
+        gone = (step.center != center).any(dim=-1, keepdim=True)
         place = torch.where(gone, expected, step.expected_place())
         walked = rearrange(place - places, "b (h w) xy -> b xy h w", h=height)
         return step, rearrange(similarities, "b (h w) k -> b k h w", h=height), walked
@@ -207,7 +207,7 @@ class Pyramid(nn.Module):
         self.outputs = nn.ModuleList(nn.Conv2d(after, width, 1) for after in widths[1:])
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Maps]:
-        """Features, the coarsest first; both sides are multiples of 16, colours in [0, 1]."""
+        """Features, the coarsest first; both sides are multiples of 16, colors in [0, 1]."""
         assert not images.shape[-1] % STRIDE and not images.shape[-2] % STRIDE
         x = torch.relu(self.norm(self.stem(2 * images - 1)))
         levels = []
@@ -306,7 +306,7 @@ def _norm(width: int) -> nn.InstanceNorm2d:
     return nn.InstanceNorm2d(width, affine=True)
 
 
-def _with_neighbours(maps: Maps) -> Maps:
+def _with_neighbors(maps: Maps) -> Maps:
     """Unit vectors of each node's features and those of the nodes around it."""
     height = maps.shape[-2]
     together = functional.unfold(maps.float(), _SUPPORT, padding=_SUPPORT // 2)

@@ -31,7 +31,7 @@ Loss = tuple[Scalar, dict[str, Scalar]]
 
 @dataclass(frozen=True)
 class Walk:
-    """Everything found along a clip: features, and matches of neighbouring frames both ways."""
+    """Everything found along a clip: features, and matches of neighboring frames both ways."""
 
     frames: list[Float[Tensor, "b 3 h w"]]
     features: list[list[Maps]]
@@ -203,7 +203,7 @@ def _known_ends(
     for right in (0, 1):
         for down in (0, 1):
             x, y = (low.long() + torch.tensor([right, down], device=low.device)).unbind(dim=-1)
-            column, row = x - step.centre[..., 0], y - step.centre[..., 1]
+            column, row = x - step.center[..., 0], y - step.center[..., 1]
             column, row = column + step.radius, row + step.radius
             within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
             entry = (row * side + column).clamp(0, side**2 - 1)
@@ -212,7 +212,7 @@ def _known_ends(
                 share[..., 1] if down else 1 - share[..., 1]
             )
             probability = probability + weight * found * within
-    reach = (target - step.centre).abs().amax(dim=-1) < step.radius
+    reach = (target - step.center).abs().amax(dim=-1) < step.radius
     counted = (seen.flatten(1) & reach).float()
     return (-torch.log(probability + eps) * counted).sum() / counted.sum().clamp(min=1)
 

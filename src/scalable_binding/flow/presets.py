@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig, ScheduleConfig
 from scalable_binding.errors import UserError, require
 
 NUM_LEVELS = 3
@@ -82,7 +82,7 @@ class ViewConfig:
         bend: amplitude of the smooth, non-rigid part of a displacement, as a share of the rest.
         layers: blobs cut out of other frames of the batch that move in front of a view.
         turn, scale: largest rotation (radians) and log zoom between two views.
-        colour: strength of the change of brightness, contrast, tint and noise of a view.
+        color: strength of the change of brightness, contrast, tint and noise of a view.
     """
 
     size: int = 112
@@ -91,12 +91,12 @@ class ViewConfig:
     layers: int = 2
     turn: float = 0.15
     scale: float = 0.12
-    colour: float = 0.3
+    color: float = 0.3
 
     def __post_init__(self) -> None:
         expected = f"a multiple of {STRIDE}"
         require("views.size", self.size, self.size > 0 and self.size % STRIDE == 0, expected)
-        for name in ("shift", "bend", "layers", "turn", "scale", "colour"):
+        for name in ("shift", "bend", "layers", "turn", "scale", "color"):
             require(f"views.{name}", getattr(self, name), getattr(self, name) >= 0, "at least 0")
 
 
@@ -116,7 +116,7 @@ class WalkConfig:
             consistency term.
         clip_rate: share of the batches on which the terms over clips (cycle, smoothness and
             consistency) are computed: they cost three times as much as the direct term.
-        eps: added to P(return): the chance that a walker comes home by a way that is not modelled.
+        eps: added to P(return): the chance that a walker comes home by a way that is not modeled.
             It bounds the loss of a walker whose pixel is hidden.
         starts: walkers an image and level that leave for cycles longer than a step out and back.
         edge: how strongly an edge of the image lets displacements change.
@@ -179,7 +179,7 @@ def chairs_like() -> FlowConfig:
         fit=FitConfig(
             steps=200_000,
             batch_size=64,
-            optimiser=OptimiserConfig(name="adamw", lr=4e-4, weight_decay=1e-4),
+            optimizer=OptimizerConfig(name="adamw", lr=4e-4, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=1000, curve="cosine"),
             ema=EmaConfig(decay=0.999),
             clip_norm=1.0,
@@ -201,7 +201,7 @@ def small() -> FlowConfig:
         fit=FitConfig(
             steps=2400,
             batch_size=4,
-            optimiser=OptimiserConfig(name="adamw", lr=8e-4, weight_decay=1e-4),
+            optimizer=OptimizerConfig(name="adamw", lr=8e-4, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=50, curve="cosine"),
             ema=EmaConfig(decay=0.99),
             clip_norm=1.0,
@@ -221,7 +221,7 @@ def debug() -> FlowConfig:
         fit=FitConfig(
             steps=60,
             batch_size=4,
-            optimiser=OptimiserConfig(name="adamw", lr=3e-3),
+            optimizer=OptimizerConfig(name="adamw", lr=3e-3),
             schedule=ScheduleConfig(warm_up=5, curve="cosine"),
             ema=EmaConfig(decay=0.9),
             clip_norm=1.0,

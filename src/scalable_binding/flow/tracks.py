@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.data import files
-from scalable_binding.data.keypoints import Keypoint, check_inside, is_inside
+from scalable_binding.data.labels.keypoints import Keypoint, check_inside, is_inside
 from scalable_binding.errors import UserError
-from scalable_binding.flow.inference import Frames, between, neighbours
+from scalable_binding.flow.inference import Frames, between, neighbors
 from scalable_binding.flow.model import FINEST, FlowNet, Maps
 from scalable_binding.walk.multiscale import window_step
 
@@ -86,7 +86,7 @@ def follow(frames: Frames, points: Sequence[Keypoint], model: FlowNet) -> Iterat
         raise UserError(f"point {unseen.id}", expected=expected, got="confidence 0")
     states: dict[int, _State] = {}
     number = 0
-    for before, after, size in neighbours(frames, model):
+    for before, after, size in neighbors(frames, model):
         if number == 0:
             check_inside(points, *size)
             states = _begun(points, 0, before)
@@ -187,9 +187,9 @@ def _search(
     """The place in pixels around (x, y) that looks most like a point, and how much it does."""
     height, width = features.shape[-2:]
     nodes = rearrange(features, "1 d h w -> 1 (h w) d")
-    centre = torch.tensor([[[round(_to_node(x)), round(_to_node(y))]]], device=features.device)
+    center = torch.tensor([[[round(_to_node(x)), round(_to_node(y))]]], device=features.device)
     step, similarities = window_step(
-        look.view(1, 1, -1), nodes, centre, (height, width), model.radius, model.temperature
+        look.view(1, 1, -1), nodes, center, (height, width), model.radius, model.temperature
     )
     place = step.expected_place()[0, 0] * FINEST + (FINEST - 1) / 2
     return (float(place[0]), float(place[1])), float(similarities.max())

@@ -1,4 +1,4 @@
-"""Training on unlabelled videos."""
+"""Training on unlabeled videos."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from scalable_binding.data import images
-from scalable_binding.data.clips import VideoClips
-from scalable_binding.data.mixture import with_synthetic
+from scalable_binding.data.datasets.clips import VideoClips
+from scalable_binding.data.datasets.mixture import with_synthetic
+from scalable_binding.data.frames import images
 from scalable_binding.data.synthetic.clips import SyntheticClips
 from scalable_binding.data.synthetic.config import training
 from scalable_binding.engine.config import to_mapping

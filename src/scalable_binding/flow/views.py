@@ -35,7 +35,7 @@ class Pair:
     """Two views and what is known of them.
 
     Attributes:
-        first, second: colours in [0, 1].
+        first, second: colors in [0, 1].
         flow: displacement (x, y) of each pixel of the first view, in pixels.
         known: where ``flow`` is known.
         visible: where it is known and leads to what is seen in the second view.
@@ -50,16 +50,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Blobs:
-    """A round body with a wavy outline for each image: radius(angle) about a centre, in pixels."""
+    """A round body with a wavy outline for each image: radius(angle) about a center, in pixels."""
 
-    centre: Float[Tensor, "b 2"]
+    center: Float[Tensor, "b 2"]
     radius: Float[Tensor, " b"]
     waves: Float[Tensor, "b i"]
     phases: Float[Tensor, "b i"]
 
     def cover(self, places: Places) -> Float[Tensor, "b rows columns"]:
         """How much of each place the body covers, in [0, 1]; a pixel wide at its outline."""
-        x, y = (places - self.centre[:, None, None]).unbind(dim=-1)
+        x, y = (places - self.center[:, None, None]).unbind(dim=-1)
         turns = torch.arange(2, self.waves.shape[1] + 2, device=x.device)
         angle = torch.atan2(y, x)[..., None] * turns + self.phases[:, None, None]
         outline = 1 + (self.waves[:, None, None] * torch.cos(angle)).sum(dim=-1)
@@ -71,7 +71,7 @@ def layered(frames: Images, config: ViewConfig, generator: Generator) -> Pair:
 
     Args:
         frames: at least as large as a view; in a batch of one, blobs show the mirrored frame.
-        config: of the views; their colours are not changed.
+        config: of the views; their colors are not changed.
         generator: of warps and blobs.
     """
     size = config.size
@@ -112,7 +112,7 @@ def changed(
         first, second: frames of a clip.
         flow: displacements found from the first to the second.
         reliable: where these are to be believed.
-        config: of the views; their colours are not changed.
+        config: of the views; their colors are not changed.
         generator: of the changes.
     """
     size = config.size
@@ -138,7 +138,7 @@ def changed(
 
 def tinted(images: Images, config: ViewConfig, generator: Generator) -> Images:
     """The images with other brightness, contrast and tint, and with noise, each its own."""
-    draws = _uniform(images, (len(images), 9), generator) * config.colour
+    draws = _uniform(images, (len(images), 9), generator) * config.color
     gain = torch.exp(draws[:, :1] + 0.3 * draws[:, 1:4])
     bias = 0.3 * (draws[:, 4:5] + 0.3 * draws[:, 5:8])
     noise = torch.randn(images.shape, generator=generator, device=generator.device).to(images)
@@ -177,7 +177,7 @@ def _draw_blobs(frames: Images, size: int, generator: Generator) -> Blobs:
     draws = _uniform(frames, (len(frames), 3 + 2 * _WAVES), generator)
     waves = 0.3 * draws[:, 3 : 3 + _WAVES] / torch.arange(1, _WAVES + 1, device=frames.device)
     return Blobs(
-        centre=size * (0.5 + 0.45 * draws[:, :2]),
+        center=size * (0.5 + 0.45 * draws[:, :2]),
         radius=size * torch.exp(math.log(0.2) + 0.6 * draws[:, 2]),
         waves=waves,
         phases=math.pi * draws[:, 3 + _WAVES :],

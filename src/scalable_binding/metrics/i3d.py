@@ -47,7 +47,7 @@ POOLED: dict[str, tuple[Triple, Triple]] = {
 
 
 class Unit(nn.Module):
-    """A convolution over time and space with batch normalisation and rectification.
+    """A convolution over time and space with batch normalization and rectification.
 
     Args:
         before, after: channels.

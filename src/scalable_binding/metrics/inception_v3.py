@@ -42,7 +42,7 @@ ROW, COLUMN, SQUARE = (1, 7), (7, 1), (3, 3)
 
 
 class Convolution(nn.Module):
-    """A convolution with batch normalisation and rectification."""
+    """A convolution with batch normalization and rectification."""
 
     def __init__(self, before: int, step: Step, *, padded: bool = True) -> None:
         super().__init__()

@@ -72,7 +72,7 @@ def pck(errors: Float[Tensor, "n k"], alpha: float) -> float:
     Raises:
         UserError: no point is scored in any frame.
 
-    Source: Yang & Ramanan, PAMI 2013; JHMDB's normalisation as in `relative_errors`.
+    Source: Yang & Ramanan, PAMI 2013; JHMDB's normalization as in `relative_errors`.
     """
     shares = pck_per_point(errors, alpha)
     if bool(shares.isnan().all()):

@@ -105,14 +105,14 @@ class MotionClassifier(nn.Module):
 def _convolve(
     before: int, after: int, kernel: tuple[int, int, int], stride: int
 ) -> tuple[nn.Module, ...]:
-    """A convolution whose stride is over space alone, normalised and rectified."""
+    """A convolution whose stride is over space alone, normalized and rectified."""
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     convolution = nn.Conv3d(before, after, kernel, (1, stride, stride), padding, bias=False)
     return convolution, nn.BatchNorm3d(after), nn.ReLU()
 
 
 def with_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A port's tensors with the counters of batch normalisation, which old files lack."""
+    """A port's tensors with the counters of batch normalization, which old files lack."""
     counters = {
         name.replace("running_mean", "num_batches_tracked"): torch.tensor(0)
         for name in tensors

@@ -17,7 +17,7 @@ BOUNDARY_TOLERANCE = 0.008
 """How far apart matching boundaries may lie, as a share of the image's diagonal."""
 
 VOID = 255
-"""The id of unlabelled pixels in DAVIS' annotations; it counts as background."""
+"""The id of unlabeled pixels in DAVIS' annotations; it counts as background."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,12 @@ class ObjectScore:
     @property
     def region_summary(self) -> Summary:
         """Mean, recall and decay of J."""
-        return summarise(self.region)
+        return summarize(self.region)
 
     @property
     def boundary_summary(self) -> Summary:
         """Mean, recall and decay of F."""
-        return summarise(self.boundary)
+        return summarize(self.boundary)
 
     @property
     def region_and_boundary(self) -> float:
@@ -84,7 +84,7 @@ def boundary_accuracy(
 
 
 def boundary(mask: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
-    """Pixels that differ from their right, lower or lower right neighbour.
+    """Pixels that differ from their right, lower or lower right neighbor.
 
     The line is one pixel wide and lies half a pixel toward the origin from the true edge. The
     image's own border is no edge.
@@ -107,16 +107,16 @@ def _share_near(pixels: Bool[Tensor, "h w"], targets: Bool[Tensor, "h w"], radiu
         return 1.0
     padded = functional.pad(targets, (radius, radius, radius, radius))
     counts = functional.pad(padded.flatten().cumsum(0, dtype=torch.int32), (1, 0))
-    centres = (rows + radius) * padded.shape[1] + columns + radius
-    near = torch.zeros_like(centres, dtype=torch.bool)
+    centers = (rows + radius) * padded.shape[1] + columns + radius
+    near = torch.zeros_like(centers, dtype=torch.bool)
     for offset in range(-radius, radius + 1):
         half = math.isqrt(radius**2 - offset**2)
-        middle = centres + offset * padded.shape[1]
+        middle = centers + offset * padded.shape[1]
         near |= counts[middle + half + 1] > counts[middle - half]
     return int(near.sum()) / len(rows)
 
 
-def summarise(values: Float[Tensor, " t"]) -> Summary:
+def summarize(values: Float[Tensor, " t"]) -> Summary:
     """Mean, recall and decay of one object's score along a video.
 
     The four quarters share their end frames, as in the official code; that code keeps the ends in
@@ -184,7 +184,7 @@ def num_objects(ids: UInt8[Tensor, "h w"]) -> int:
     """The number of objects to score: the largest id in the first true mask.
 
     Raises:
-        UserError: the mask is empty, or holds nothing but the id of unlabelled pixels.
+        UserError: the mask is empty, or holds nothing but the id of unlabeled pixels.
     """
     if not bool(ids.any()):
         raise UserError("the first true mask", expected="at least one object", got="none")
@@ -193,7 +193,7 @@ def num_objects(ids: UInt8[Tensor, "h w"]) -> int:
         raise UserError(
             "the first true mask",
             expected="objects numbered from 1",
-            got=f"only 0 and {VOID}, which means unlabelled",
+            got=f"only 0 and {VOID}, which means unlabeled",
             fix=f"replace {VOID} by 1 if it is the object",
         )
     return int(known.max())

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.nn.initialisation import glorot_uniform_
+from scalable_binding.nn.initialization import glorot_uniform_
 from scalable_binding.nn.precision import without_autocast
 
 Heads = Float[Tensor, "b heads n d"]
@@ -19,7 +19,7 @@ Heads = Float[Tensor, "b heads n d"]
 class SelfAttention(nn.Module):
     """``softmax(q k' / sqrt(d_head)) v`` among tokens, with q, k and v from one product.
 
-    The weight ``qkv`` stacks three matrices, and says so to optimisers (``fused_slices``).
+    The weight ``qkv`` stacks three matrices, and says so to optimizers (``fused_slices``).
 
     Args:
         width: of the tokens; a multiple of ``num_heads``.
@@ -33,8 +33,8 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.fused_slices = {"qkv.weight": 3}
         self.out = nn.Linear(width, width)
-        _initialise(self.qkv, width, width, num_heads)
-        _initialise(self.out, width, width, num_heads, merges=True)
+        _initialize(self.qkv, width, width, num_heads)
+        _initialize(self.out, width, width, num_heads, merges=True)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """What each token gathers from all of them."""
@@ -48,7 +48,7 @@ class CrossAttention(nn.Module):
     """``softmax(q k' / sqrt(d_head)) v`` of queries over the tokens of a context.
 
     Queries, keys and values are as wide as the narrower of the two, and the result as the query.
-    The weight ``kv`` stacks two matrices, and says so to optimisers (``fused_slices``).
+    The weight ``kv`` stacks two matrices, and says so to optimizers (``fused_slices``).
 
     Args:
         width: of the queries.
@@ -67,9 +67,9 @@ class CrossAttention(nn.Module):
         self.kv = nn.Linear(context_width, 2 * inner)
         self.fused_slices = {"kv.weight": 2}
         self.out = nn.Linear(inner, width)
-        _initialise(self.q, width, inner, num_heads)
-        _initialise(self.kv, context_width, inner, num_heads)
-        _initialise(self.out, width, inner, num_heads, merges=True)
+        _initialize(self.q, width, inner, num_heads)
+        _initialize(self.kv, context_width, inner, num_heads)
+        _initialize(self.out, width, inner, num_heads, merges=True)
 
     def forward(
         self, x: Float[Tensor, "b m d"], context: Float[Tensor, "b n c"], attend: bool = False
@@ -106,17 +106,17 @@ class _InFloat32(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        found, normaliser = attend(q.float(), k.float(), v.float())
+        found, normalizer = attend(q.float(), k.float(), v.float())
         found = found.to(q.dtype)
-        ctx.save_for_backward(q, k, v, found, normaliser)
+        ctx.save_for_backward(q, k, v, found, normalizer)
         return found
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        *kept, normaliser = ctx.saved_tensors
+        *kept, normalizer = ctx.saved_tensors
         attend_back = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
         wide = (tensor.float() for tensor in (grad, *kept))
-        return tuple(g.to(grad.dtype) for g in attend_back(*wide, normaliser, 0.0, False))
+        return tuple(g.to(grad.dtype) for g in attend_back(*wide, normalizer, 0.0, False))
 
 
 @torch.no_grad()
@@ -136,7 +136,7 @@ def _merge(heads: Heads) -> Float[Tensor, "b n width"]:
     return rearrange(heads, "b h n d -> b n (h d)")
 
 
-def _initialise(
+def _initialize(
     layer: nn.Linear, width: int, inner: int, num_heads: int, *, merges: bool = False
 ) -> None:
     """Glorot's limits as a framework computes them whose kernels are (width, heads, d_head).

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.nn import initialisation
+from scalable_binding.nn import initialization
 
 NORM_EPS = 1e-6
 
@@ -28,8 +28,8 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, expansion: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm = layer_norm(width)
-        self.expand = initialisation.linear(width, expansion * width)
-        self.contract = initialisation.linear(expansion * width, width)
+        self.expand = initialization.linear(width, expansion * width)
+        self.contract = initialization.linear(expansion * width, width)
         self.dropout = dropout
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scalable_binding.errors import UserError
-from scalable_binding.nn import initialisation
+from scalable_binding.nn import initialization
 from scalable_binding.nn.mlp import layer_norm
 
 
@@ -62,7 +62,7 @@ class PatchEmbedding(nn.Module):
         patch: as many sides as ``size``, each dividing its own.
         width: of the tokens.
         position_std: deviation of the positions at the start.
-        smooth_positions: begin with waves along each axis, so that neighbours are alike, and not
+        smooth_positions: begin with waves along each axis, so that neighbors are alike, and not
             with positions drawn each by itself.
 
     Raises:
@@ -78,7 +78,7 @@ class PatchEmbedding(nn.Module):
         patch: Sequence[int],
         width: int,
         *,
-        position_std: float = initialisation.EMBEDDING_STD,
+        position_std: float = initialization.EMBEDDING_STD,
         smooth_positions: bool = False,
     ) -> None:
         super().__init__()
@@ -89,14 +89,14 @@ class PatchEmbedding(nn.Module):
         self.norm = layer_norm(width)
         self.positions = nn.Parameter(torch.empty(math.prod(self.grid), width))
         # Fans of the convolution that this product is.
-        initialisation.glorot_uniform_(self.project.weight, area * channels, area * width)
+        initialization.glorot_uniform_(self.project.weight, area * channels, area * width)
         nn.init.zeros_(self.project.bias)
         if smooth_positions:
             waves = waves_of(self.grid, width)
             with torch.no_grad():
                 self.positions.copy_(position_std * waves)
         else:
-            initialisation.embedding_(self.positions, position_std)
+            initialization.embedding_(self.positions, position_std)
 
     def forward(self, x: Float[Tensor, "b c *size"]) -> Float[Tensor, "b n d"]:
         """A token for each patch."""

@@ -99,7 +99,7 @@ class ResNet(nn.Module):
             rest = [BasicBlock(width, width, 1, padding_mode) for _ in range(blocks - 1)]
             self.add_module(f"layer{stage}", nn.Sequential(first, *rest))
             width_in = width
-        _initialise(self)
+        _initialize(self)
 
     def forward(
         self, x: Float[Tensor, "b 3 h w"], stages: int | None = None
@@ -122,7 +122,7 @@ def _convolution(
     return kind(width_in, width, size, stride, size // 2, bias=False, padding_mode=padding_mode)
 
 
-def _initialise(network: nn.Module) -> None:
+def _initialize(network: nn.Module) -> None:
     """Kaiming-normal convolutions over the fan out, as torchvision starts its ResNets."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -42,5 +42,5 @@ class Whitening(nn.Module):
     def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b k h w"]:
         """The components of every cell, in float32."""
         with without_autocast(x.device.type):
-            centred = x.float().flatten(2) - self.centre[:, None]
-            return (self.axes @ centred).unflatten(2, x.shape[2:])
+            centered = x.float().flatten(2) - self.centre[:, None]
+            return (self.axes @ centered).unflatten(2, x.shape[2:])

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from scalable_binding.data import la_cater, videos
-from scalable_binding.data.boxes import Box
+from scalable_binding.data.datasets import la_cater
+from scalable_binding.data.frames import videos
+from scalable_binding.data.labels.boxes import Box
 from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.data.synthetic.games import hiding
 from scalable_binding.data.synthetic.hiding import STATES, VISIBLE, hide
@@ -62,7 +63,7 @@ def la_cater_cases(root: Path) -> Iterator[Case]:
     """The videos of a part of LA-CATER in which the first frame shows the snitch.
 
     Raises:
-        UserError: as ``data.la_cater.read``, or a video cannot be read.
+        UserError: as ``data.datasets.la_cater.read``, or a video cannot be read.
     """
     for found in la_cater.read(root):
         if found.states[0] == VISIBLE:

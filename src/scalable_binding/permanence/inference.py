@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from scalable_binding.data import boxes as box_files
-from scalable_binding.data.boxes import Box
+from scalable_binding.data.labels import boxes as box_files
+from scalable_binding.data.labels.boxes import Box
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.engine.config import from_mapping, to_mapping
 from scalable_binding.errors import UserError
@@ -105,17 +105,17 @@ class Tracker:
         self._walkers = local_step(self._walkers, affinity, radius)
         self._nodes, self._looks = nodes, readings.looks[:, 0]
         places = walkers.locate(self._walkers)
-        seen = self._seen(places.centre)
+        seen = self._seen(places.center)
         result = []
         for number, tracked in enumerate(self._objects):
-            centre, visible = places.centre[0, number], bool(seen[number] >= self.config.seen)
+            center, visible = places.center[0, number], bool(seen[number] >= self.config.seen)
             if visible:
-                centre, tracked.size = self._detected(readings, centre, tracked.size)
-                self._walkers[:, number] = walkers.start(centre[None, None], *nodes.shape[-2:])[
+                center, tracked.size = self._detected(readings, center, tracked.size)
+                self._walkers[:, number] = walkers.start(center[None, None], *nodes.shape[-2:])[
                     :, 0
                 ]
             sure = float(places.confidence[0, number].clamp(0, 1))
-            result.append(self._box(tracked, centre, visible=visible, confidence=sure))
+            result.append(self._box(tracked, center, visible=visible, confidence=sure))
         return result
 
     @torch.no_grad()
@@ -133,9 +133,9 @@ class Tracker:
         for box in boxes:
             corners = torch.tensor(box.corners, device=self.model.device) + 0.5
             corners = corners / self._scale() - 0.5
-            centre = cells((corners[:2] + corners[2:]) / 2)[None, None]
-            walker = walkers.start(centre, height, width)
-            looks = walkers.sample(self._looks, centre)[0, 0]
+            center = cells((corners[:2] + corners[2:]) / 2)[None, None]
+            walker = walkers.start(center, height, width)
+            looks = walkers.sample(self._looks, center)[0, 0]
             size = torch.log((corners[2:] - corners[:2]) / STRIDE)
             if box.id in known:
                 number = known.index(box.id)
@@ -146,34 +146,34 @@ class Tracker:
                 self._objects.append(_Tracked(box.id, looks, size))
         return [replace(box, frame=self.frame) for box in boxes]
 
-    def _seen(self, centre: Float[Tensor, "1 o 2"]) -> Float[Tensor, " o"]:
+    def _seen(self, center: Float[Tensor, "1 o 2"]) -> Float[Tensor, " o"]:
         """Probabilities that objects are to be seen where their walkers are."""
         assert self._looks is not None
         before = torch.stack([tracked.looks for tracked in self._objects])
-        now = walkers.sample(self._looks, centre)[0]
+        now = walkers.sample(self._looks, center)[0]
         return self.model.compare(before, now).sigmoid()
 
     def _detected(
-        self, readings: Readings, centre: Float[Tensor, " 2"], size: Float[Tensor, " 2"]
+        self, readings: Readings, center: Float[Tensor, " 2"], size: Float[Tensor, " 2"]
     ) -> tuple[Float[Tensor, " 2"], Float[Tensor, " 2"]]:
-        """Centre and size of the detection nearby, or else what they were."""
+        """Center and size of the detection nearby, or else what they were."""
         heat = readings.heat[0, 0].sigmoid()
         height, width = heat.shape
-        y = torch.arange(height, device=heat.device)[:, None] - centre[1]
-        x = torch.arange(width, device=heat.device) - centre[0]
+        y = torch.arange(height, device=heat.device)[:, None] - center[1]
+        x = torch.arange(width, device=heat.device) - center[0]
         heat = heat.masked_fill(torch.hypot(y, x) > self.config.near, 0.0)
         peak = int(heat.argmax())
         if heat.flatten()[peak] < self.config.detected:
-            return centre, size
+            return center, size
         row, column = divmod(peak, width)
         cell = torch.tensor([column, row], device=heat.device)
         return cell + readings.offset[0, 0, :, row, column], readings.size[0, 0, :, row, column]
 
     def _box(
-        self, tracked: _Tracked, centre: Float[Tensor, " 2"], *, visible: bool, confidence: float
+        self, tracked: _Tracked, center: Float[Tensor, " 2"], *, visible: bool, confidence: float
     ) -> Box:
         half = torch.exp(tracked.size) * STRIDE / 2
-        corners = torch.cat([pixels(centre) - half, pixels(centre) + half])
+        corners = torch.cat([pixels(center) - half, pixels(center) + half])
         x0, y0, x1, y1 = ((corners + 0.5) * self._scale() - 0.5).tolist()
         return Box(self.frame, tracked.id, x0, y0, x1, y1, visible=visible, confidence=confidence)
 

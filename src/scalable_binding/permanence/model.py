@@ -18,7 +18,7 @@ from scalable_binding.nn.resnet import ResNet
 from scalable_binding.permanence.presets import STRIDE
 
 _RARE = -3.0
-"""The heat-map's first logit: centres are rare."""
+"""The heat-map's first logit: centers are rare."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Readings:
 
     Attributes:
         nodes: unit vectors that walkers step on.
-        heat: logits of there being the centre of an object that is to be seen.
-        offset: from the middle of the cell to that centre, x and y, in cells.
+        heat: logits of there being the center of an object that is to be seen.
+        offset: from the middle of the cell to that center, x and y, in cells.
         size: log of the object's width and height, in cells.
         looks: what the encoder sees there, whatever is remembered.
     """
@@ -43,7 +43,7 @@ class Readings:
 class SpatialMemory(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     """``M_t = ConvGRU(encoder(I_t), M_t-1)``, ``Q_t = project(M_t) / |project(M_t)|``.
 
-    Walkers step from cell to cell along Q; a head reads centres, offsets and sizes of visible
+    Walkers step from cell to cell along Q; a head reads centers, offsets and sizes of visible
     objects off M. ``sight`` compares what is seen at a place with how an object looked at first.
 
     Args:
@@ -146,8 +146,8 @@ class SpatialMemory(nn.Module, PyTorchModelHubMixin, library_name="scalable-bind
         return self.sight(torch.cat([before, now, before * now], dim=-1)).squeeze(-1)
 
     def _see(self, frames: UInt8[Tensor, "n 3 y x"]) -> Float[Tensor, "n c h w"]:
-        colours = frames.to(self.device).float() / 127.5 - 1
-        seen: Tensor = self.encoder(colours.contiguous(memory_format=torch.channels_last))
+        colors = frames.to(self.device).float() / 127.5 - 1
+        seen: Tensor = self.encoder(colors.contiguous(memory_format=torch.channels_last))
         return seen
 
     def _read(

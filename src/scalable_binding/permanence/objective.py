@@ -21,7 +21,7 @@ _SIGMAS = 6.0
 """Deviations of a heat-map's peak in an object's extent, as in CenterNet."""
 
 _SIZE_WEIGHT = 0.5
-"""Of sizes beside centres and offsets."""
+"""Of sizes beside centers and offsets."""
 
 
 def loss(
@@ -46,17 +46,17 @@ def loss(
     exists = batch["exists"]
     visible = batch["visible"] & exists[:, None]
     boxes = torch.where(visible[..., None], batch["boxes"], 0.0)
-    centre = cells((boxes[..., :2] + boxes[..., 2:]) / 2)
+    center = cells((boxes[..., :2] + boxes[..., 2:]) / 2)
     extent = (boxes[..., 2:] - boxes[..., :2]) / STRIDE
     h, w = readings.heat.shape[-2:]
     radius = network.radius(h, w)
     affinities = walkers.steps(readings.nodes, radius, network.temperature)
     setting_out = range(0, visible.shape[1] - 1, config.restart or visible.shape[1])
-    path = walkers.walk_from(_places(centre, h, w), setting_out, affinities, radius)
-    detect = detection_loss(readings, centre, extent, visible)
-    walk, gap = walk_loss(path, centre, visible, setting_out, config)
+    path = walkers.walk_from(_places(center, h, w), setting_out, affinities, radius)
+    detect = detection_loss(readings, center, extent, visible)
+    walk, gap = walk_loss(path, center, visible, setting_out, config)
     first = path[:, :, : visible.shape[2]]
-    sight, right = sight_loss(network, readings, first, centre[:, 0], visible)
+    sight, right = sight_loss(network, readings, first, center[:, 0], visible)
     total = detect + config.walk_weight * walk + config.sight_weight * sight
     metrics = {"detect": detect, "walk": walk, "sight": sight, "gap": gap, "sight_right": right}
     return total, {name: value.detach() for name, value in metrics.items()}
@@ -64,14 +64,14 @@ def loss(
 
 def walk_loss(
     path: Float[Tensor, "b t m h w"],
-    centre: Float[Tensor, "b t o 2"],
+    center: Float[Tensor, "b t o 2"],
     visible: Bool[Tensor, "b t o"],
     setting_out: Sequence[int],
     config: LossConfig,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """The focal loss of walkers where their objects are seen, and their mean gap to them in pixels.
 
-    With y the shares of the four cells around the true centre, P the walker and p its mass on the
+    With y the shares of the four cells around the true center, P the walker and p its mass on the
     cells of y: ``-(1 - p)^gamma sum y log P``. Mass beside these, within the tolerance, is taken
     out first and the rest of P scaled to one. A mean over frames after setting out, weighted by
     :func:`occlusion_weights`. Walkers set out where their objects are seen; others do not count.
@@ -83,7 +83,7 @@ def walk_loss(
     weight = occlusion_weights(visible, config.occlusion_weight).repeat(1, 1, len(setting_out))
     weight = rearrange(weight * known, "b t o -> (b t) o")
     place = rearrange(path, "b t o h w -> (b t) o h w")
-    target = rearrange(centre.repeat(1, 1, len(setting_out), 1), "b t o xy -> (b t) o xy")
+    target = rearrange(center.repeat(1, 1, len(setting_out), 1), "b t o xy -> (b t) o xy")
     truth = walkers.start(target, h, w)
     if config.tolerance > 0:
         spared = (_distances(target, h, w) < config.tolerance) & (truth == 0)
@@ -94,7 +94,7 @@ def walk_loss(
     focal = (1 - reached) ** config.gamma * surprise
     value = (weight * focal).sum() / weight.sum().clamp(min=1)
     with torch.no_grad():
-        gap = STRIDE * torch.linalg.vector_norm(walkers.locate(place).centre - target, dim=-1)
+        gap = STRIDE * torch.linalg.vector_norm(walkers.locate(place).center - target, dim=-1)
         once = (weight > 0).to(gap.dtype)
         return value, (gap * once).sum() / once.sum().clamp(min=1)
 
@@ -117,35 +117,35 @@ def occlusion_weights(visible: Bool[Tensor, "b t o"], weight: float) -> Float[Te
 
 def detection_loss(
     readings: Readings,
-    centre: Float[Tensor, "b t o 2"],
+    center: Float[Tensor, "b t o 2"],
     extent: Float[Tensor, "b t o 2"],
     visible: Bool[Tensor, "b t o"],
 ) -> Float[Tensor, ""]:
-    """Focal loss of the heat-map, and l1 of offsets and log sizes, at centres of visible objects.
+    """Focal loss of the heat-map, and l1 of offsets and log sizes, at centers of visible objects.
 
     Source: CenterNet (Zhou et al., 2019), which Tokmakov et al. build on.
     """
     h, w = readings.heat.shape[-2:]
     heat = rearrange(readings.heat, "b t h w -> (b t) h w")
-    centre = rearrange(centre, "b t o xy -> (b t) o xy")
+    center = rearrange(center, "b t o xy -> (b t) o xy")
     extent = rearrange(extent, "b t o xy -> (b t) o xy").clamp(min=1e-3)
     seen = rearrange(visible, "b t o -> (b t) o")
-    sides = torch.tensor([w - 1, h - 1], device=centre.device)
-    cell = torch.minimum(centre.round().clamp(min=0), sides)
+    sides = torch.tensor([w - 1, h - 1], device=center.device)
+    cell = torch.minimum(center.round().clamp(min=0), sides)
     sigma = (extent.amax(dim=-1) / _SIGMAS).clamp(min=0.35)[..., None, None]
     peaks = torch.exp(-(_distances(cell, h, w) ** 2) / (2 * sigma**2))
     target = (peaks * seen[..., None, None]).amax(dim=1)
-    is_centre = target == 1
+    is_center = target == 1
     likely = heat.sigmoid()
     hit = (1 - likely) ** 2 * functional.logsigmoid(heat)
     false_alarm = (1 - target) ** 4 * likely**2 * functional.logsigmoid(-heat)
     count = seen.sum().clamp(min=1)
-    heat_loss = -torch.where(is_centre, hit, false_alarm).sum() / count
+    heat_loss = -torch.where(is_center, hit, false_alarm).sum() / count
     offset, size = (
         _at(rearrange(maps, "b t c h w -> (b t) c h w"), cell)
         for maps in (readings.offset, readings.size)
     )
-    miss = (offset - (centre - cell).clamp(-1, 1)).abs() + _SIZE_WEIGHT * (
+    miss = (offset - (center - cell).clamp(-1, 1)).abs() + _SIZE_WEIGHT * (
         size - torch.log(extent)
     ).abs()
     return heat_loss + (miss.sum(dim=-1) * seen).sum() / count
@@ -165,7 +165,7 @@ def sight_loss(
     b, t = visible.shape[:2]
     begun = visible[:, :1]
     before = walkers.sample(readings.looks[:, 0], start)
-    place = walkers.locate(rearrange(path.detach(), "b t o h w -> (b t) o h w")).centre
+    place = walkers.locate(rearrange(path.detach(), "b t o h w -> (b t) o h w")).center
     now = walkers.sample(rearrange(readings.looks, "b t c h w -> (b t) c h w"), place)
     now = rearrange(now, "(b t) o c -> b t o c", b=b)
     logits = network.compare(before[:, None].expand(-1, t, -1, -1), now)
@@ -177,9 +177,9 @@ def sight_loss(
     return (losses * begun).sum() / count, right.sum() / count
 
 
-def _places(centre: Float[Tensor, "b t o 2"], h: int, w: int) -> Float[Tensor, "b t o h w"]:
-    flat = walkers.start(rearrange(centre, "b t o xy -> (b t) o xy"), h, w)
-    return rearrange(flat, "(b t) o h w -> b t o h w", b=len(centre))
+def _places(center: Float[Tensor, "b t o 2"], h: int, w: int) -> Float[Tensor, "b t o h w"]:
+    flat = walkers.start(rearrange(center, "b t o xy -> (b t) o xy"), h, w)
+    return rearrange(flat, "(b t) o h w -> b t o h w", b=len(center))
 
 
 def _at(maps: Float[Tensor, "n c h w"], cell: Float[Tensor, "n o 2"]) -> Float[Tensor, "n o c"]:

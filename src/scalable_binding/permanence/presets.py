@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig, ScheduleConfig
 from scalable_binding.errors import UserError, require, require_least
 
 STRIDE = 4
-"""Pixels between neighbouring cells of the memory."""
+"""Pixels between neighboring cells of the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class ClipConfig:
     Args:
         size: side of the square frames, in pixels.
         num_frames: frames in a clip.
-        num_games: different games; each is shown turned, coloured and reversed in many ways.
+        num_games: different games; each is shown turned, colored and reversed in many ways.
     """
 
     size: int = 64
@@ -83,7 +83,7 @@ class LossConfig:
         gamma: how strongly the walk's loss forgets frames in which it is nearly right already.
         occlusion_weight: a frame in which an object is seen again counts 1 + this times the number
             of frames for which it was hidden.
-        tolerance: mass within this distance of the true centre, in cells, costs nothing.
+        tolerance: mass within this distance of the true center, in cells, costs nothing.
         restart: every so many frames walkers set out anew from all objects that are to be seen
             then; 0 only in the first frame, as in the paper.
     """
@@ -158,7 +158,7 @@ def paper() -> PermanenceConfig:
         fit=FitConfig(
             steps=100_000,
             batch_size=16,
-            optimiser=OptimiserConfig(lr=1.25e-4),
+            optimizer=OptimizerConfig(lr=1.25e-4),
             clip_norm=1.0,
             bfloat16=True,
             channels_last=True,
@@ -176,7 +176,7 @@ def small() -> PermanenceConfig:
         fit=FitConfig(
             steps=1500,
             batch_size=4,
-            optimiser=OptimiserConfig(name="adamw", lr=3e-3, weight_decay=1e-4),
+            optimizer=OptimizerConfig(name="adamw", lr=3e-3, weight_decay=1e-4),
             schedule=ScheduleConfig(warm_up=20, curve="cosine"),
             ema=EmaConfig(decay=0.98),
             clip_norm=1.0,
@@ -196,7 +196,7 @@ def debug() -> PermanenceConfig:
         fit=FitConfig(
             steps=60,
             batch_size=4,
-            optimiser=OptimiserConfig(name="adamw", lr=5e-3),
+            optimizer=OptimizerConfig(name="adamw", lr=5e-3),
             schedule=ScheduleConfig(warm_up=5, curve="cosine"),
             ema=EmaConfig(decay=0.9),
             clip_norm=1.0,

@@ -19,19 +19,19 @@ Walkers = Float[Tensor, "b o h w"]
 class Places(NamedTuple):
     """Where walkers most likely are: x, y in cells, and how much of their mass is there."""
 
-    centre: Float[Tensor, "b o 2"]
+    center: Float[Tensor, "b o 2"]
     confidence: Float[Tensor, "b o"]
 
 
-def start(centre: Float[Tensor, "b o 2"], height: int, width: int) -> Walkers:
+def start(center: Float[Tensor, "b o 2"], height: int, width: int) -> Walkers:
     """Walkers at places given in cells, each shared by the four cells around it.
 
     Their mean is the place itself. A place outside the map counts as the nearest one inside.
     """
-    x = centre[..., 0].clamp(0, width - 1)[..., None]
-    y = centre[..., 1].clamp(0, height - 1)[..., None]
-    across = (1 - (torch.arange(width, device=centre.device) - x).abs()).clamp(min=0)
-    down = (1 - (torch.arange(height, device=centre.device) - y).abs()).clamp(min=0)
+    x = center[..., 0].clamp(0, width - 1)[..., None]
+    y = center[..., 1].clamp(0, height - 1)[..., None]
+    across = (1 - (torch.arange(width, device=center.device) - x).abs()).clamp(min=0)
+    down = (1 - (torch.arange(height, device=center.device) - y).abs()).clamp(min=0)
     return down[..., :, None] * across[..., None, :]
 
 
@@ -51,7 +51,7 @@ def walk(
 ) -> Float[Tensor, "b t o h w"]:
     """Where walkers are in each frame: ``P_t = P_0 A_0^1 ... A_(t-1)^t``.
 
-    Source: Tokmakov et al., ICML 2022, with the rows of every A normalised.
+    Source: Tokmakov et al., ICML 2022, with the rows of every A normalized.
     """
     path = [walkers]
     for affinity in affinities.unbind(dim=1):
@@ -99,18 +99,18 @@ def locate(walkers: Walkers) -> Places:
     mass = flat[:, 0] * is_near
     total = mass.sum(dim=(1, 2))
     share = total.clamp(min=1e-12)
-    centre = torch.stack(
+    center = torch.stack(
         ((mass.sum(dim=1) * x).sum(dim=1) / share, (mass.sum(dim=2) * y).sum(dim=1) / share), dim=-1
     )
     return Places(
-        rearrange(centre, "(b o) xy -> b o xy", b=b), rearrange(total, "(b o) -> b o", b=b)
+        rearrange(center, "(b o) xy -> b o xy", b=b), rearrange(total, "(b o) -> b o", b=b)
     )
 
 
 def sample(
-    maps: Float[Tensor, "b c h w"], centre: Float[Tensor, "b o 2"]
+    maps: Float[Tensor, "b c h w"], center: Float[Tensor, "b o 2"]
 ) -> Float[Tensor, "b o c"]:
     """Values of a map at places given in cells, bilinear; the border is repeated."""
     h, w = maps.shape[-2:]
-    shares = start(centre, h, w)
+    shares = start(center, h, w)
     return torch.einsum("bchw,bohw->boc", maps, shares.to(maps.dtype))

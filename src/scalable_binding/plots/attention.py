@@ -25,13 +25,13 @@ def draw(
 ) -> UInt8[Tensor, "3 height width"]:
     """A table: a column for each step, the picture of the step above and then a map for each block.
 
-    Colours tell how many times the uniform share a place gets, from 0 (dark) to ``high``.
+    Colors tell how many times the uniform share a place gets, from 0 (dark) to ``high``.
 
     Args:
         pictures: what is seen at each of s steps.
         maps: shares of attention of each token, of each step and block; a map sums to 1.
         labels: a heading for each step.
-        high: the lightest colour; None takes the largest value.
+        high: the lightest color; None takes the largest value.
 
     Raises:
         UserError: the numbers of pictures, maps and labels differ.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from scalable_binding.plots import canvas, colours
+from scalable_binding.plots import canvas, colors
 
 _LINES_PER_WIDTH_PIXEL = 200
 _DASH = 3.0
@@ -24,13 +24,13 @@ def draw(
     confidence: Float[Tensor, " o"] | None = None,
     truth: Float[Tensor, "o 4"] | None = None,
 ) -> UInt8[Tensor, "3 h w"]:
-    """The frame with every box in its object's colour, a cross in the middle of hidden ones.
+    """The frame with every box in its object's color, a cross in the middle of hidden ones.
 
     Args:
         frame: the picture to draw on; it is left as it is.
         boxes: x0, y0, x1, y1 in pixels; boxes that are not finite are not drawn.
         visible: whether an object is to be seen; the boxes of others are dashed.
-        ids: which colour each has; 1 to o if not given.
+        ids: which color each has; 1 to o if not given.
         confidence: in [0, 1]; the less, the fainter the box.
         truth: boxes to draw thinly in white beneath.
     """
@@ -44,7 +44,7 @@ def draw(
         _outline(picture, box.tolist(), width / 2, canvas.WHITE, dashed=False, opacity=0.7)
     opacities = (0.4 + 0.6 * confidence.clamp(0, 1)).tolist()
     for box, seen, ink, opacity in zip(
-        boxes, visible.tolist(), colours.bright(ids), opacities, strict=True
+        boxes, visible.tolist(), colors.bright(ids), opacities, strict=True
     ):
         if not bool(box.isfinite().all()):
             continue
@@ -60,7 +60,7 @@ def _outline(
     picture: Float[Tensor, "3 h w"],
     corners: Sequence[float],
     width: float,
-    colour: canvas.Colour,
+    color: canvas.Color,
     *,
     dashed: bool,
     opacity: float,
@@ -68,7 +68,7 @@ def _outline(
     x0, y0, x1, y1 = corners
     ring = torch.tensor([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
     points = _dashes(ring, _DASH * max(width, 1.0)) if dashed else ring
-    canvas.line(picture, points, width, colour, torch.full((len(points),), opacity))
+    canvas.line(picture, points, width, color, torch.full((len(points),), opacity))
 
 
 def _dashes(ring: Float[Tensor, "c 2"], length: float) -> Float[Tensor, "s 2"]:
@@ -88,7 +88,7 @@ def _cross(
     picture: Float[Tensor, "3 h w"],
     corners: Sequence[float],
     width: float,
-    colour: canvas.Colour,
+    color: canvas.Color,
     opacity: float,
 ) -> None:
     x, y = (corners[0] + corners[2]) / 2, (corners[1] + corners[3]) / 2
@@ -96,4 +96,4 @@ def _cross(
     points = torch.tensor(
         [[x - arm, y], [x + arm, y], [torch.nan, torch.nan], [x, y - arm], [x, y + arm]]
     )
-    canvas.line(picture, points, width, colour, torch.full((5,), opacity))
+    canvas.line(picture, points, width, color, torch.full((5,), opacity))

@@ -18,7 +18,7 @@ WHITE = (255.0, 255.0, 255.0)
 BLACK = (0.0, 0.0, 0.0)
 _LUMINANCE = (0.299, 0.587, 0.114)
 
-Colour = tuple[float, float, float] | Float[Tensor, "3"]
+Color = tuple[float, float, float] | Float[Tensor, "3"]
 
 
 def start(frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
@@ -26,8 +26,8 @@ def start(frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
     return frame.float().clone()
 
 
-def grey(frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
-    """The frame's luminance in all three channels, 0 to 255: a canvas that sets colours off."""
+def gray(frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
+    """The frame's luminance in all three channels, 0 to 255: a canvas that sets colors off."""
     weights = torch.tensor(_LUMINANCE)[:, None, None]
     return (weights * frame).sum(0).repeat(3, 1, 1)
 
@@ -39,20 +39,20 @@ def finish(canvas: Float[Tensor, "3 h w"]) -> UInt8[Tensor, "3 h w"]:
 
 def disc(
     canvas: Float[Tensor, "3 h w"],
-    centre: Float[Tensor, 2],
+    center: Float[Tensor, 2],
     radius: float,
-    colour: Colour,
+    color: Color,
     opacity: float = 1.0,
 ) -> None:
     """Fill a disc."""
-    line(canvas, centre[None], 2 * radius, colour, torch.tensor([opacity]))
+    line(canvas, center[None], 2 * radius, color, torch.tensor([opacity]))
 
 
 def line(
     canvas: Float[Tensor, "3 h w"],
     points: Float[Tensor, "s 2"],
     width: float,
-    colour: Colour,
+    color: Color,
     opacity: Float[Tensor, " s"],
 ) -> None:
     """Join points by a line with round ends; a piece is as opaque as the point it leads to.
@@ -75,7 +75,7 @@ def line(
         return
     distance = _distances(starts, ends, left, top, window.shape[1], window.shape[2])
     coverage = (width / 2 + 0.5 - distance).clamp(0, 1) * opacity[:, None, None]
-    _blend(window, coverage.amax(0), colour)
+    _blend(window, coverage.amax(0), color)
 
 
 def _distances(
@@ -94,12 +94,12 @@ def box(
     canvas: Float[Tensor, "3 h w"],
     corners: tuple[float, float, float, float],
     width: float,
-    colour: Colour,
+    color: Color,
 ) -> None:
     """Outline the box with corners (x0, y0) and (x1, y1)."""
     x0, y0, x1, y1 = corners
     points = torch.tensor([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
-    line(canvas, points, width, colour, torch.ones(5))
+    line(canvas, points, width, color, torch.ones(5))
 
 
 def text(
@@ -108,9 +108,9 @@ def text(
     y: float,
     words: str,
     size: float,
-    colour: Colour = WHITE,
+    color: Color = WHITE,
     *,
-    edge: Colour | None = BLACK,
+    edge: Color | None = BLACK,
     anchor: str = "la",
 ) -> None:
     """Write a line of text at x, y; `anchor` says which of its points lies there, as in Pillow.
@@ -119,7 +119,7 @@ def text(
     """
     if edge is not None:
         _blend(canvas, _letters(canvas, x, y, words, size, anchor, round(size / 9)), edge)
-    _blend(canvas, _letters(canvas, x, y, words, size, anchor, 0), colour)
+    _blend(canvas, _letters(canvas, x, y, words, size, anchor, 0), color)
 
 
 def _letters(
@@ -139,5 +139,5 @@ def _letters(
     return torch.from_numpy(np.array(mask)).float() / 255
 
 
-def _blend(window: Float[Tensor, "3 h w"], coverage: Float[Tensor, "h w"], colour: Colour) -> None:
-    window.lerp_(torch.as_tensor(colour, dtype=window.dtype)[:, None, None], coverage)
+def _blend(window: Float[Tensor, "3 h w"], coverage: Float[Tensor, "h w"], color: Color) -> None:
+    window.lerp_(torch.as_tensor(color, dtype=window.dtype)[:, None, None], coverage)

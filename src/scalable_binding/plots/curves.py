@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#8C6D31")
-"""Okabe & Ito's colours, which the colour-blind can tell apart."""
+"""Okabe & Ito's colors, which the color-blind can tell apart."""
 
 _FORMATS = (".png", ".svg", ".pdf")
 

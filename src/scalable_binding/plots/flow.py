@@ -1,4 +1,4 @@
-"""Displacements as colours: the hue says where to, the strength how far."""
+"""Displacements as colors: the hue says where to, the strength how far."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNKNOWN = 255 * 0.35
 
 
 def wheel() -> Float[Tensor, "55 3"]:
-    """The colours, 0 to 255, around the wheel of the Middlebury benchmark, from red on.
+    """The colors, 0 to 255, around the wheel of the Middlebury benchmark, from red on.
 
     Source: Baker et al., "A database and evaluation methodology for optical flow", IJCV 2011.
     """
@@ -31,9 +31,9 @@ def wheel() -> Float[Tensor, "55 3"]:
 
 
 def draw(flow: Float[Tensor, "2 h w"], largest: float | None = None) -> UInt8[Tensor, "3 h w"]:
-    """Displacements in the colours of the wheel: white is rest, a full hue ``largest`` pixels.
+    """Displacements in the colors of the wheel: white is rest, a full hue ``largest`` pixels.
 
-    Longer ones are darker. Where a displacement is not finite, the picture is grey.
+    Longer ones are darker. Where a displacement is not finite, the picture is gray.
 
     Args:
         flow: displacement (x, y) in pixels.
@@ -45,11 +45,11 @@ def draw(flow: Float[Tensor, "2 h w"], largest: float | None = None) -> UInt8[Te
     if largest is None:
         largest = float(length[known].quantile(0.99)) if known.any() and known.sum() < 2**24 else 0
         largest = max(largest, 1e-3)
-    colours = wheel()
+    colors = wheel()
     angle = torch.atan2(-flow[1], -flow[0]) / torch.pi  # -1 to 1
-    place = (angle + 1) / 2 * len(colours)
-    low, share = place.floor().long() % len(colours), place.frac()[..., None]
-    hue = torch.lerp(colours[low], colours[(low + 1) % len(colours)], share)
+    place = (angle + 1) / 2 * len(colors)
+    low, share = place.floor().long() % len(colors), place.frac()[..., None]
+    hue = torch.lerp(colors[low], colors[(low + 1) % len(colors)], share)
     radius = (length / largest)[..., None]
     picture = torch.where(radius <= 1, 255 - radius.clamp(max=1) * (255 - hue), 0.75 * hue)
     picture = torch.where(known[..., None], picture, torch.tensor(_UNKNOWN))
@@ -57,7 +57,7 @@ def draw(flow: Float[Tensor, "2 h w"], largest: float | None = None) -> UInt8[Te
 
 
 def legend(side: int) -> UInt8[Tensor, "3 side side"]:
-    """A disc whose colour at each place is that of the displacement from the middle to there."""
+    """A disc whose color at each place is that of the displacement from the middle to there."""
     line = torch.linspace(-1, 1, side)
     y, x = torch.meshgrid(line, line, indexing="ij")
     picture = draw(torch.stack([x, y]), 1.0)

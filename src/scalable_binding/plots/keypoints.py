@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from scalable_binding.plots import canvas, colours
+from scalable_binding.plots import canvas, colors
 
 _LINES_PER_RADIUS_PIXEL = 96
 _FAINTEST = 0.25
@@ -20,12 +20,12 @@ def draw(
     trail: Float[Tensor, "s k 2"] | None = None,
     radius: float | None = None,
 ) -> UInt8[Tensor, "3 h w"]:
-    """The frame with a coloured dot, ringed in white, at every point.
+    """The frame with a colored dot, ringed in white, at every point.
 
     Args:
         frame: the picture to draw on; it is left as it is.
         points: x, y in pixels; points that are not finite are not drawn.
-        ids: which colour each has; 1 to k if not given.
+        ids: which color each has; 1 to k if not given.
         confidence: in [0, 1]; the less, the fainter the dot.
         trail: earlier positions, oldest first, drawn as lines that fade into the past.
         radius: of a dot in pixels; by default one for every 96 lines of the frame, at least 2.
@@ -37,7 +37,7 @@ def draw(
     if radius is None:
         radius = max(2.0, min(frame.shape[1:]) / _LINES_PER_RADIUS_PIXEL)
     picture = canvas.start(frame)
-    inks = colours.bright(ids)
+    inks = colors.bright(ids)
     if trail is not None:
         paths = torch.cat([trail, points[None]]).float()
         fading = torch.linspace(0, 0.9, len(paths))

@@ -24,14 +24,14 @@ class Episode:
 
     Attributes:
         positions: where the agent was at each moment, in the units of the plane.
-        colours: of these positions, 0 to 255.
+        colors: of these positions, 0 to 255.
         goal: x, y of the goal.
         radius: at which it counts as reached.
         frames: what was seen at these moments; None shows the map alone.
     """
 
     positions: Float[Tensor, "t 2"]
-    colours: Float[Tensor, "t 3"]
+    colors: Float[Tensor, "t 3"]
     goal: tuple[float, float]
     radius: float
     frames: UInt8[Tensor, "t 3 h w"] | None = None
@@ -82,25 +82,23 @@ def _panel(
 
 def _draw_map(picture: Float[Tensor, "3 h w"], episode: Episode, moment: int, plane: Plane) -> None:
     way = slice(0, moment + 1)
-    skills.draw_ways(
-        picture, plane.pixels(episode.positions[None, way]), episode.colours[None, way]
-    )
+    skills.draw_ways(picture, plane.pixels(episode.positions[None, way]), episode.colors[None, way])
     goal = torch.tensor(episode.goal)
     reached = torch.linalg.vector_norm(episode.positions[way] - goal, dim=-1) <= episode.radius
     edge = torch.stack((goal, goal + torch.tensor([episode.radius, 0.0])))
     _ring(picture, plane.pixels(edge), _REACHED if bool(reached.any()) else GOAL)
     here = plane.pixels(episode.positions[moment])
     canvas.disc(picture, here, plane.size / 28, canvas.BLACK)
-    canvas.disc(picture, here, plane.size / 40, episode.colours[moment])
+    canvas.disc(picture, here, plane.size / 40, episode.colors[moment])
 
 
 def _ring(
     picture: Float[Tensor, "3 h w"],
     edge: Float[Tensor, "2 2"],
-    colour: tuple[float, float, float],
+    color: tuple[float, float, float],
 ) -> None:
     """A circle around the first point through the second."""
     radius = float(torch.linalg.vector_norm(edge[1] - edge[0]))
     angles = torch.linspace(0, 2 * torch.pi, 33)
     points = edge[0] + radius * torch.stack((angles.cos(), angles.sin()), dim=-1)
-    canvas.line(picture, points, 1.6, colour, torch.ones(33))
+    canvas.line(picture, points, 1.6, color, torch.ones(33))

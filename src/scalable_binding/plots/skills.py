@@ -1,7 +1,7 @@
 """Skill maps: the trajectories of each component of a task distribution, seen from above.
 
 In the manner of Fig. 4.6, 4.8 and 4.13: position in the plane, and heading, time or what moves as
-colour.
+color.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scalable_binding.errors import UserError
 from scalable_binding.plots import canvas, grids
 
 PUCK, HAND = (235.0, 60.0, 50.0), (120.0, 205.0, 250.0)
-"""Colours of Fig. 4.8: what is pushed is red, what pushes is light blue."""
+"""Colors of Fig. 4.8: what is pushed is red, what pushes is light blue."""
 
 _GROUND, _EDGE = (26.0, 28.0, 34.0), (150.0, 152.0, 160.0)
 _REACH = 2
@@ -32,11 +32,11 @@ class Track:
 
     Attributes:
         positions: x, y, in the units of the plane; y points up.
-        colours: of every position, 0 to 255.
+        colors: of every position, 0 to 255.
     """
 
     positions: Float[Tensor, "n t 2"]
-    colours: Float[Tensor, "n t 3"]
+    colors: Float[Tensor, "n t 3"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +75,10 @@ class Plane:
         return torch.stack((shares[..., 0], 1 - shares[..., 1]), dim=-1) * last
 
 
-def heading_colours(headings: Float[Tensor, "*s"]) -> Float[Tensor, "*s 3"]:
-    """A colour for every heading in radians, 0 to 255: once around the circle of hues.
+def heading_colors(headings: Float[Tensor, "*s"]) -> Float[Tensor, "*s 3"]:
+    """A color for every heading in radians, 0 to 255: once around the circle of hues.
 
-    Source: Fig. 4.6, which takes the jet colours; these are alike, and meet at half a turn.
+    Source: Fig. 4.6, which takes the jet colors; these are alike, and meet at half a turn.
     """
     hue = torch.remainder(headings / (2 * math.pi), 1)[..., None] * 6
     channels = torch.tensor([5.0, 3.0, 1.0])
@@ -86,16 +86,16 @@ def heading_colours(headings: Float[Tensor, "*s"]) -> Float[Tensor, "*s 3"]:
     return 255 * (1 - 0.9 * ramp.minimum(4 - ramp).clamp(0, 1))
 
 
-def time_colours(num: int, length: int) -> Float[Tensor, "n t 3"]:
-    """Colours that go from blue over green to yellow along every one of ``num`` trajectories."""
+def time_colors(num: int, length: int) -> Float[Tensor, "n t 3"]:
+    """Colors that go from blue over green to yellow along every one of ``num`` trajectories."""
     stops = torch.tensor([[70.0, 90.0, 230.0], [40.0, 180.0, 160.0], [250.0, 230.0, 60.0]])
     row = functional.interpolate(stops.T[None], length, mode="linear", align_corners=True)[0].T
     return row.expand(num, length, 3)
 
 
-def plain_colours(colour: tuple[float, float, float], num: int, length: int) -> Tensor:
-    """The same colour everywhere, (n t 3)."""
-    return torch.tensor(colour).expand(num, length, 3)
+def plain_colors(color: tuple[float, float, float], num: int, length: int) -> Tensor:
+    """The same color everywhere, (n t 3)."""
+    return torch.tensor(color).expand(num, length, 3)
 
 
 def skill_maps(
@@ -124,7 +124,7 @@ def skill_maps(
         own = components == number
         picture = draw_ground(plane)
         for track in tracks:
-            draw_ways(picture, plane.pixels(track.positions[own]), track.colours[own])
+            draw_ways(picture, plane.pixels(track.positions[own]), track.colors[own])
         draw_places(picture, plane)
         share = float(own.float().mean())
         canvas.text(picture, 3.0, 2.0, f"{100 * share:.0f}%", 10.0, canvas.WHITE)
@@ -133,14 +133,14 @@ def skill_maps(
 
 
 def compass(size: int) -> UInt8[Tensor, "3 size size"]:
-    """The legend of headings: a ring whose colour at each place is that of heading towards it."""
+    """The legend of headings: a ring whose color at each place is that of heading towards it."""
     ticks = torch.arange(size) - (size - 1) / 2
     y, x = torch.meshgrid(-ticks, ticks, indexing="ij")
     radius = torch.hypot(x, y) / (size / 2)
     ring = (radius > 0.45) & (radius < 0.85)
     ground = torch.full((size, size, 3), 255.0)
-    colours = torch.where(ring[..., None], heading_colours(torch.atan2(y, x)), ground)
-    return canvas.finish(rearrange(colours, "h w c -> c h w"))
+    colors = torch.where(ring[..., None], heading_colors(torch.atan2(y, x)), ground)
+    return canvas.finish(rearrange(colors, "h w c -> c h w"))
 
 
 def evolution(
@@ -156,8 +156,8 @@ def evolution(
 
 def draw_ground(plane: Plane) -> Float[Tensor, "3 h w"]:
     """A canvas with the edge of the plane and its walls."""
-    colour = torch.tensor(_GROUND)[:, None, None]
-    picture = colour.expand(3, plane.height, plane.size).clone()
+    color = torch.tensor(_GROUND)[:, None, None]
+    picture = color.expand(3, plane.height, plane.size).clone()
     for x0, y0, x1, y1 in plane.walls:
         ends = plane.pixels(torch.tensor([[x0, y0], [x1, y1]]))
         canvas.line(picture, ends, 2.0, _EDGE, torch.ones(2))
@@ -176,11 +176,11 @@ def draw_places(picture: Float[Tensor, "3 h w"], plane: Plane) -> None:
 def draw_ways(
     picture: Float[Tensor, "3 h w"],
     points: Float[Tensor, "n t 2"],
-    colours: Float[Tensor, "n t 3"],
+    colors: Float[Tensor, "n t 3"],
 ) -> None:
-    """Draw lines through points, in pixels; where lines cross, their colours mix."""
+    """Draw lines through points, in pixels; where lines cross, their colors mix."""
     _, height, width = picture.shape
-    places, inks = _fill(points, colours)
+    places, inks = _fill(points, colors)
     weights, sums = torch.zeros(height * width), torch.zeros(height * width, 3)
     for row in range(-_REACH, _REACH + 1):
         for column in range(-_REACH, _REACH + 1):
@@ -198,16 +198,16 @@ def draw_ways(
 
 
 def _fill(
-    points: Float[Tensor, "n t 2"], colours: Float[Tensor, "n t 3"]
+    points: Float[Tensor, "n t 2"], colors: Float[Tensor, "n t 3"]
 ) -> tuple[Float[Tensor, "m 2"], Float[Tensor, "m 3"]]:
-    """Points at most about a pixel apart along the trajectories, and their colours."""
+    """Points at most about a pixel apart along the trajectories, and their colors."""
     if points.numel() == 0:
-        return points.reshape(-1, 2), colours.reshape(-1, 3)
+        return points.reshape(-1, 2), colors.reshape(-1, 3)
     longest = float((points.diff(dim=1)).abs().amax()) if points.shape[1] > 1 else 0.0
     pieces = min(64, max(1, math.ceil(longest)))
     shares = torch.arange(pieces) / pieces
     steps = points[:, :-1, None] + shares[:, None] * points.diff(dim=1)[:, :, None]
-    # A piece has the colour of the state that it leads to.
-    inks = colours[:, 1:, None].expand(-1, -1, pieces, -1)
+    # A piece has the color of the state that it leads to.
+    inks = colors[:, 1:, None].expand(-1, -1, pieces, -1)
     places = torch.cat([steps.reshape(-1, 2), points[:, -1]])
-    return places, torch.cat([inks.reshape(-1, 3), colours[:, -1]])
+    return places, torch.cat([inks.reshape(-1, 3), colors[:, -1]])

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.errors import UserError
-from scalable_binding.plots import canvas, colours
+from scalable_binding.plots import canvas, colors
 
 _GAP = 6
 _GROUND = 255.0
@@ -32,7 +32,7 @@ def draw(
     """A table of pictures: one row for each walker, one column for each frame it visits.
 
     A frame is lit where the walker is, in proportion to the square root of its probability, and
-    dark grey elsewhere. Its first node is boxed, the likeliest node of each later frame is dotted,
+    dark gray elsewhere. Its first node is boxed, the likeliest node of each later frame is dotted,
     and the corner tells that node's probability. For a palindrome give the frames there and back.
 
     Args:
@@ -52,7 +52,7 @@ def draw(
         nodes = _spread(grid)
     if labels is None:
         labels = [f"frame {index}" for index in range(len(frames))]
-    inks = colours.bright(torch.arange(1, len(nodes) + 1))
+    inks = colors.bright(torch.arange(1, len(nodes) + 1))
     rows = [
         _draw_walker(frames, probabilities, _Grid(*grid, inset, *frames.shape[2:]), ink)
         for probabilities, ink in zip(_follow(transitions, nodes), inks, strict=True)
@@ -77,7 +77,7 @@ class _Grid(NamedTuple):
         x, y = self.inset + column * cell_width - 0.5, self.inset + row * cell_height - 0.5
         return x, y, x + cell_width, y + cell_height
 
-    def centre(self, node: int) -> Float[Tensor, 2]:
+    def center(self, node: int) -> Float[Tensor, 2]:
         """The middle x, y of a node's cell."""
         x0, y0, x1, y1 = self.box(node)
         return torch.tensor([(x0 + x1) / 2, (y0 + y1) / 2])
@@ -106,7 +106,7 @@ def _draw_walker(
     panels = [_draw_start(frames[0], grid.box(start), ink)]
     for frame, shares in zip(frames[1:], probabilities[1:], strict=True):
         likeliest = int(shares.argmax())
-        peak = grid.centre(likeliest)
+        peak = grid.center(likeliest)
         panels.append(_draw_visit(frame, grid.light(shares), peak, float(shares.amax()), ink))
     return torch.stack(panels)
 
@@ -167,7 +167,7 @@ def _draw_visit(
 ) -> UInt8[Tensor, "3 h w"]:
     height, width = frame.shape[1:]
     lit = frame.float().lerp(ink[:, None, None].expand(frame.shape), _TINT)
-    picture = (_UNLIT * canvas.grey(frame)).lerp(lit, light)
+    picture = (_UNLIT * canvas.gray(frame)).lerp(lit, light)
     radius = 1.7 * _stroke(frame)
     canvas.disc(picture, peak, 1.8 * radius, canvas.BLACK, 0.5)
     canvas.disc(picture, peak, 1.5 * radius, canvas.WHITE)

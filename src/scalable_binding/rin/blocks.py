@@ -40,7 +40,7 @@ class Block(nn.Module):
     | Compute, ``num_layers`` times: Z = Z + MHA(LN(Z), LN(Z)), Z = Z + FFN(Z)
     | Write: X = X + MHA(LN(X), Z), X = X + FFN(X)
 
-    Only queries are normalised in reading and writing.
+    Only queries are normalized in reading and writing.
 
     Source: Thesis 2.2.2 and Alg. 3.
     """

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.nn import initialisation
+from scalable_binding.nn import initialization
 from scalable_binding.nn.mlp import FeedForward, layer_norm
 
 GAMMA_SCALE = 1000.0
@@ -20,7 +20,7 @@ STD_EPS = 1e-6
 class GammaEmbedding(nn.Module):
     """A token that tells how much signal is left: an MLP of sinusoids of 1000 gamma.
 
-    The sinusoids are a quarter as wide as the token, and standardised. They are float32 under any
+    The sinusoids are a quarter as wide as the token, and standardized. They are float32 under any
     autocast.
 
     Source: the authors' code.
@@ -33,8 +33,8 @@ class GammaEmbedding(nn.Module):
         half = width // 8
         frequencies = torch.exp(-math.log(MAX_PERIOD) * torch.arange(half) / max(half - 1, 1))
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.expand = initialisation.linear(2 * half, width)
-        self.project = initialisation.linear(width, width)
+        self.expand = initialization.linear(2 * half, width)
+        self.project = initialization.linear(width, width)
 
     def forward(self, gamma: Float[Tensor, " b"]) -> Float[Tensor, "b 1 d"]:
         """One token an example."""
@@ -54,7 +54,7 @@ class ClassEmbedding(nn.Module):
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.project = initialisation.linear(num_classes, width)
+        self.project = initialization.linear(num_classes, width)
 
     def forward(self, classes: Int64[Tensor, " b"]) -> Float[Tensor, "b 1 d"]:
         """One token an example."""

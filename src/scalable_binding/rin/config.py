@@ -30,7 +30,7 @@ class ModelConfig:
         dropout: of hidden channels in the layers on latents.
         drop_path: rate at which an example skips a branch of the layers on latents.
         context: frames at the beginning of a video that are given, and not generated.
-        normalise_input: divide what the network sees by its standard deviation, each example by
+        normalize_input: divide what the network sees by its standard deviation, each example by
             its own; meant for input scales below 1.
         interface_conditioning: take up the interface of the previous step too, like the latents.
         checkpointing: compute each block again on the way back instead of keeping what is in it.
@@ -38,7 +38,7 @@ class ModelConfig:
             latents read alike from everywhere, and it takes long until one reads from a place;
             at 1 they begin apart, which short runs need.
         smooth_positions: begin with positions that are waves along each axis instead of drawn, so
-            that a short run need not learn which places are neighbours.
+            that a short run need not learn which places are neighbors.
     """
 
     size: tuple[int, ...] = (64, 64)
@@ -57,7 +57,7 @@ class ModelConfig:
     dropout: float = 0.0
     drop_path: float = 0.0
     context: int = 0
-    normalise_input: bool = False
+    normalize_input: bool = False
     interface_conditioning: bool = False
     checkpointing: bool = False
     embedding_std: float = 0.02

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from scalable_binding.data import files, sources
+from scalable_binding.data import files
+from scalable_binding.data.frames import sources
 from scalable_binding.diffusion import targets
 from scalable_binding.engine.checkpoint import CONFIG
 from scalable_binding.engine.config import from_mapping, to_mapping

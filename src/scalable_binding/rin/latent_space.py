@@ -28,7 +28,7 @@ class Autoencoder(Protocol):
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """An autoencoder's codes, standardised so that noise of variance 1 fits them.
+    """An autoencoder's codes, standardized so that noise of variance 1 fits them.
 
     An instance is the ``encode`` of :func:`scalable_binding.rin.objective.loss`.
     """
@@ -39,13 +39,13 @@ class LatentSpace:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Float[Tensor, "b c *size"]:
-        """The codes of a batch of pictures, standardised channel by channel."""
+        """The codes of a batch of pictures, standardized channel by channel."""
         codes = self.autoencoder.encode(objective.pictures(batch))
         return (codes - _channels(self.mean, codes)) / _channels(self.std, codes)
 
     @torch.no_grad()
     def decode(self, codes: Float[Tensor, "b c *size"]) -> Float[Tensor, "b k *sides"]:
-        """The pictures, in [-1, 1], of standardised codes: of samples divided by their scale."""
+        """The pictures, in [-1, 1], of standardized codes: of samples divided by their scale."""
         raw = codes * _channels(self.std, codes) + _channels(self.mean, codes)
         return self.autoencoder.decode(raw).clamp(-1, 1)
 

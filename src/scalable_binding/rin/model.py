@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.errors import UserError
-from scalable_binding.nn import initialisation, patches
+from scalable_binding.nn import initialization, patches
 from scalable_binding.nn.mlp import layer_norm
 from scalable_binding.nn.patches import PatchEmbedding
 from scalable_binding.nn.precision import without_autocast
@@ -81,10 +81,10 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         dropout: float = 0.0,
         drop_path: float = 0.0,
         context: int = 0,
-        normalise_input: bool = False,
+        normalize_input: bool = False,
         interface_conditioning: bool = False,
         checkpointing: bool = False,
-        embedding_std: float = initialisation.EMBEDDING_STD,
+        embedding_std: float = initialization.EMBEDDING_STD,
         smooth_positions: bool = False,
     ) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
             dropout=dropout,
             drop_path=drop_path,
             context=context,
-            normalise_input=normalise_input,
+            normalize_input=normalize_input,
             interface_conditioning=interface_conditioning,
             checkpointing=checkpointing,
             embedding_std=embedding_std,
@@ -138,12 +138,12 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
             smooth_positions=s.smooth_positions,
         )
         self.readout_norm = layer_norm(s.interface_width)
-        self.readout = initialisation.linear(s.interface_width, s.channels * math.prod(s.patch))
+        self.readout = initialization.linear(s.interface_width, s.channels * math.prod(s.patch))
 
     def _build_conditions(self, s: ModelConfig) -> None:
         learned = s.num_latents - s.num_conditions
         self.latents = nn.Parameter(torch.empty(learned, s.latent_width))
-        initialisation.embedding_(self.latents, s.embedding_std)
+        initialization.embedding_(self.latents, s.embedding_std)
         self.gamma = GammaEmbedding(s.latent_width)
         self.label = ClassEmbedding(s.num_classes, s.latent_width) if s.num_classes else None
         self.previous = SelfConditioning(s.latent_width, s.latent_expansion)
@@ -246,7 +246,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         """Latents and interface before the first block."""
         s = self.settings
         self._check(x)
-        if s.normalise_input:
+        if s.normalize_input:
             deviation = x.float().std(dim=tuple(range(1, x.ndim)), keepdim=True, correction=0)
             x = x / (deviation + STD_FLOOR)
         tokens = self.embedding(x)

@@ -86,7 +86,7 @@ def _window(
 def open_context(
     pretrained: Pretrained, frames: UInt8[Tensor, "t 3 h w"]
 ) -> Float[Tensor, "c k h w"]:
-    """The last frames as the network takes them: in +-b, in grey if it knows no colours.
+    """The last frames as the network takes them: in +-b, in gray if it knows no colors.
 
     Raises:
         UserError: as :func:`predict`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimiserConfig, ScheduleConfig
+from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig, ScheduleConfig
 from scalable_binding.rin.config import (
     DataConfig,
     DataKind,
@@ -123,7 +123,7 @@ def cifar10() -> RINConfig:
         ),
         diffusion=DiffusionConfig(temperature=0.9),
         fit=_large_run(
-            150_000, 256, OptimiserConfig(name="lamb", lr=3e-3, weight_decay=0.01), "cosine@0.8"
+            150_000, 256, OptimizerConfig(name="lamb", lr=3e-3, weight_decay=0.01), "cosine@0.8"
         ),
     )
 
@@ -153,7 +153,7 @@ def digits() -> RINConfig:
         embedding_std=1.0,
         smooth_positions=True,
     )
-    return _small(model, "digits", steps=3400, batch_size=64, optimiser=_optimiser("lamb", 1e-2))
+    return _small(model, "digits", steps=3400, batch_size=64, optimizer=_optimizer("lamb", 1e-2))
 
 
 def images32() -> RINConfig:
@@ -162,7 +162,7 @@ def images32() -> RINConfig:
     Command: ``sbind rin train IMAGES --preset images32 --run RUN``, with ``--fit.bfloat16 true``
     where the processor knows it; for classes ``--model.num_classes 10`` and
     ``--diffusion.label_dropout 0.1``. Measured so on CIFAR-10, one seed: 67 minutes on one core
-    beside another training, loss 0.092; samples are arranged and coloured like photographs, with
+    beside another training, loss 0.092; samples are arranged and colored like photographs, with
     things that can seldom be told. An interface of half the width sees less through noise after
     a third more steps (``benchmarks/rin/README.md``).
     """
@@ -261,7 +261,7 @@ def debug() -> RINConfig:
     model = replace(
         config.model, num_latents=6, latent_width=32, interface_width=16, num_blocks=1, num_layers=1
     )
-    fit = _small_run(steps=60, batch_size=32, optimiser=_optimiser("adamw", 5e-3))
+    fit = _small_run(steps=60, batch_size=32, optimizer=_optimizer("adamw", 5e-3))
     fit = replace(fit, save_every=30, schedule=replace(fit.schedule, warm_up=10))
     return replace(
         config, model=model, fit=fit, sample_every=30, sample_steps=10, validate_every=30
@@ -281,12 +281,12 @@ def _imagenet(
     weight_decay: float = 0.001,
     kind: DataKind = "images",
 ) -> RINConfig:
-    optimiser = OptimiserConfig(name="lamb", lr=lr, weight_decay=weight_decay)
+    optimizer = OptimizerConfig(name="lamb", lr=lr, weight_decay=weight_decay)
     return RINConfig(
         model=model,
         diffusion=diffusion,
         data=DataConfig(kind=kind),
-        fit=_large_run(steps, 1024, optimiser, "cosine"),
+        fit=_large_run(steps, 1024, optimizer, "cosine"),
     )
 
 
@@ -300,7 +300,7 @@ def _large(side: int, *, num_layers: int) -> ModelConfig:
         interface_width=512,
         num_blocks=6,
         num_layers=num_layers,
-        normalise_input=True,
+        normalize_input=True,
     )
 
 
@@ -308,11 +308,11 @@ def _scaled(scale: float) -> DiffusionConfig:
     return DiffusionConfig(scale=scale)
 
 
-def _large_run(steps: int, batch_size: int, optimiser: OptimiserConfig, curve: str) -> FitConfig:
+def _large_run(steps: int, batch_size: int, optimizer: OptimizerConfig, curve: str) -> FitConfig:
     return FitConfig(
         steps=steps,
         batch_size=batch_size,
-        optimiser=optimiser,
+        optimizer=optimizer,
         schedule=ScheduleConfig(warm_up=WARM_UP, curve=curve),
         ema=EmaConfig(decay=0.9999),
         bfloat16=True,
@@ -329,7 +329,7 @@ def _small(
     *,
     steps: int,
     batch_size: int,
-    optimiser: OptimiserConfig,
+    optimizer: OptimizerConfig,
 ) -> RINConfig:
     """What has classes learns to do without; of drawn data, some are kept from training."""
     data = DataConfig(kind=kind)
@@ -337,7 +337,7 @@ def _small(
         model=model,
         diffusion=DiffusionConfig(label_dropout=0.1 if model.num_classes else 0.0),
         data=data,
-        fit=_small_run(steps, batch_size, optimiser),
+        fit=_small_run(steps, batch_size, optimizer),
         sample_every=1000,
         sample_steps=100,
         validate_every=0 if data.reads_files else 1000,
@@ -346,8 +346,8 @@ def _small(
 
 def _with_muon(model: ModelConfig, kind: DataKind, *, steps: int, batch_size: int) -> RINConfig:
     """In a third of AdamW's steps, each of them cheaper by fewer looks before."""
-    optimiser = replace(_optimiser("muon", 5e-3), betas=(0.95, 0.95))
-    config = _small(model, kind, steps=steps, batch_size=batch_size, optimiser=optimiser)
+    optimizer = replace(_optimizer("muon", 5e-3), betas=(0.95, 0.95))
+    config = _small(model, kind, steps=steps, batch_size=batch_size, optimizer=optimizer)
     return replace(
         config,
         diffusion=replace(config.diffusion, target="v", self_conditioning=0.25),
@@ -356,15 +356,15 @@ def _with_muon(model: ModelConfig, kind: DataKind, *, steps: int, batch_size: in
     )
 
 
-def _optimiser(name: Literal["adamw", "lamb", "muon"], lr: float) -> OptimiserConfig:
-    return OptimiserConfig(name=name, lr=lr, weight_decay=0.01)
+def _optimizer(name: Literal["adamw", "lamb", "muon"], lr: float) -> OptimizerConfig:
+    return OptimizerConfig(name=name, lr=lr, weight_decay=0.01)
 
 
-def _small_run(steps: int, batch_size: int, optimiser: OptimiserConfig) -> FitConfig:
+def _small_run(steps: int, batch_size: int, optimizer: OptimizerConfig) -> FitConfig:
     return FitConfig(
         steps=steps,
         batch_size=batch_size,
-        optimiser=optimiser,
+        optimizer=optimizer,
         schedule=ScheduleConfig(warm_up=100, curve="cosine"),
         ema=EmaConfig(decay=0.998),
         save_every=500,

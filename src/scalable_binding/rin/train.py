@@ -14,11 +14,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from scalable_binding.data.digits import NUM_HELD_OUT, Digits, Split
-from scalable_binding.data.labelled_images import LabelledImages
-from scalable_binding.data.moving_digits import MovingDigits, MovingDigitsConfig
+from scalable_binding.data.datasets.digits import NUM_HELD_OUT, Digits, Split
+from scalable_binding.data.datasets.labeled_images import LabeledImages
+from scalable_binding.data.datasets.moving_digits import MovingDigits, MovingDigitsConfig
+from scalable_binding.data.datasets.video_windows import VideoWindows
 from scalable_binding.data.synthetic.stills import SyntheticImages, stills
-from scalable_binding.data.video_windows import VideoWindows
 from scalable_binding.engine import randomness
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import Hook, fit
@@ -149,7 +149,7 @@ def open_data(
         return MovingDigits(world, split, seed=seed + HELD_OUT_KEY if held_out else seed)
     paths = [*data]
     if kind == "images":
-        return LabelledImages(paths, size=(size[0], size[1]), flip=settings.flip, seed=seed)
+        return LabeledImages(paths, size=(size[0], size[1]), flip=settings.flip, seed=seed)
     return VideoWindows(
         paths,
         num_frames=size[0],
@@ -271,7 +271,7 @@ def _draw_images(
     classes = range(known) if known else None
     drawn = inference.generate(pretrained, num, _sampling(config), classes=classes)
     found = torch.cat([batch.samples for batch in drawn])
-    return grids.grid(_coloured(found), columns=columns)
+    return grids.grid(_colored(found), columns=columns)
 
 
 def _draw_videos(
@@ -287,7 +287,7 @@ def _draw_videos(
     if given:
         found = torch.cat([truth[:, :, :given], found], dim=2)
     rows = rearrange([truth, found], "two b c t h w -> (b two t) c h w")
-    return grids.grid(_coloured(rows), columns=truth.shape[2])
+    return grids.grid(_colored(rows), columns=truth.shape[2])
 
 
 def _sampling(config: RINConfig) -> SamplingConfig:
@@ -305,8 +305,8 @@ def _at_once(config: RINConfig) -> int:
     return config.fit.micro_batch_size or config.fit.batch_size
 
 
-def _coloured(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n 3 h w"]:
-    """Pictures to look at: of one channel grey ones, of more the first three."""
+def _colored(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n 3 h w"]:
+    """Pictures to look at: of one channel gray ones, of more the first three."""
     if images.shape[1] < 3:
         return repeat(images[:, 0], "n h w -> n 3 h w")
     return images[:, :3]

@@ -1,1 +1,1 @@
-"""Affinities between nodes of frames, walks along them, and neighbours across a video."""
+"""Affinities between nodes of frames, walks along them, and neighbors across a video."""

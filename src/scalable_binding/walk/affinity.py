@@ -14,8 +14,8 @@ def similarity(a: Float[Tensor, "b n d"], b: Float[Tensor, "b m d"]) -> Float[Te
     """Return the inner products of all pairs of nodes.
 
     Args:
-        a: features of the nodes that a walker leaves, l2-normalised along ``d``.
-        b: features of the nodes that it may go to, l2-normalised along ``d``.
+        a: features of the nodes that a walker leaves, l2-normalized along ``d``.
+        b: features of the nodes that it may go to, l2-normalized along ``d``.
 
     Source: Thesis 3.2, d_phi.
     """

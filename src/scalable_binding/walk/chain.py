@@ -45,7 +45,7 @@ def palindromes(
     Computed in float32 at least, also within autocast: errors compound along a chain.
 
     Args:
-        frames: nodes of each of the t frames of a clip, l2-normalised along ``d``.
+        frames: nodes of each of the t frames of a clip, l2-normalized along ``d``.
         temperature: of every step.
         edge_dropout: rate at which each directed edge is removed, independently of its reverse.
         generator: source of the dropped edges; needed when ``edge_dropout`` is above zero.

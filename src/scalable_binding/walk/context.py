@@ -1,4 +1,4 @@
-"""Frames prepared for a search of neighbours, and the search for one tile of queries."""
+"""Frames prepared for a search of neighbors, and the search for one tile of queries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scalable_binding.walk.windows import squared_offsets, widen
 
 @dataclass(frozen=True)
 class Context:
-    """The nodes of m frames, and a centre that is common to many of them.
+    """The nodes of m frames, and a center that is common to many of them.
 
     Nodes k at the same place of successive frames differ little, and bfloat16 rounds what they
     share along with what tells them apart. So candidates are compared by <q, k - c> + <q, c>, with
@@ -27,8 +27,8 @@ class Context:
     frames: list[Float[Tensor, "h w d"]]
     windowed: list[int]
     free: list[int]
-    centre: Float[Tensor, "h w d"]
-    free_centre: Float[Tensor, " d"]
+    center: Float[Tensor, "h w d"]
+    free_center: Float[Tensor, " d"]
     free_keys: Float[Tensor, "f d"]
     radius: float
 
@@ -48,13 +48,13 @@ class Context:
         radius = min(radius, float(h + w))
         if not windowed:
             free, windowed, radius = [], free, float(h + w)
-        centre = _mean([nodes[i] for i in windowed])
-        free_centre = centre.new_zeros(d)
-        free_keys = centre.new_zeros(0, d, dtype=dtype)
+        center = _mean([nodes[i] for i in windowed])
+        free_center = center.new_zeros(d)
+        free_keys = center.new_zeros(0, d, dtype=dtype)
         if free:
-            free_centre = _mean([nodes[i] for i in free]).mean(dim=(0, 1))
-            free_keys = torch.cat([(nodes[i] - free_centre).to(dtype).view(-1, d) for i in free])
-        return cls(nodes, windowed, free, centre, free_centre, free_keys, radius)
+            free_center = _mean([nodes[i] for i in free]).mean(dim=(0, 1))
+            free_keys = torch.cat([(nodes[i] - free_center).to(dtype).view(-1, d) for i in free])
+        return cls(nodes, windowed, free, center, free_center, free_keys, radius)
 
     @property
     def reach(self) -> int:
@@ -63,12 +63,12 @@ class Context:
 
     def strip(self, columns: slice) -> Strip:
         """Return all that queries in these columns are compared with."""
-        h, w, d = self.centre.shape
+        h, w, d = self.center.shape
         near = widen(columns, self.reach, w)
-        centre = self.centre[:, near].contiguous()
-        keys = self.free_keys.new_empty(h, len(self.windowed), centre.shape[1], d)
+        center = self.center[:, near].contiguous()
+        keys = self.free_keys.new_empty(h, len(self.windowed), center.shape[1], d)
         for i, frame in enumerate(self.windowed):
-            keys[:, i] = self.frames[frame][:, near] - centre
+            keys[:, i] = self.frames[frame][:, near] - center
         places = torch.arange(len(self.frames) * h * w, device=keys.device).view(-1, h, w)
         return Strip(
             context=self,
@@ -83,7 +83,7 @@ class Context:
         self, queries: Float[Tensor, "h c d"], places: Int64[Tensor, "h c k"]
     ) -> Float[Tensor, "h c k"]:
         """Return <q, k> in float32 of each query and the nodes at its ``places`` (-1: -inf)."""
-        h, w, d = self.centre.shape
+        h, w, d = self.center.shape
         k = places.shape[-1]
         frame = torch.div(places, h * w, rounding_mode="floor").flatten()
         similarity = queries.new_full((places.numel(),), -math.inf)
@@ -146,7 +146,7 @@ class Strip:
 
     def _beyond(self, window: slice, rows: slice) -> Bool[Tensor, "b n"]:
         """Return which places of the window are out of reach of each query in the tile."""
-        h, w, _ = self.context.centre.shape
+        h, w, _ = self.context.center.shape
         down = squared_offsets(h, self.keys.device)[window, rows]
         along = squared_offsets(w, self.keys.device)[self.near, self.columns]
         distance = rearrange(down, "h r -> h 1 r 1") + rearrange(along, "w c -> 1 w 1 c")
@@ -160,10 +160,10 @@ class Strip:
         num_rows: int,
     ) -> Float[Tensor, "_ n"]:
         """Return <q, c> of each query and each block of the scores, -inf where out of reach."""
-        centre = self.context.centre[window, self.near].flatten(0, 1)
-        base = (centre @ nodes.mT).masked_fill_(beyond, -math.inf)
+        center = self.context.center[window, self.near].flatten(0, 1)
+        base = (center @ nodes.mT).masked_fill_(beyond, -math.inf)
         num_free = num_rows * self.keys.shape[2] - len(base)
-        return torch.cat([base, (nodes @ self.context.free_centre).expand(num_free, -1)])
+        return torch.cat([base, (nodes @ self.context.free_center).expand(num_free, -1)])
 
 
 def _best_entries(

@@ -46,7 +46,7 @@ def local_affinity(
     where the image is hardly larger than its windows, all with all in one product.
 
     Args:
-        a: features of the pixels that a walker leaves, l2-normalised along ``d``.
+        a: features of the pixels that a walker leaves, l2-normalized along ``d``.
         b: features of the pixels that it may go to.
         radius: pixels from the middle of the window to its side; k = (2 radius + 1)^2.
         temperature: divides the similarities.

@@ -28,12 +28,12 @@ class WindowStep:
     Attributes:
         probability: of the places of each window, row by row; at most one in total, nothing
             outside the image.
-        centre: column and row (x, y) of the middle of each window, in pixels of the image.
+        center: column and row (x, y) of the middle of each window, in pixels of the image.
         size: height and width of the image that the walkers are in.
     """
 
     probability: Float[Tensor, "b n k"]
-    centre: Int64[Tensor, "b n 2"]
+    center: Int64[Tensor, "b n 2"]
     size: tuple[int, int]
 
     @property
@@ -43,8 +43,8 @@ class WindowStep:
 
     def expected_place(self) -> Float[Tensor, "b n 2"]:
         """The mean place (x, y) of each walker, were all its probability within the window."""
-        offsets = window_offsets(self.radius, self.centre.device)
-        return self.centre + self.probability @ offsets.to(self.probability)
+        offsets = window_offsets(self.radius, self.center.device)
+        return self.center + self.probability @ offsets.to(self.probability)
 
 
 def grid(size: tuple[int, int], device: torch.device | None = None) -> Int64[Tensor, "n 2"]:
@@ -56,13 +56,13 @@ def grid(size: tuple[int, int], device: torch.device | None = None) -> Int64[Ten
 
 
 def window_places(
-    centre: Int64[Tensor, "b n 2"], radius: int, size: tuple[int, int]
+    center: Int64[Tensor, "b n 2"], radius: int, size: tuple[int, int]
 ) -> tuple[Int64[Tensor, "b n k"], Bool[Tensor, "b n k"]]:
     """Return which pixel each place of the windows is, counted row by row, and if it is one.
 
     Places outside the image name the pixel nearest to them.
     """
-    places = centre[:, :, None] + window_offsets(radius, centre.device).long()
+    places = center[:, :, None] + window_offsets(radius, center.device).long()
     x, y = places.unbind(dim=-1)
     height, width = size
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
@@ -85,7 +85,7 @@ def window_similarity(
 def window_step(
     a: Float[Tensor, "b n d"],
     b: Float[Tensor, "b m d"],
-    centre: Int64[Tensor, "b n 2"],
+    center: Int64[Tensor, "b n 2"],
     size: tuple[int, int],
     radius: int,
     temperature: float,
@@ -95,9 +95,9 @@ def window_step(
     Rows sum to one; float32 at least. Similarities of places outside the image are -1.
 
     Args:
-        a: features of the nodes that walkers leave, l2-normalised along ``d``.
+        a: features of the nodes that walkers leave, l2-normalized along ``d``.
         b: features of the pixels of the next frame, row by row.
-        centre: of the windows; one outside the image is moved to the nearest pixel.
+        center: of the windows; one outside the image is moved to the nearest pixel.
         size: height and width of the next frame.
         radius: pixels from the middle of a window to its side; k = (2 radius + 1)^2.
         temperature: divides the similarities.
@@ -113,41 +113,41 @@ def window_step(
         raise ValueError(f"temperature: expected a number above 0, got {temperature}")
     height, width = size
     dtype = torch.promote_types(a.dtype, torch.float32)
-    centre = torch.stack(
-        [centre[..., 0].clamp(0, width - 1), centre[..., 1].clamp(0, height - 1)], dim=-1
+    center = torch.stack(
+        [center[..., 0].clamp(0, width - 1), center[..., 1].clamp(0, height - 1)], dim=-1
     )
-    places, inside = window_places(centre, radius, size)
+    places, inside = window_places(center, radius, size)
     with torch.autocast(a.device.type, enabled=False):
         similarity = window_similarity(a.to(dtype), b.to(dtype), places)
         logits = (similarity / temperature).masked_fill(~inside, -math.inf)
-        step = WindowStep(logits.softmax(dim=-1), centre, size)
+        step = WindowStep(logits.softmax(dim=-1), center, size)
     return step, similarity.masked_fill(~inside, -1.0)
 
 
 def follow(
-    walk: WindowStep, step: WindowStep, centre: Int64[Tensor, "b n 2"] | None = None
+    walk: WindowStep, step: WindowStep, center: Int64[Tensor, "b n 2"] | None = None
 ) -> WindowStep:
-    """Return the walk one step further, kept in windows of the walk's size around ``centre``.
+    """Return the walk one step further, kept in windows of the walk's size around ``center``.
 
     Args:
         walk: from any n places to the image that ``step`` leaves.
         step: from every pixel of that image, row by row.
-        centre: of the new windows; by default that of the step from the walk's likeliest place.
+        center: of the new windows; by default that of the step from the walk's likeliest place.
 
     Source: Thesis Eq. 3.2, by rows.
     """
-    places, _ = window_places(walk.centre, walk.radius, walk.size)
-    if centre is None:
+    places, _ = window_places(walk.center, walk.radius, walk.size)
+    if center is None:
         likeliest = places.gather(-1, walk.probability.argmax(dim=-1, keepdim=True))
-        centre = step.centre.gather(1, likeliest.expand(-1, -1, 2))
-    _, inside = window_places(centre, walk.radius, step.size)
-    offsets = window_offsets(walk.radius, centre.device).long()
+        center = step.center.gather(1, likeliest.expand(-1, -1, 2))
+    _, inside = window_places(center, walk.radius, step.size)
+    offsets = window_offsets(walk.radius, center.device).long()
     reached = [
-        (walk.probability * _arrival(step, places, centre + offset)).sum(dim=-1)
+        (walk.probability * _arrival(step, places, center + offset)).sum(dim=-1)
         for offset in offsets
     ]
     probability = torch.stack(reached, dim=-1).masked_fill(~inside, 0.0)
-    return WindowStep(probability, centre, step.size)
+    return WindowStep(probability, center, step.size)
 
 
 def arrival_probability(
@@ -162,7 +162,7 @@ def arrival_probability(
 
     Source: Thesis Eq. 3.4.
     """
-    places, _ = window_places(walk.centre, walk.radius, walk.size)
+    places, _ = window_places(walk.center, walk.radius, walk.size)
     return (walk.probability * _arrival(step, places, target)).sum(dim=-1)
 
 
@@ -173,10 +173,10 @@ def home_probability(forward: WindowStep, backward: WindowStep) -> Float[Tensor,
         forward: a step from every pixel of a frame to the next.
         backward: the step from every pixel of that frame back.
     """
-    home = grid(backward.size, forward.centre.device)
+    home = grid(backward.size, forward.center.device)
     around = window_offsets(1, home.device).long()
     parts = [
-        arrival_probability(forward, backward, (home + offset).expand_as(forward.centre))
+        arrival_probability(forward, backward, (home + offset).expand_as(forward.center))
         for offset in around
     ]
     return torch.stack(parts).sum(dim=0)
@@ -197,11 +197,11 @@ def window_palindromes(
     Source: Thesis Eq. 3.4 and 3.6.1.
     """
     size = backward[0].size
-    home = grid(size, forward[0].centre.device).expand(len(forward[0].centre), -1, -1)
+    home = grid(size, forward[0].center.device).expand(len(forward[0].center), -1, -1)
     walk = forward[0]
     if starts is not None:
         home = _rows(home, starts)
-        walk = WindowStep(_rows(walk.probability, starts), _rows(walk.centre, starts), walk.size)
+        walk = WindowStep(_rows(walk.probability, starts), _rows(walk.center, starts), walk.size)
     returns = [arrival_probability(walk, backward[0], home)]
     for last in range(1, len(forward)):
         walk = follow(walk, forward[last])
@@ -218,9 +218,9 @@ def _arrival(
     """Return the probability of the step from each of k places to the row's target."""
     radius, k = step.radius, step.probability.shape[-1]
     x, y = target.unsqueeze(2).unbind(dim=-1)
-    centre_x, centre_y = (axis.gather(1, places.flatten(1)) for axis in step.centre.unbind(-1))
-    right = x - centre_x.view_as(places) + radius
-    down = y - centre_y.view_as(places) + radius
+    center_x, center_y = (axis.gather(1, places.flatten(1)) for axis in step.center.unbind(-1))
+    right = x - center_x.view_as(places) + radius
+    down = y - center_y.view_as(places) + radius
     within = (right >= 0) & (right < 2 * radius + 1) & (down >= 0) & (down < 2 * radius + 1)
     column = (down * (2 * radius + 1) + right).clamp(0, k - 1)
     entries = (places * k + column).flatten(1)

@@ -76,17 +76,17 @@ def test_what_is_in_a_cup_goes_with_it_and_stays_when_it_is_lifted(kind: Kind) -
     for number in range(3):
         world, game = build(WORLD, scene_seed(0, number), kind)
         times = world.times
-        inside, centre = game.inside(times), game.choreography(times).centre
+        inside, center = game.inside(times), game.choreography(times).center
         held = (inside != NOBODY).nonzero()
         assert len(held) > 2
         for t, o in held.tolist():
-            torch.testing.assert_close(centre[t, o], centre[t, inside[t, o]])
+            torch.testing.assert_close(center[t, o], center[t, inside[t, o]])
         last = held[-1].tolist()
-        after = centre[last[0] + 1 :, last[1]]
+        after = center[last[0] + 1 :, last[1]]
         torch.testing.assert_close(
-            after, centre[last[0], last[1]].expand_as(after), atol=1e-6, rtol=0
+            after, center[last[0], last[1]].expand_as(after), atol=1e-6, rtol=0
         )
-        moved = centre[held[0, 0], last[1]] - centre[last[0], last[1]]
+        moved = center[held[0, 0], last[1]] - center[last[0], last[1]]
         assert (float(moved.norm()) > 0.2) == (kind == "carrying") or kind == "shell game"
 
 
@@ -95,8 +95,8 @@ def test_the_cups_of_a_shell_game_look_the_same_and_change_places() -> None:
     cups = [i for i, role in enumerate(game.roles) if role == "cup"]
     bodies = [world.bodies[world.first_object + cup] for cup in cups]
     assert len(cups) == 3 and all(body is bodies[0] for body in bodies)
-    centre = game.choreography(world.times).centre[:, cups]
-    went = (centre - centre[:1]).norm(dim=-1).amax(dim=0)
+    center = game.choreography(world.times).center[:, cups]
+    went = (center - center[:1]).norm(dim=-1).amax(dim=0)
     assert int((went > 0.2).sum()) >= 2
 
 

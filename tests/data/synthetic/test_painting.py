@@ -59,7 +59,7 @@ def test_empty_scene():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_pixels_show_what_the_points_at_their_centres_show(seed):
+def test_pixels_show_what_the_points_at_their_centers_show(seed):
     world = build(SMALL, seed)
     placements = place(world, torch.tensor([0.0, 2.0], dtype=torch.float64))
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(80.0), indexing="ij")

@@ -88,7 +88,7 @@ def test_keypoint_visibility_equals_the_slow_reference(scenes):
     assert checked > 80
 
 
-def test_flow_carries_each_pixel_to_its_colour(scenes):
+def test_flow_carries_each_pixel_to_its_color(scenes):
     y, x = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
     total = unmoved = 0.0
     for scene in scenes:
@@ -180,10 +180,10 @@ def _line_up(positions, sizes: tuple[float, ...] = (0.1,)):
     def script(rng, config, num_objects: int) -> Choreography:
         def poses(times) -> Poses:
             size = torch.tensor(sizes, dtype=torch.float64)
-            centre = positions(times)
+            center = positions(times)
             depth = torch.arange(num_objects, dtype=torch.float64).expand(len(times), -1)
             return Poses(
-                centre=centre,
+                center=center,
                 angle=torch.zeros(len(times), num_objects, dtype=torch.float64),
                 scale=size[:, None].expand(len(times), num_objects, 2),
                 depth=depth,

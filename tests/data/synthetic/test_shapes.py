@@ -16,7 +16,7 @@ def test_contour_is_where_the_distance_is_zero(seed):
     shape = _shape(seed).moved(0.4)
     x, y = shape.contour.unbind(-1)
     assert shape.distance((x, y)).abs().max() < 0.03
-    cx = shape.centre[0]
+    cx = shape.center[0]
     inner, outer = (cx + 0.9 * (x - cx), 0.9 * y), (cx + 1.1 * (x - cx), 1.1 * y)
     assert (shape.distance(inner) > 0).all()
     assert (shape.distance(outer) < 0).all()

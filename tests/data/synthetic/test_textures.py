@@ -40,8 +40,8 @@ def test_without_the_extra_patterns_take_their_place(monkeypatch):
 def test_own_images(tmp_path):
     for index in range(4):
         (tmp_path / "sub").mkdir(exist_ok=True)
-        grey = np.full((40, 50), 60 * index, dtype=np.uint8)
-        Image.fromarray(grey).save(tmp_path / "sub" / f"{index}.png")
+        gray = np.full((40, 50), 60 * index, dtype=np.uint8)
+        Image.fromarray(gray).save(tmp_path / "sub" / f"{index}.png")
     pictures = textures.bank(True, "all", str(tmp_path))
     assert [picture[0].shape for picture in pictures] == [(3, 40, 50)] * 4
     assert len(textures.bank(True, "held_out", str(tmp_path))) == 1
@@ -66,9 +66,9 @@ def test_textures_cover_surfaces_of_any_size(scale):
         rng = np.random.default_rng(seed)
         texture = textures.draw(rng, config, extent=(1.0, 2.0), scale=scale, magnified=1.5)
         grid = torch.linspace(-3, 3, 40)
-        colour = texture.colour((grid[None, :].expand(40, 40), grid[:, None].expand(40, 40)), scale)
-        assert colour.shape == (3, 40, 40)
-        assert colour.min() >= 0 and colour.max() <= 1
+        color = texture.color((grid[None, :].expand(40, 40), grid[:, None].expand(40, 40)), scale)
+        assert color.shape == (3, 40, 40)
+        assert color.min() >= 0 and color.max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def draw_background(rng: np.random.Generator, config: WorldConfig, scale: float)
 
 
 def draw_waves(rng: np.random.Generator, largest: float) -> Waves:
-    """Two travelling waves across each other, of at most this amplitude."""
+    """Two traveling waves across each other, of at most this amplitude."""
     heading = rng.uniform(0, np.pi) + np.array([0.0, 1.2])
     number = rng.uniform(1.0, 3.0, size=2)
     amplitude = largest * rng.uniform(0, 1, size=2)
@@ -210,7 +210,7 @@ def _jointed(shape: Shape) -> Shape:
 
 def _inwards(shape: Shape, direction: float) -> tuple[float, float]:
     """A point inside a shape, near its outline in a direction."""
-    (x, y), (cx, cy) = shape.edge(direction), shape.centre
+    (x, y), (cx, cy) = shape.edge(direction), shape.center
     return cx + 0.8 * (x - cx), cy + 0.8 * (y - cy)
 
 
@@ -220,5 +220,5 @@ def _hinge(rng: np.random.Generator, config: WorldConfig, rest: float, share: fl
 
 
 def _keypoint(bone: _Bone) -> tuple[float, float]:
-    """The centre of a root; the outer end of every other part."""
-    return bone.shape.centre if bone.parent < 0 else _inwards(bone.shape, 0.0)
+    """The center of a root; the outer end of every other part."""
+    return bone.shape.center if bone.parent < 0 else _inwards(bone.shape, 0.0)

@@ -130,7 +130,7 @@ def evaluation(*, height: int = 256, width: int = 448, num_frames: int = 40) -> 
 
 
 def noiseless(*, size: int = 256, num_frames: int = 4) -> WorldConfig:
-    """Scenes in which a surface point keeps its colour: to test and to train optical flow on."""
+    """Scenes in which a surface point keeps its color: to test and to train optical flow on."""
     return WorldConfig(
         height=size, width=size, num_frames=num_frames, light=0.0, shadow=0.0, noise=0.0
     )

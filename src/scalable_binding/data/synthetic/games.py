@@ -86,7 +86,7 @@ def build(config: WorldConfig, seed: int, kind: Kind) -> tuple[World, Game]:
         ),
         parallax=(1.0,) * (1 + len(game.roles)),
         scenery=Poses(
-            centre=nothing[..., None].expand(1, 0, 2),
+            center=nothing[..., None].expand(1, 0, 2),
             angle=nothing,
             scale=nothing[..., None].expand(1, 0, 2),
             depth=nothing,
@@ -103,25 +103,25 @@ def build(config: WorldConfig, seed: int, kind: Kind) -> tuple[World, Game]:
 def _watch(times: Float64[Tensor, "t"]) -> View:
     """A camera at rest."""
     still = torch.zeros(len(times), dtype=torch.float64)
-    return View(centre=torch.stack((still, still), dim=-1), angle=still, zoom=still + 1)
+    return View(center=torch.stack((still, still), dim=-1), angle=still, zoom=still + 1)
 
 
 def _direct(players: list[Player]) -> Game:
     """The game of some players, each nearer to the eye than those before it."""
 
     def poses(times: Float64[Tensor, "t"]) -> Poses:
-        centre = torch.stack([player.path(times) for player in players], dim=1)
+        center = torch.stack([player.path(times) for player in players], dim=1)
         inside = contents(times)
         for number in range(len(players)):
             cup = inside[:, number].clamp(min=0)
-            carried = centre[torch.arange(len(times)), cup]
+            carried = center[torch.arange(len(times)), cup]
             is_in = (inside[:, number] != NOBODY)[:, None]
             # Cups are lowered over the middle of things, and lifted where they took them.
-            taken = torch.where(is_in, carried, centre[:, number])
-            centre = torch.cat((centre[:, :number], taken[:, None], centre[:, number + 1 :]), dim=1)
+            taken = torch.where(is_in, carried, center[:, number])
+            center = torch.cat((center[:, :number], taken[:, None], center[:, number + 1 :]), dim=1)
         scale = torch.stack([_scale(player, times) for player in players], dim=1)
         return Poses(
-            centre=centre,
+            center=center,
             angle=torch.zeros(len(times), len(players), dtype=torch.float64),
             scale=scale[..., None].expand(-1, -1, 2),
             depth=torch.arange(1.0, len(players) + 1).double().expand(len(times), -1),

@@ -17,7 +17,7 @@ Points = tuple[Float[Tensor, "..."], Float[Tensor, "..."]]
 
 
 def affine(
-    centre: Float64[Tensor, "*s 2"],
+    center: Float64[Tensor, "*s 2"],
     angle: Float64[Tensor, "*s"],
     scale: Float64[Tensor, "*s 2"],
 ) -> Float64[Tensor, "*s 3 3"]:
@@ -28,7 +28,7 @@ def affine(
     matrix[..., 0, 1] = -sin * scale[..., 1]
     matrix[..., 1, 0] = sin * scale[..., 0]
     matrix[..., 1, 1] = cos * scale[..., 1]
-    matrix[..., :2, 2] = centre
+    matrix[..., :2, 2] = center
     matrix[..., 2, 2] = 1
     return matrix
 
@@ -54,7 +54,7 @@ def magnification(matrix: Float64[Tensor, "*s 3 3"]) -> Float64[Tensor, "*s"]:
 
 @dataclass(frozen=True)
 class Waves:
-    """Travelling waves that bend a surface: q -> q + shift sin(<wavevector, q> + phase).
+    """Traveling waves that bend a surface: q -> q + shift sin(<wavevector, q> + phase).
 
     A shift is perpendicular to its wavevector. The wave therefore leaves its own argument alone,
     and its inverse is the same wave subtracted. Waves are applied one after another.

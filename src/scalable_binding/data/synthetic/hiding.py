@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
-from scalable_binding.data.order import Shuffle
+from scalable_binding.data.datasets.order import Shuffle
 from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.data.synthetic.config import WorldConfig
 from scalable_binding.data.synthetic.games import Game, build
@@ -41,7 +41,7 @@ class Hiding:
 
     Attributes:
         frames: RGB.
-        boxes: x0, y0, x1, y1 in pixels of whole objects, hidden or not; the centre of the top left
+        boxes: x0, y0, x1, y1 in pixels of whole objects, hidden or not; the center of the top left
             pixel is (0, 0).
         shares: of an object's pixels that nothing hides.
         states: VISIBLE, OCCLUDED, CONTAINED or CARRIED.
@@ -89,7 +89,7 @@ def conceal(
 
 
 class HidingClips(Dataset[dict[str, Tensor]]):
-    """Endless passes over a finite number of games, each time turned and coloured another way.
+    """Endless passes over a finite number of games, each time turned and colored another way.
 
     An item holds ``frames`` uint8 (t 3 h w), ``boxes`` float32 (t o 4) with NaN wherever an object
     is hidden or there is none, ``visible`` bool (t o), ``exists`` bool (o) and ``index``. It is a
@@ -101,7 +101,7 @@ class HidingClips(Dataset[dict[str, Tensor]]):
         num_games: different games, the kinds taking turns; each takes its pixels' bytes of memory.
         seed: of the games, their order and how they are turned.
         kinds: which games are played.
-        vary: turn, mirror and run backwards each game at random, and exchange its colours.
+        vary: turn, mirror and run backwards each game at random, and exchange its colors.
         painted: games that are known already, by number, in place of those of the seed.
     """
 
@@ -152,7 +152,7 @@ def _vary(
     boxes: Float32[Tensor, "t o 4"],
     visible: Bool[Tensor, "t o"],
 ) -> tuple[UInt8[Tensor, "t 3 s s"], Float32[Tensor, "t o 4"], Bool[Tensor, "t o"]]:
-    """One of the eight symmetries of the square, of two directions of time and six of colour."""
+    """One of the eight symmetries of the square, of two directions of time and six of color."""
     far = frames.shape[-1] - 1
     frames = frames[:, torch.from_numpy(rng.permutation(3))]
     transpose, mirror_x, mirror_y, reverse = (rng.random(4) < 0.5).tolist()
@@ -197,7 +197,7 @@ def _states(world: World, game: Game, shares: Float32[Tensor, "t o"]) -> Int64[T
     """In which of the four states everyone is in every frame."""
     times = world.times
     inside = game.inside(times)
-    step = game.choreography(times + 0.5).centre - game.choreography(times - 0.5).centre
+    step = game.choreography(times + 0.5).center - game.choreography(times - 0.5).center
     moving = torch.linalg.vector_norm(step, dim=-1) > _STILL
     cup_moves = moving.gather(1, inside.clamp(min=0))
     hidden = torch.where(cup_moves, CARRIED, CONTAINED)

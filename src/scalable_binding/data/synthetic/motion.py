@@ -20,17 +20,17 @@ from scalable_binding.data.synthetic.config import Range, WorldConfig
 
 @dataclass(frozen=True)
 class Poses:
-    """Where objects are at some times, in the world's units (centre of the first view = 0).
+    """Where objects are at some times, in the world's units (center of the first view = 0).
 
     Attributes:
-        centre: position x, y.
+        center: position x, y.
         angle: rotation in radians.
         scale: body radii along the object's own x and y, which may differ (a turn in depth).
         depth: larger is nearer, and nearer objects hide others. From -1 to 1e6 is between the
             scenery behind and the scenery in front.
     """
 
-    centre: Float64[Tensor, "t o 2"]
+    center: Float64[Tensor, "t o 2"]
     angle: Float64[Tensor, "t o"]
     scale: Float64[Tensor, "t o 2"]
     depth: Float64[Tensor, "t o"]
@@ -38,9 +38,9 @@ class Poses:
 
 @dataclass(frozen=True)
 class View:
-    """The camera at some times: it looks at ``centre``, turned by ``angle``, ``zoom`` times."""
+    """The camera at some times: it looks at ``center``, turned by ``angle``, ``zoom`` times."""
 
-    centre: Float64[Tensor, "t 2"]
+    center: Float64[Tensor, "t 2"]
     angle: Float64[Tensor, "t"]
     zoom: Float64[Tensor, "t"]
 
@@ -117,7 +117,7 @@ def wander(rng: np.random.Generator, config: WorldConfig, num_objects: int) -> C
         scale = size * torch.exp(growth(times))
         ratio = torch.exp(squeeze(times))
         return Poses(
-            centre=_fold(path, _tensor(0.9 * half)) + roam(times),
+            center=_fold(path, _tensor(0.9 * half)) + roam(times),
             angle=angle + turn(times) + spin * times[:, None],
             scale=torch.stack((scale * ratio, scale / ratio), dim=-1),
             depth=depth.expand(len(times), -1),
@@ -139,10 +139,10 @@ def draw_camera(
     share = rng.uniform(0.5, 0.9)
 
     def view(times: Float64[Tensor, "t"]) -> View:
-        centre = pan(times) + shake(times)
-        if follows and (path := choreography(times).centre).shape[1]:
-            centre = centre + share * path[:, 0]
-        return View(centre=centre, angle=turn(times), zoom=torch.exp(zoom(times)))
+        center = pan(times) + shake(times)
+        if follows and (path := choreography(times).center).shape[1]:
+            center = center + share * path[:, 0]
+        return View(center=center, angle=turn(times), zoom=torch.exp(zoom(times)))
 
     return view
 

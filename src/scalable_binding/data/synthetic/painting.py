@@ -1,6 +1,6 @@
 """Pictures of a world, painted from back to front by inverse warping.
 
-Every pixel centre is mapped back onto the surface, so colours are anti-aliased at outlines while
+Every pixel center is mapped back onto the surface, so colors are anti-aliased at outlines while
 the question which surface a pixel shows has an exact answer.
 """
 
@@ -58,7 +58,7 @@ def draw_frames(world: World, seed: int) -> UInt8[Tensor, "t 3 h w"]:
 
 
 def paint(world: World, placements: list[Placement], index: int) -> Float32[Tensor, "3 h w"]:
-    """Colours in [0, 1] at one of the placements' times, before light and noise."""
+    """Colors in [0, 1] at one of the placements' times, before light and noise."""
     size = (world.config.width, world.config.height)
     canvas = torch.empty(3, size[1], size[0])
     for body in from_back_to_front(placements, index):
@@ -68,14 +68,14 @@ def paint(world: World, placements: list[Placement], index: int) -> Float32[Tens
         scale = placement.scale[index].item()
         for number, x0, y0, x1, y1, points in _windows(placement, index, size):
             part = placement.body.parts[number]
-            colour = part.texture.colour(points, scale)
+            color = part.texture.color(points, scale)
             if part.shape is None:
-                canvas[:, y0:y1, x0:x1] = colour
+                canvas[:, y0:y1, x0:x1] = color
                 continue
             distance = part.shape.distance(points)
-            colour *= _rounding(part.shape, distance, world.light.shade)
+            color *= _rounding(part.shape, distance, world.light.shade)
             cover = distance.mul_(scale).add_(0.5).clamp_(0, 1)
-            canvas[:, y0:y1, x0:x1].lerp_(colour, cover.expand_as(colour))
+            canvas[:, y0:y1, x0:x1].lerp_(color, cover.expand_as(color))
     return canvas
 
 

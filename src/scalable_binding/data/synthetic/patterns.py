@@ -1,6 +1,6 @@
 """Generated textures: fractal noise, marble, cells, stripes, checks and scattered blobs.
 
-Each is a grey field that a random palette colours, so that statistics vary from smooth and
+Each is a gray field that a random palette colors, so that statistics vary from smooth and
 natural to sharp and man-made.
 """
 
@@ -17,15 +17,15 @@ Field = Float[np.ndarray, "s s"]
 
 
 def draw(rng: np.random.Generator) -> Float32[Tensor, "3 s s"]:
-    """A random pattern in random colours, RGB in [0, 1]."""
+    """A random pattern in random colors, RGB in [0, 1]."""
     kinds = [fractal, marble, cells, cracks, stripes, checks, blobs, strokes]
     kind = kinds[int(rng.integers(len(kinds)))]
     field = kind(rng)
     fine = fractal(rng) - 0.5
     field = np.clip(_soften(field) + rng.uniform(0.05, 0.35) * fine, 0, 1)
-    colours = _palette(rng)
-    position = field * (len(colours) - 1)
-    rgb = np.stack([np.interp(position, np.arange(len(colours)), c) for c in colours.T])
+    colors = _palette(rng)
+    position = field * (len(colors) - 1)
+    rgb = np.stack([np.interp(position, np.arange(len(colors)), c) for c in colors.T])
     tint = np.stack([fractal(rng, slope=2.2) - 0.5 for _ in range(3)])
     return torch.from_numpy(np.clip(rgb + 0.12 * tint, 0, 1)).float()
 
@@ -61,7 +61,7 @@ def checks(rng: np.random.Generator) -> Field:
 
 
 def cells(rng: np.random.Generator) -> Field:
-    """Voronoi cells, every one of its own grey: patches with sharp borders."""
+    """Voronoi cells, every one of its own gray: patches with sharp borders."""
     _, _, owner, count = _voronoi(rng)
     return rng.random(count)[owner]
 
@@ -114,14 +114,14 @@ def _voronoi(rng: np.random.Generator) -> tuple[Field, Field, np.ndarray, int]:
     )
 
 
-def _palette(rng: np.random.Generator) -> Float[np.ndarray, "colours 3"]:
-    """Two to five colours, from dark to bright or in any order; most palettes are muted."""
+def _palette(rng: np.random.Generator) -> Float[np.ndarray, "colors 3"]:
+    """Two to five colors, from dark to bright or in any order; most palettes are muted."""
     count = int(rng.integers(2, 6))
     vivid = 0.2 if rng.random() < 0.3 else 0.07
     brightness = rng.uniform(0.05, 0.95, size=(count, 1))
     hue = rng.normal(scale=vivid, size=3) + rng.normal(scale=0.7 * vivid, size=(count, 3))
-    colours = np.clip(brightness + hue - hue.mean(axis=1, keepdims=True), 0, 1)
-    return colours[np.argsort(colours.sum(1))] if rng.random() < 0.6 else colours
+    colors = np.clip(brightness + hue - hue.mean(axis=1, keepdims=True), 0, 1)
+    return colors[np.argsort(colors.sum(1))] if rng.random() < 0.6 else colors
 
 
 def _soften(field: Field) -> Field:

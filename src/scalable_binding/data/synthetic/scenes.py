@@ -26,7 +26,7 @@ from scalable_binding.data.synthetic.world import Placement, World, build, place
 class Scene:
     """A clip with everything that is known about it: o objects, p parts, k key points.
 
-    Positions are x, y in pixels; the centre of the top left pixel is (0, 0).
+    Positions are x, y in pixels; the center of the top left pixel is (0, 0).
 
     Attributes:
         frames: RGB.
@@ -35,7 +35,7 @@ class Scene:
         part_object: the object of parts 1 to p.
         keypoints: places fixed to the surface of a part; ``visible``: in the frame and not hidden.
         keypoint_object, keypoint_part: what they belong to.
-        flow: from every pixel centre of frame t to where its surface point is in frame t + 1,
+        flow: from every pixel center of frame t to where its surface point is in frame t + 1,
             defined also where it leaves the frame or is hidden then.
         flow_valid: whether that place is in frame t + 1 and shows the same surface point.
         boxes: x0, y0, x1, y1 of whole objects, hidden or outside of the frame or not.
@@ -97,7 +97,7 @@ def optical_flow(
 ) -> tuple[Float32[Tensor, "t-1 2 h w"], Bool[Tensor, "t-1 h w"]]:
     """Flow from every frame to the next, and where its target is seen.
 
-    Each pixel centre goes back to its surface by the maps of frame t and forth by those of t + 1.
+    Each pixel center goes back to its surface by the maps of frame t and forth by those of t + 1.
     """
     steps, height, width = len(ids) - 1, *ids.shape[1:]
     flow = torch.zeros(steps, 2, height, width)
@@ -178,7 +178,7 @@ def _are_visible(
 
 
 def _in_frame(world: World, points: Points) -> Bool[Tensor, "..."]:
-    """Whether points lie between the centres of the outermost pixels."""
+    """Whether points lie between the centers of the outermost pixels."""
     (x, y), config = points, world.config
     return (x >= 0) & (y >= 0) & (x <= config.width - 1) & (y <= config.height - 1)
 

@@ -22,13 +22,13 @@ _HARMONICS = 6
 class Shape:
     """An outline in the coordinates of its part, and a raster of distances to it.
 
-    In coordinates centred at ``centre`` and divided by ``radii``, the outline is the curve
+    In coordinates centered at ``center`` and divided by ``radii``, the outline is the curve
     rho = r(angle) with max r = 1. The field is (r(angle) - rho) over the length of its gradient at
     the outline: positive inside, and to first order the distance to the outline. Bilinear
     interpolation of the raster *defines* which points are inside.
     """
 
-    centre: tuple[float, float]
+    center: tuple[float, float]
     radii: tuple[float, float]
     field: Float32[Tensor, "s s"]
     contour: Float64[Tensor, "n 2"]
@@ -42,12 +42,12 @@ class Shape:
     def moved(self, along_x: float) -> Shape:
         """The same shape at another place."""
         shift = torch.tensor([along_x, 0.0], dtype=torch.float64)
-        centre = (self.centre[0] + along_x, self.centre[1])
-        return replace(self, centre=centre, contour=self.contour + shift)
+        center = (self.center[0] + along_x, self.center[1])
+        return replace(self, center=center, contour=self.contour + shift)
 
     def distance(self, points: Points) -> Float32[Tensor, "..."]:
         """Distances from the outline, positive inside, in units of the part's coordinates."""
-        (cx, cy), (rx, ry) = self.centre, self.radii
+        (cx, cy), (rx, ry) = self.center, self.radii
         return sample(
             self.field[None],
             (points[0] - cx) / (rx * REACH),
@@ -104,7 +104,7 @@ def draw(
         ),
         dim=-1,
     )
-    return Shape(centre=(0.0, 0.0), radii=radii, field=field, contour=contour)
+    return Shape(center=(0.0, 0.0), radii=radii, field=field, contour=contour)
 
 
 @lru_cache(maxsize=1)
@@ -120,7 +120,7 @@ def _basis() -> Float64[Tensor, "waves angles"]:
 
 @lru_cache(maxsize=16)
 def _polar(resolution: int) -> tuple[Int64[Tensor, "s s"], Float32[Tensor, "s s"]]:
-    """Angle (as an index) and radius of the centres of a field's cells."""
+    """Angle (as an index) and radius of the centers of a field's cells."""
     axis = ((torch.arange(resolution, dtype=torch.float64) + 0.5) / resolution * 2 - 1) * REACH
     angle = torch.atan2(axis[:, None], axis[None, :])
     index = (angle * (_ANGLES / (2 * np.pi))).round().long() % _ANGLES

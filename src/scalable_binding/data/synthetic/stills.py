@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from scalable_binding.data.order import Shuffle
+from scalable_binding.data.datasets.order import Shuffle
 from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.data.synthetic.config import WorldConfig
 from scalable_binding.data.synthetic.painting import draw_frames

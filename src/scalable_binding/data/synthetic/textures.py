@@ -1,4 +1,4 @@
-"""Textures: crops of photographs and generated patterns, at random scales and in random colours.
+"""Textures: crops of photographs and generated patterns, at random scales and in random colors.
 
 The photographs are those inside the wheels of scikit-image (the extra ``photos``) and
 scikit-learn; nothing is ever downloaded. Where neither is installed only generated textures are
@@ -74,8 +74,8 @@ class Texture:
     to_picture: tuple[tuple[float, float], tuple[float, float]]
     density: float
 
-    def colour(self, points: Points, scale: float) -> Float32[Tensor, "3 ..."]:
-        """Colours in [0, 1] at points of a surface shown at ``scale`` screen pixels to a unit."""
+    def color(self, points: Points, scale: float) -> Float32[Tensor, "3 ..."]:
+        """Colors in [0, 1] at points of a surface shown at ``scale`` screen pixels to a unit."""
         level = round(float(np.log2(max(self.density / scale, 1))))
         (a, b), (c, d) = self.to_picture
         x, y = points
@@ -94,7 +94,7 @@ def draw(
 ) -> Texture:
     """A random texture for a surface.
 
-    A random window of a random picture at a random scale, perhaps mirrored, in changed colours.
+    A random window of a random picture at a random scale, perhaps mirrored, in changed colors.
 
     Args:
         rng: where the draws come from.
@@ -118,7 +118,7 @@ def draw(
     per_x, per_y = (2 * density / sides * [flip, 1.0]).tolist()
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
     return Texture(
-        pyramid=_halves(_recolour(rng, window)),
+        pyramid=_halves(_recolor(rng, window)),
         to_picture=((per_x * cos, per_x * sin), (-per_y * sin, per_y * cos)),
         density=density,
     )
@@ -134,13 +134,13 @@ def _window(
     return picture[:, y : y + wanted[1], x : x + wanted[0]], wanted
 
 
-def _recolour(
+def _recolor(
     rng: np.random.Generator, picture: Float32[Tensor, "3 s1 s2"]
 ) -> Float32[Tensor, "3 s1 s2"]:
     """The picture with another contrast, saturation, tint and, sometimes, order of channels."""
-    grey = np.full((3, 3), 1 / 3)
+    gray = np.full((3, 3), 1 / 3)
     saturation = rng.uniform(0.5, 1.4)
-    mix = saturation * np.eye(3) + (1 - saturation) * grey
+    mix = saturation * np.eye(3) + (1 - saturation) * gray
     if rng.random() < 0.25:
         mix = mix[rng.permutation(3)]
     gain = rng.uniform(0.75, 1.2) * np.exp(rng.normal(scale=0.1, size=3))

@@ -62,7 +62,7 @@ class Placement:
 
     Attributes:
         body: what is placed.
-        joints: from part to body, ``to_screen``: from the bent body to pixels (x, y; the centre
+        joints: from part to body, ``to_screen``: from the bent body to pixels (x, y; the center
             of the top left pixel is 0, 0); ``from_body`` and ``from_screen`` are their inverses.
         phases: of the waves.
         scale: screen pixels to a unit of the body.
@@ -136,7 +136,7 @@ def place(world: World, times: Float64[Tensor, "t"]) -> list[Placement]:
     fixed = world.scenery
     count = len(times)
     origin = torch.zeros(count, 1, 2, dtype=torch.float64)
-    centre = torch.cat((origin, fixed.centre.expand(count, -1, -1), poses.centre), dim=1)
+    center = torch.cat((origin, fixed.center.expand(count, -1, -1), poses.center), dim=1)
     angle = torch.cat((origin[..., 0], fixed.angle.expand(count, -1), poses.angle), dim=1)
     scale = torch.cat((origin + 1, fixed.scale.expand(count, -1, -1), poses.scale), dim=1)
     back = torch.full((count, 1), -torch.inf, dtype=torch.float64)
@@ -148,8 +148,8 @@ def place(world: World, times: Float64[Tensor, "t"]) -> list[Placement]:
     still = torch.zeros(count, dtype=torch.float64)
     placements = []
     for i, (body, parallax) in enumerate(zip(world.bodies, world.parallax, strict=True)):
-        pan = affine(-parallax * view.centre, still, torch.ones_like(zoom))
-        to_screen = camera @ pan @ affine(centre[:, i], angle[:, i], scale[:, i])
+        pan = affine(-parallax * view.center, still, torch.ones_like(zoom))
+        to_screen = camera @ pan @ affine(center[:, i], angle[:, i], scale[:, i])
         placements.append(_placement(body, to_screen, depth[:, i], times))
     return placements
 
@@ -190,7 +190,7 @@ def _draw_scenery_poses(rng: np.random.Generator, config: WorldConfig, count: in
     size = motion.log_uniform(rng, (0.08, 0.5), count) * np.where(before, 0.5, 1.0)
     depth = np.where(before, _BEFORE, _BEHIND) + np.arange(count) / max(count, 1)
     return Poses(
-        centre=torch.from_numpy(rng.uniform(-1.1, 1.1, size=(1, count, 2)) * half),
+        center=torch.from_numpy(rng.uniform(-1.1, 1.1, size=(1, count, 2)) * half),
         angle=torch.from_numpy(rng.uniform(-0.3, 0.3, size=(1, count))),
         scale=torch.from_numpy(np.repeat(size[None, :, None], 2, axis=2)),
         depth=torch.from_numpy(depth[None]),

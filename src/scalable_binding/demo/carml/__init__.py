@@ -41,7 +41,7 @@ def shipped() -> list[Path]:
 
 
 def _show(stage: Stage, run: Path) -> list[Section]:
-    """What one agent practises, and what it does with a reward."""
+    """What one agent practices, and what it does with a reward."""
     world = read_config(run).environment.name
     place = replace(stage, out=stage.out / world)
     told = (skills.show(place, run), trials.show(place, run))
@@ -75,8 +75,8 @@ def _how_to() -> Section:
 
 STORY = Story(
     name="carml",
-    title="Practise without a reward, adapt to one in four episodes",
-    lead="In a world without any reward an agent sorts what it has seen into tasks, practises how "
+    title="Practice without a reward, adapt to one in four episodes",
+    lead="In a world without any reward an agent sorts what it has seen into tasks, practices how "
     "to find out which of them it is given, and starts over with what it has seen meanwhile. Then "
     "it meets a reward that it has never had.",
     tell=sections,

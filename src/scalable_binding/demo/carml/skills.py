@@ -7,10 +7,10 @@ from pathlib import Path
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from scalable_binding.carml.evaluate import Skills, practise_round
+from scalable_binding.carml.evaluate import Skills, practice_round
 from scalable_binding.carml.inference import read_config
 from scalable_binding.carml.rounds import list_rounds
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 from scalable_binding.demo import report
 from scalable_binding.demo.report import Section
 from scalable_binding.demo.stage import Stage
@@ -27,11 +27,11 @@ def plane(name: str) -> Plane:
     return Plane(places=FIXED_PLACES if name == "room" else (), size=112)
 
 
-def colours(truths: Truth) -> Float[Tensor, "n t 3"]:
-    """Colours of positions: by heading where there is one, else by time."""
+def colors(truths: Truth) -> Float[Tensor, "n t 3"]:
+    """Colors of positions: by heading where there is one, else by time."""
     if "heading" in truths:
-        return skills.heading_colours(truths["heading"])
-    return skills.time_colours(*truths["position"].shape[:2])
+        return skills.heading_colors(truths["heading"])
+    return skills.time_colors(*truths["position"].shape[:2])
 
 
 def show(stage: Stage, run: Path) -> Section:
@@ -40,8 +40,8 @@ def show(stage: Stage, run: Path) -> Section:
     num_trials = stage.config.carml.num_trials
     world = plane(read_config(run).environment.name)
     first, *_, last = list_rounds(run) * 2
-    early = practise_round(run, first, num_trials=num_trials)
-    late = practise_round(run, num_trials=num_trials)
+    early = practice_round(run, first, num_trials=num_trials)
+    late = practice_round(run, num_trials=num_trials)
     pictures = []
     for name, found in (("early", early), ("late", late)):
         path = stage.out / f"skills-{name}.png"
@@ -56,7 +56,7 @@ def show(stage: Stage, run: Path) -> Section:
         blocks=[
             report.paragraph(
                 "Each map is the world from above with what the agent does for one of its tasks: "
-                f"where it goes, in a colour for {meaning}. It was given nothing but rewards that "
+                f"where it goes, in a color for {meaning}. It was given nothing but rewards that "
                 f"say how well what it sees goes with the task.{objects}"
             ),
             report.pictures(
@@ -86,11 +86,11 @@ def show(stage: Stage, run: Path) -> Section:
 def draw(found: Skills, world: Plane) -> UInt8[Tensor, "k 3 h w"]:
     """A map for each task."""
     num_tasks = int(found.tasks.max()) + 1
-    track = Track(found.positions.float(), colours(found.truths))
+    track = Track(found.positions.float(), colors(found.truths))
     return skills.skill_maps([track], found.tasks.long(), num_tasks, world)
 
 
 def _legend(stage: Stage) -> str:
     path = stage.out / "compass.png"
     images.write(path, skills.compass(120))
-    return report.pictures([(path, "Colours of directions.")])
+    return report.pictures([(path, "Colors of directions.")])

@@ -11,13 +11,13 @@ from scalable_binding.carml import inference
 from scalable_binding.carml.asked import request_tasks
 from scalable_binding.carml.evaluate import interval, untrained
 from scalable_binding.carml.inference import Adaptation
-from scalable_binding.data import videos
+from scalable_binding.data.frames import videos
 from scalable_binding.demo import report
-from scalable_binding.demo.carml.skills import colours, plane
+from scalable_binding.demo.carml.skills import colors, plane
 from scalable_binding.demo.report import Section
 from scalable_binding.demo.stage import Stage
 from scalable_binding.engine.randomness import generator
-from scalable_binding.envs import catalogue, tasks
+from scalable_binding.envs import registry, tasks
 from scalable_binding.envs.tasks import TaskBatch
 from scalable_binding.plots import rollouts
 from scalable_binding.plots.rollouts import Episode
@@ -36,7 +36,7 @@ def show(stage: Stage, run: Path) -> Section:
     found = {}
     for name, agent in (("the agent", policy), ("chance", untrained(policy))):
         with closing(
-            catalogue.make(world.name, settings.num_tasks, seed, **world.arguments())
+            registry.make(world.name, settings.num_tasks, seed, **world.arguments())
         ) as env:
             random = generator(seed, _PLACE, 1)
             episodes = config.curriculum.episodes
@@ -94,10 +94,10 @@ def _episodes(found: Adaptation, asked: TaskBatch, number: int) -> list[Episode]
     return [
         Episode(
             positions=positions,
-            colours=ways,
+            colors=ways,
             goal=(float(goals[n, 0, 0]), float(goals[n, 0, 1])),
             radius=asked[number].radius,
             frames=seen[n] if seen.dtype == torch.uint8 else None,
         )
-        for n, (positions, ways) in enumerate(zip(truths["position"], colours(truths), strict=True))
+        for n, (positions, ways) in enumerate(zip(truths["position"], colors(truths), strict=True))
     ]

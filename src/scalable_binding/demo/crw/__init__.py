@@ -14,14 +14,14 @@ def sections(stage: Stage) -> list[Section]:
     stage.say("Drawing a clip, with the truth about every pixel")
     prepared = contest.prepare(stage)
     stage.say(f"Masks, by the {prepared.shown}")
-    labelled = {
+    labeled = {
         name: contest.carry(stage, prepared, name, prepared.scene.masks[0])
         for name in prepared.models
     }
     return [
-        masks.show(stage, prepared, labelled),
+        masks.show(stage, prepared, labeled),
         points.show(stage, prepared),
-        confidence.show(stage, prepared.scene, labelled[prepared.shown]),
+        confidence.show(stage, prepared.scene, labeled[prepared.shown]),
         walks.show(stage, prepared),
         video.show(stage, prepared),
         video.how_to(),
@@ -33,7 +33,7 @@ STORY = Story(
     title="Label one frame, get all the others",
     lead="Masks and key points follow their objects through a video. Nothing is trained on them: "
     "every spot takes its label from the spots of earlier frames that look most alike to an "
-    "encoder. Encoders learn from unlabelled videos by the contrastive random walk; the one that "
+    "encoder. Encoders learn from unlabeled videos by the contrastive random walk; the one that "
     "ships has random convolutions, tuned to real videos by the statistics of a few frames.",
     tell=sections,
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from scalable_binding.crw.inference import Prediction
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 from scalable_binding.data.synthetic import Scene
 from scalable_binding.demo import report
 from scalable_binding.demo.report import Section
@@ -32,7 +32,7 @@ def show(stage: Stage, scene: Scene, predictions: Sequence[Prediction]) -> Secti
         )
         share = prediction.scores[1 + prediction.ids.index(label)]
         images.write(map_file, confidence.draw(frame, share))
-        images.write(sure_file, confidence.draw(frame, prediction.confidence, colour_map="viridis"))
+        images.write(sure_file, confidence.draw(frame, prediction.confidence, color_map="viridis"))
         soft.append((map_file, f"Frame {time}: {float(seen[time]):.0%} visible."))
         sure.append((sure_file, f"Frame {time}."))
     scores = trust(scene, predictions)

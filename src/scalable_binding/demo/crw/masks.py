@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scalable_binding import plots
 from scalable_binding.crw.inference import Prediction
-from scalable_binding.data import images, videos
+from scalable_binding.data.frames import images, videos
 from scalable_binding.data.synthetic import Scene
 from scalable_binding.demo import report
 from scalable_binding.demo.crw.contest import RANDOM, Contest
@@ -27,10 +27,10 @@ Ids = UInt8[Tensor, "t h w"]
 Scores = Mapping[str, list[ObjectScore]]
 
 
-def show(stage: Stage, contest: Contest, labelled: Mapping[str, list[Prediction]]) -> Section:
-    """The labelled frame, the video that comes of it, the other encoders beside it, and scores."""
+def show(stage: Stage, contest: Contest, labeled: Mapping[str, list[Prediction]]) -> Section:
+    """The labeled frame, the video that comes of it, the other encoders beside it, and scores."""
     scene, shown = contest.scene, contest.shown
-    ids = {name: torch.stack([one.labels for one in found]) for name, found in labelled.items()}
+    ids = {name: torch.stack([one.labels for one in found]) for name, found in labeled.items()}
     scores = {name: score_sequence(masks, scene.masks) for name, masks in ids.items()}
     given, made, compared, curve = (
         stage.out / name
@@ -58,8 +58,8 @@ def show(stage: Stage, contest: Contest, labelled: Mapping[str, list[Prediction]
         ),
         *_origin(shown),
         report.paragraph(
-            "Untrained features and mere colours find what looks alike, so they are what any "
-            "encoder has to beat. Colours go far in a drawn scene, whose surfaces keep them; in "
+            "Untrained features and mere colors find what looks alike, so they are what any "
+            "encoder has to beat. Colors go far in a drawn scene, whose surfaces keep them; in "
             "real videos the shipped encoder is ahead (`benchmarks/crw/encoder.md`)."
         ),
         report.columns([_table(scores), report.pictures([(curve, "Overlap, frame by frame.")])]),

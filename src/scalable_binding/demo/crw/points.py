@@ -9,8 +9,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from scalable_binding.crw.inference import Prediction
-from scalable_binding.data import images, videos
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.frames import images, videos
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.data.synthetic import Scene
 from scalable_binding.demo import report
 from scalable_binding.demo.crw.contest import Contest, carry

@@ -57,7 +57,7 @@ def cross(rng: np.random.Generator, config: WorldConfig, num_objects: int) -> Ch
         done = (times[:, None] / last).clamp(0, 1) ** haste
         way = torch.cos(np.pi * done)[..., None]
         return Poses(
-            centre=start * way + aside * (1 - way**2),
+            center=start * way + aside * (1 - way**2),
             angle=angle(times),
             scale=size[:, None].expand(len(times), num_objects, 2),
             depth=depth.expand(len(times), -1),

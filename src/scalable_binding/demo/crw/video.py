@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from scalable_binding import plots
 from scalable_binding.crw import inference
-from scalable_binding.data import images, masks, videos
+from scalable_binding.data.frames import images, videos
+from scalable_binding.data.labels import masks
 from scalable_binding.demo import report
 from scalable_binding.demo.crw.contest import Contest
 from scalable_binding.demo.montage import tiled, titled
@@ -24,7 +25,7 @@ _LARGEST = 480
 """Pixels of the short side above which a video is shown smaller, to keep the report small."""
 
 _COMMANDS = """
-# masks: paint frame 0 in any editor, one grey level or colour an object, and save it as PNG
+# masks: paint frame 0 in any editor, one gray level or color an object, and save it as PNG
 sbind crw propagate video.mp4 --labels first.png --out labels --overlay overlay.mp4
 
 # key points: a table with the columns frame,id,x,y
@@ -36,7 +37,8 @@ sbind demo --video video.mp4 --labels first.png --out demo
 
 _PYTHON = """
 from scalable_binding.crw import inference, model
-from scalable_binding.data import masks, videos
+from scalable_binding.data.labels import masks
+from scalable_binding.data.frames import videos
 
 frames, labels = videos.stream("video.mp4"), masks.read("first.png")
 for found in inference.propagate(frames, labels, model.load("shipped")):
@@ -76,7 +78,7 @@ def show(stage: Stage, contest: Contest) -> Section:
         blocks=[
             report.paragraph(
                 f"The first {count} frames of `{path.name}`, with {size} pixels on the short side, "
-                f"labelled from the mask of the first by the {contest.shown}. There is no truth to "
+                f"labeled from the mask of the first by the {contest.shown}. There is no truth to "
                 "compare with; the confidence tells where a correction helps most."
             ),
             report.pictures([(first, "The first frame."), (mask, f"Its mask, `{labels.name}`.")]),
@@ -108,7 +110,7 @@ def _label(
     found = inference.propagate(frames, ids, contest.models[contest.shown])
     tracked = stage.track(found, path.name, min(known, most))
     for frame, one in zip(again, tracked, strict=True):
-        sure = confidence.draw(frame, one.confidence, colour_map="viridis")
+        sure = confidence.draw(frame, one.confidence, color_map="viridis")
         yield tiled([titled(plots.overlay(frame, one.labels), "masks"), titled(sure, "confidence")])
 
 
@@ -127,7 +129,7 @@ def how_to() -> Section:
             report.paragraph("The same in Python, one frame at a time and in bounded memory:"),
             report.code(_PYTHON),
             report.paragraph(
-                "An encoder of your own, from unlabelled videos: `sbind crw train VIDEOS --run "
+                "An encoder of your own, from unlabeled videos: `sbind crw train VIDEOS --run "
                 "RUN`, and then `--weights RUN` with the commands above."
             ),
         ],

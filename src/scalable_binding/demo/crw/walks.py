@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from scalable_binding.crw.inference import FeatureModel
 from scalable_binding.crw.presets import STRIDE, PropagationConfig
-from scalable_binding.data import images
+from scalable_binding.data.frames import images
 from scalable_binding.demo import report
 from scalable_binding.demo.crw.contest import Contest
 from scalable_binding.demo.report import Section
@@ -26,8 +26,8 @@ _NUM_STEPS = 4
 _LONGEST_STEP = 4
 """Frames from one step to the next; 8 frames a second at 30, as in training."""
 
-_LABELLING = PropagationConfig()
-"""Walkers step by the neighbours and the temperature by which labels are carried."""
+_LABELING = PropagationConfig()
+"""Walkers step by the neighbors and the temperature by which labels are carried."""
 
 
 def show(stage: Stage, contest: Contest) -> Section:
@@ -56,7 +56,7 @@ def show(stage: Stage, contest: Contest) -> Section:
             report.paragraph(
                 "This is the game that encoders learn from. A walker starts on a spot of the first "
                 "frame (boxed) and steps from frame to frame, each time to one of the "
-                f"{_LABELLING.neighbours} spots, anywhere in the picture, that look most alike; "
+                f"{_LABELING.neighbors} spots, anywhere in the picture, that look most alike; "
                 "the picture is bright where it may be. In training it goes to the end of a clip "
                 "and back, and the encoder is rewarded when it comes home: no label is needed."
             ),
@@ -88,9 +88,9 @@ def _steps(encoder: FeatureModel, frames: UInt8[Tensor, "t 3 h w"]) -> list[Floa
     steps = []
     for here, there in pairwise(nodes):
         likeness = similarity(here, there)
-        best = likeness.topk(min(_LABELLING.neighbours, likeness.shape[2]), dim=2).values
+        best = likeness.topk(min(_LABELING.neighbors, likeness.shape[2]), dim=2).values
         likeness = likeness.masked_fill(likeness < best[..., -1:], DROPPED)
-        steps.append(transition(likeness, _LABELLING.temperature)[0])
+        steps.append(transition(likeness, _LABELING.temperature)[0])
     return steps
 
 
@@ -107,7 +107,7 @@ def _stay(steps: Sequence[Float[Tensor, "n n"]], belongs: Bool[Tensor, "t n"]) -
 
 
 def _middle(cells: Bool[Tensor, "h w"]) -> int:
-    """The number of the marked cell that is nearest to the centre of all."""
+    """The number of the marked cell that is nearest to the center of all."""
     places = cells.nonzero().float()
     row, column = places[(places - places.mean(dim=0)).norm(dim=1).argmin()].long().tolist()
     return int(row * cells.shape[1] + column)

@@ -10,7 +10,7 @@ _COMMANDS = """
 sbind flow estimate video.mp4 --out flow --overlay flow.mp4
 sbind flow track video.mp4 --points points.csv --out tracks.csv --overlay tracks.mp4
 
-# a network of your own, from a folder of unlabelled videos
+# a network of your own, from a folder of unlabeled videos
 sbind flow train VIDEOS --run runs/flow
 sbind flow estimate video.mp4 --out flow --weights runs/flow
 """

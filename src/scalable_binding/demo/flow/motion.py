@@ -1,4 +1,4 @@
-"""The flow of a synthetic clip, in colours, beside the truth."""
+"""The flow of a synthetic clip, in colors, beside the truth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from scalable_binding.data import images, videos
+from scalable_binding.data.frames import images, videos
 from scalable_binding.data.synthetic import Scene, evaluation, render
 from scalable_binding.demo import report
 from scalable_binding.demo.config import DemoConfig

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from scalable_binding.data import videos
-from scalable_binding.data.keypoints import Keypoint
+from scalable_binding.data.frames import videos
+from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.data.synthetic import Scene
 from scalable_binding.demo import report
 from scalable_binding.demo.flow.motion import FPS

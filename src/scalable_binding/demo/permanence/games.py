@@ -9,7 +9,7 @@ from einops import repeat
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from scalable_binding.data import images, videos
+from scalable_binding.data.frames import images, videos
 from scalable_binding.data.synthetic.hiding import STATES
 from scalable_binding.demo import report
 from scalable_binding.demo.report import Section

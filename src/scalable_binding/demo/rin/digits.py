@@ -9,8 +9,8 @@ from einops import rearrange, repeat
 from jaxtyping import UInt8
 from torch import Tensor
 
-from scalable_binding.data import images, videos
-from scalable_binding.data.digits import load
+from scalable_binding.data.datasets.digits import load
+from scalable_binding.data.frames import images, videos
 from scalable_binding.demo import report
 from scalable_binding.demo.report import Section
 from scalable_binding.demo.stage import Stage
@@ -91,15 +91,15 @@ def _nearest(samples: UInt8[Tensor, "b c h w"]) -> dict[str, float]:
 
 
 def _grid(samples: UInt8[Tensor, "b c h w"], columns: int) -> UInt8[Tensor, "3 height width"]:
-    return grids.grid(grids.enlarge(_coloured(samples), _SIDE), columns=columns)
+    return grids.grid(grids.enlarge(_colored(samples), _SIDE), columns=columns)
 
 
 def _draw_maps(path: Path, pretrained: Pretrained, reading: Reading, *, number: int) -> None:
     chosen = reading.maps[list(reading.shown), number]
     maps = rearrange(chosen, "s k (h w) -> s k h w", h=pretrained.model.grid[0])
     labels = [f"t = {reading.times[step]:.2f}" for step in reading.shown]
-    images.write(path, drawn.draw(_coloured(reading.seen[:, number]), maps, labels=labels))
+    images.write(path, drawn.draw(_colored(reading.seen[:, number]), maps, labels=labels))
 
 
-def _coloured(samples: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b 3 h w"]:
+def _colored(samples: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b 3 h w"]:
     return samples if samples.shape[1] == 3 else repeat(samples, "b 1 h w -> b c h w", c=3)

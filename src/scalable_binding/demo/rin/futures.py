@@ -9,8 +9,8 @@ from einops import rearrange, repeat
 from jaxtyping import UInt8
 from torch import Tensor
 
-from scalable_binding.data import images, videos
-from scalable_binding.data.moving_digits import MovingDigits, MovingDigitsConfig
+from scalable_binding.data.datasets.moving_digits import MovingDigits, MovingDigitsConfig
+from scalable_binding.data.frames import images, videos
 from scalable_binding.demo import report
 from scalable_binding.demo.report import Section
 from scalable_binding.demo.stage import Stage
@@ -36,7 +36,7 @@ def show(stage: Stage, pretrained: Pretrained) -> Section:
         pretrained, given, settings.num_futures, sampling, num_frames=length
     )
     found = torch.cat(list(stage.track(windows, "windows", _WINDOWS)), dim=2)
-    futures = [_coloured(one) for one in found]
+    futures = [_colored(one) for one in found]
     clip = stage.out / "futures.mp4"
     panels = [torch.cat([given, one]) for one in (real, *futures)]
     names = ["truth", *(f"future {number}" for number in range(1, len(futures) + 1))]
@@ -81,7 +81,7 @@ def show(stage: Stage, pretrained: Pretrained) -> Section:
 def _draw_video(pretrained: Pretrained, num_frames: int, seed: int) -> UInt8[Tensor, "t 3 h w"]:
     """A video of digits that were kept from training."""
     config = MovingDigitsConfig(num_frames=num_frames, size=pretrained.model.size[1])
-    return _coloured(MovingDigits(config, "held_out", seed=seed)[0]["video"])
+    return _colored(MovingDigits(config, "held_out", seed=seed)[0]["video"])
 
 
 def _read(
@@ -92,7 +92,7 @@ def _read(
     reading = attention.read(pretrained, 1, sampling, context=context[None])
     grid = pretrained.model.grid
     maps = rearrange(reading.maps[-1, 0], "k (t h w) -> t k h w", t=grid[0], h=grid[1])
-    frames = _coloured(reading.samples[0])
+    frames = _colored(reading.samples[0])
     every = len(frames) // grid[0]
     labels = [f"frame {number}" for number in range(0, len(frames), every)]
     picture = drawn.draw(frames[::every], maps, labels=labels)
@@ -104,7 +104,7 @@ def _error(found: UInt8[Tensor, "t 3 h w"], truth: UInt8[Tensor, "t 3 h w"]) -> 
     return float(((found.float() - truth.float()) / 255).square().mean())
 
 
-def _coloured(video: UInt8[Tensor, "c t h w"]) -> UInt8[Tensor, "t 3 h w"]:
+def _colored(video: UInt8[Tensor, "c t h w"]) -> UInt8[Tensor, "t 3 h w"]:
     if video.shape[0] == 3:
         return rearrange(video, "c t h w -> t c h w")
     return repeat(video, "1 t h w -> t c h w", c=3)

@@ -1,0 +1,1 @@
+"""Datasets to train on: clips, images with classes, digits, and mixtures of them."""

@@ -1,0 +1,1 @@
+"""Frames: images and videos, wherever they lie, in and out."""

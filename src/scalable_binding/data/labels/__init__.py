@@ -1,0 +1,1 @@
+"""Labels of frames: masks, key points, boxes and optical flow, in their file formats."""
