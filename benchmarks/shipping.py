@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from benchmarks import timing
-from scalable_binding.engine.atomic import write_text
+from scalable_binding.atomic import write_text
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, latest_step
 
 

@@ -35,10 +35,10 @@ from scalable_binding.carml.config import PPOConfig
 from scalable_binding.carml.given import OwnReward
 from scalable_binding.carml.model import Recurrence
 from scalable_binding.carml.rollout import collect
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig
-from scalable_binding.engine.learner import Learner
 from scalable_binding.engine.loading import MicroBatch
+from scalable_binding.engine.trainer import Trainer
 from scalable_binding.envs.batch import Step
 
 PEER = "stable-baselines3"
@@ -93,9 +93,11 @@ def own(
     decided = model.spaces_to_arguments(env.observation_space, env.action_space)
     policy = model.draw(0, **decided, strides=(4, 2), recurrence=recurrence, hidden=hidden)
     optimizer = OptimizerConfig(lr=3e-4)
-    config = FitConfig(optimizer=optimizer, ema=EmaConfig(decay=0.0), clip_norm=0.5, device="cpu")
-    ranks = Ranks(0, 1, torch.device("cpu"))
-    learner = Learner(policy, partial(objective.loss, config=PPO), config, ranks)
+    config = FitConfig(
+        optimizer=optimizer, ema=EmaConfig(decay=0.0), max_grad_norm=0.5, device="cpu"
+    )
+    ranks = DistributedContext(0, 1, torch.device("cpu"))
+    trainer = Trainer(policy, partial(objective.loss, config=PPO), config, ranks)
 
     def roll_out() -> Any:
         return collect(env, policy, OwnReward(), EPISODES, random)
@@ -104,7 +106,7 @@ def own(
 
     def update() -> object:
         batch = objective.batch_of(trials, PPO, ranks)
-        return learner.update([MicroBatch(0, batch)], 1)
+        return trainer.update([MicroBatch(0, batch)], 1)
 
     return roll_out, update
 
@@ -133,7 +135,7 @@ def peer(folder: Path, size: int, hidden: int) -> tuple[Callable[[], object], Ca
         "activation_fn": nn.ReLU,
     }
     steps = EPISODES * LENGTH
-    learner = RecurrentPPO(
+    trainer = RecurrentPPO(
         "CnnLstmPolicy",
         _vectorized(Film(NUM_ENVS, size, steps)),
         n_steps=steps,
@@ -145,13 +147,13 @@ def peer(folder: Path, size: int, hidden: int) -> tuple[Callable[[], object], Ca
         device="cpu",
         seed=0,
     )
-    _, callback = learner._setup_learn(NUM_ENVS * steps)
+    _, callback = trainer._setup_learn(NUM_ENVS * steps)
 
     def roll_out() -> object:
-        return learner.collect_rollouts(learner.env, callback, learner.rollout_buffer, steps)
+        return trainer.collect_rollouts(trainer.env, callback, trainer.rollout_buffer, steps)
 
     roll_out()
-    return roll_out, learner.train
+    return roll_out, trainer.train
 
 
 def _vectorized(film: Film) -> Any:

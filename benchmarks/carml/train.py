@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
+from scalable_binding.atomic import write_text
 from scalable_binding.carml import evaluate, rounds, train
 from scalable_binding.cli.settings import configure
-from scalable_binding.engine.atomic import write_text
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.log import read_log
 from scalable_binding.plots import curves

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from scalable_binding.atomic import write_text
 from scalable_binding.cli.settings import configure
 from scalable_binding.crw import evaluate, train
 from scalable_binding.crw.benchmarks import Entry, Video, davis_names, pairs
@@ -34,7 +35,6 @@ from scalable_binding.crw.presets import CRWConfig, PropagationConfig
 from scalable_binding.crw.scoring import MaskScore
 from scalable_binding.data.frames import images
 from scalable_binding.data.labels import masks
-from scalable_binding.engine.atomic import write_text
 from scalable_binding.engine.fit import Hook
 from scalable_binding.plots import curves
 from scalable_binding.plots.curves import Curve, Panel

@@ -20,9 +20,9 @@ from benchmarks import timing
 from scalable_binding.crw import objective, presets, train
 from scalable_binding.crw.presets import CRWConfig
 from scalable_binding.engine.config import override
-from scalable_binding.engine.distributed import joined
-from scalable_binding.engine.learner import Learner
+from scalable_binding.engine.distributed import distributed_session
 from scalable_binding.engine.loading import MicroBatch
+from scalable_binding.engine.trainer import Trainer
 
 PLAIN = "float32"
 CASES = {
@@ -43,15 +43,15 @@ def step_of(config: CRWConfig, *, channels_last: bool, bfloat16: bool) -> Callab
     encoder = train.build(config)
     if not channels_last:
         encoder.resnet.conv1.register_forward_pre_hook(as_plain)
-    with joined("cpu") as ranks:
-        learner = Learner(encoder, partial(objective.loss, config=config.walk), config.fit, ranks)
+    with distributed_session("cpu") as ranks:
+        trainer = Trainer(encoder, partial(objective.loss, config=config.walk), config.fit, ranks)
     batch = [MicroBatch(0, {"frames": draw_frames(config)})]
     step = 0
 
     def run() -> None:
         nonlocal step
         step += 1
-        learner.update(batch, step)
+        trainer.update(batch, step)
 
     return run
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
+from scalable_binding.atomic import write_text
 from scalable_binding.cli.settings import configure, pairs
-from scalable_binding.engine.atomic import write_text
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.plots import curves
 from scalable_binding.rin import counting, evaluate, train

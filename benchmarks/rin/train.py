@@ -20,8 +20,8 @@ from typing import Any
 
 from benchmarks import timing
 from benchmarks.shipping import ship
+from scalable_binding.atomic import write_text
 from scalable_binding.cli.settings import configure
-from scalable_binding.engine.atomic import write_text
 from scalable_binding.engine.config import override
 from scalable_binding.plots import curves
 from scalable_binding.rin import evaluate, train

@@ -19,11 +19,11 @@ from scalable_binding.carml.scaffold_config import DeepClusterConfig
 from scalable_binding.carml.start import begin_from
 from scalable_binding.carml.train import train
 from scalable_binding.engine.checkpoint import latest_step, read_tensors
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs.maze import Maze
 from scalable_binding.errors import UserError
 
-ALONE = Ranks(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 METHODS = ["rnd", "pretrained-discriminator"]
 
 

@@ -16,9 +16,9 @@ from scalable_binding.carml.config import PPOConfig
 from scalable_binding.carml.given import Moments, OwnReward
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, collect
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 
-ALONE = Ranks(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 CONFIG = PPOConfig(value_weight=0.3, entropy_weight=0.05)
 
 

@@ -15,10 +15,10 @@ from scalable_binding.carml import mixture
 from scalable_binding.carml.clustering import cluster, refine
 from scalable_binding.carml.scaffold import MixtureScaffold
 from scalable_binding.carml.scaffold_config import MixtureConfig, ScaffoldConfig
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 
 
-class Meeting(Ranks):
+class Meeting(DistributedContext):
     """A rank among threads."""
 
     def __init__(self, rank, size, table, barrier):

@@ -17,12 +17,12 @@ from scalable_binding.carml.config import PPOConfig
 from scalable_binding.carml.given import NoReward, OwnReward
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, collect, previous, to_environment
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv, Step
 from scalable_binding.errors import UserError
 
-ALONE = Ranks(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 
 
 def policy_for(env: BatchEnv, **changes: Any) -> Policy:

@@ -215,7 +215,7 @@ def test_reading_of_videos_is_drawn_too(runs: Path, video: Path, tmp_path: Path)
         ("sample", "images", ("--guidance", 2), "guidance: expected classes to lead to"),
         ("sample", "no-dropout", ("--guidance", 2, "--classes", 1), "label_dropout above 0"),
         ("sample", "images", ("--sampler", "euler"), "euler"),
-        ("sample", "images", ("--device", "tpu"), "--device"),
+        ("sample", "images", ("--device", "tpu"), "device 'tpu' cannot be used"),
         ("sample", "predictor", (), "use 'sbind rin predict'"),
         ("sample", "signals", (), "a network of images or videos"),
         ("sample", "nowhere", (), "no such run"),

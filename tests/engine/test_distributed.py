@@ -15,7 +15,7 @@ from scalable_binding.engine.fit import fit
 from scalable_binding.engine.log import read_log
 from scalable_binding.errors import UserError
 
-LAMB = {"optimizer.name": "lamb", "optimizer.weight_decay": 0.1, "clip_norm": 0.5}
+LAMB = {"optimizer.name": "lamb", "optimizer.weight_decay": 0.1, "max_grad_norm": 0.5}
 SETTINGS = {"micro_batch_size": 2, "batch_size": 12, "log_every": 4, **LAMB}
 
 

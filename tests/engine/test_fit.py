@@ -54,7 +54,7 @@ def test_one_step_is_a_step_of_the_optimizer_on_the_first_examples(tmp_path: Pat
 def test_micro_batches_add_up_to_the_batch(size: int, tmp_path: Path) -> None:
     models = []
     for micro, folder in ((None, "whole"), (size, "parts")):
-        settings = config(micro_batch_size=micro, clip_norm=0.1)
+        settings = config(micro_batch_size=micro, max_grad_norm=0.1)
         models.append(fit(quiet_net(), noiseless_loss, Points(), settings, tmp_path / folder))
     for whole, parts in zip(models[0].parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(whole, parts, rtol=1e-3, atol=1e-4)

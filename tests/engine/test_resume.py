@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.toy import INTERRUPTED, Points, config, loss, net, start
-from scalable_binding.engine import atomic
+from scalable_binding import atomic
 from scalable_binding.engine.checkpoint import latest_step
 from scalable_binding.engine.fit import Hook, fit
 from scalable_binding.engine.fit_config import FitConfig

@@ -22,6 +22,7 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
+from scalable_binding.atomic import write_text
 from scalable_binding.crw import evaluate, train
 from scalable_binding.crw.benchmarks import Entry, Video
 from scalable_binding.crw.inference import FeatureModel
@@ -39,7 +40,6 @@ from scalable_binding.data.frames.videos import FOLDER_FPS
 from scalable_binding.data.synthetic import WorldConfig
 from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.data.synthetic.painting import frames as paint
-from scalable_binding.engine.atomic import write_text
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig, ScheduleConfig
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.errors import UserError
 
 DEVIATION_FLOOR = 1e-6
@@ -32,7 +32,7 @@ def cluster(
     *,
     starts: int = 3,
     iterations: int = 50,
-    ranks: Ranks | None = None,
+    ranks: DistributedContext | None = None,
 ) -> Clusters:
     """The best of several k-means clusterings of trajectories of equal length.
 
@@ -96,7 +96,7 @@ def refine(
     points: Float[Tensor, "n d"],
     centers: Float[Tensor, "k d"],
     iterations: int,
-    ranks: Ranks | None = None,
+    ranks: DistributedContext | None = None,
 ) -> Clusters:
     """Lloyd's iterations from given centers until no point changes its cluster."""
     labels, distances = assign(points, centers)
@@ -125,7 +125,11 @@ def assign(
 
 
 def _revive(
-    centers: Tensor, empty: Tensor, points: Tensor, distances: Tensor, ranks: Ranks | None
+    centers: Tensor,
+    empty: Tensor,
+    points: Tensor,
+    distances: Tensor,
+    ranks: DistributedContext | None,
 ) -> Tensor:
     """Put the centers of empty clusters where points are farthest from theirs."""
     num = int(empty.sum())
@@ -138,17 +142,17 @@ def _revive(
     return centers
 
 
-def sum_of(values: Tensor, ranks: Ranks | None) -> Tensor:
+def sum_of(values: Tensor, ranks: DistributedContext | None) -> Tensor:
     """The sum over ranks."""
     return values if ranks is None else ranks.mean(values) * ranks.size
 
 
-def mean_of(values: Tensor, ranks: Ranks | None) -> Tensor:
+def mean_of(values: Tensor, ranks: DistributedContext | None) -> Tensor:
     """The mean over ranks."""
     return values if ranks is None else ranks.mean(values)
 
 
-def first_of(values: Tensor, ranks: Ranks | None) -> Tensor:
+def first_of(values: Tensor, ranks: DistributedContext | None) -> Tensor:
     """The first rank's values, on every rank."""
     if ranks is None or ranks.size == 1:
         return values

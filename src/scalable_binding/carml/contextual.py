@@ -17,7 +17,7 @@ from scalable_binding.carml.curriculum import Curriculum
 from scalable_binding.carml.reward import ScaffoldReward
 from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.carml.rounds import read_round
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs.batch import BatchEnv, Step, Truth
 from scalable_binding.errors import UserError
 
@@ -108,7 +108,7 @@ class ContextualTasks:
     Source: Thesis 4.5.1, variant 4; 4.7.3 ("we simplify the learning problem").
     """
 
-    def __init__(self, config: CARMLConfig, env: ContextualEnv, ranks: Ranks) -> None:
+    def __init__(self, config: CARMLConfig, env: ContextualEnv, ranks: DistributedContext) -> None:
         self.env, self.inner = env, Curriculum(config, env.inner, ranks)
 
     def reorganize(self, generator: Generator) -> dict[str, float]:
@@ -143,7 +143,9 @@ class ContextualTasks:
 class FrozenTasks(Curriculum):
     """Tasks of another run's last round, which stay as they are."""
 
-    def __init__(self, config: CARMLConfig, env: BatchEnv, ranks: Ranks, skills: Path) -> None:
+    def __init__(
+        self, config: CARMLConfig, env: BatchEnv, ranks: DistributedContext, skills: Path
+    ) -> None:
         super().__init__(config, env, ranks)
         found = read_round(skills)
         self.scaffold.load_state_dict(found.scaffold)

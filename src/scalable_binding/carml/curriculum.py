@@ -12,7 +12,7 @@ from scalable_binding.carml.reservoir import Reservoir
 from scalable_binding.carml.reward import ScaffoldReward, build_whitening
 from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.carml.scaffold import Scaffold, build_scaffold
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs.batch import BatchEnv
 
 
@@ -30,7 +30,7 @@ class Curriculum:
     Source: Thesis Alg. 8.
     """
 
-    def __init__(self, config: CARMLConfig, env: BatchEnv, ranks: Ranks) -> None:
+    def __init__(self, config: CARMLConfig, env: BatchEnv, ranks: DistributedContext) -> None:
         self.config, self.ranks = config, ranks
         shape = env.observation_space.shape
         dtype = torch.uint8 if len(shape) == 3 else torch.float32

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from scalable_binding.carml.clustering import cluster, first_of, mean_of, sum_of
 from scalable_binding.carml.scaffold_config import DeepClusterConfig
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.nn.resnet import BasicBlock
 
 EIGENVALUE_FLOOR = 1e-5
@@ -61,7 +61,9 @@ def _layer(width_in: int, width: int, size: int) -> list[nn.Module]:
     return [convolution, nn.BatchNorm2d(width), nn.ReLU()]
 
 
-def draw_weights(encoder: PixelEncoder, generator: Generator, ranks: Ranks | None) -> None:
+def draw_weights(
+    encoder: PixelEncoder, generator: Generator, ranks: DistributedContext | None
+) -> None:
     """Draw all convolutions, the same on every rank."""
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
@@ -102,7 +104,7 @@ def learn(
     num_clusters: int,
     config: DeepClusterConfig,
     generator: Generator,
-    ranks: Ranks | None = None,
+    ranks: DistributedContext | None = None,
 ) -> Learned:
     """Rounds of clustering features and of learning to tell which cluster a state belongs to.
 
@@ -135,7 +137,7 @@ def learn(
 
 
 def whiten(
-    features: Float[Tensor, "b d"], num: int, ranks: Ranks | None = None
+    features: Float[Tensor, "b d"], num: int, ranks: DistributedContext | None = None
 ) -> Float[Tensor, "b p"]:
     """Principal components with variance 1, then vectors of length 1.
 
@@ -159,7 +161,7 @@ def _tell_apart(
     num_clusters: int,
     config: DeepClusterConfig,
     generator: Generator,
-    ranks: Ranks | None,
+    ranks: DistributedContext | None,
 ) -> Learned:
     """A round of stochastic gradient descent on encoder and a new head."""
     head = _new_head(encoder.width, num_clusters, generator, ranks)
@@ -213,7 +215,7 @@ def shift(
 
 
 def _new_head(
-    width: int, num_clusters: int, generator: Generator, ranks: Ranks | None
+    width: int, num_clusters: int, generator: Generator, ranks: DistributedContext | None
 ) -> nn.Linear:
     head = nn.utils.skip_init(nn.Linear, width, num_clusters)
     nn.init.normal_(head.weight, std=0.01, generator=generator)
@@ -228,7 +230,7 @@ def _calibrate(
     trajectories: Tensor,
     config: DeepClusterConfig,
     generator: Generator,
-    ranks: Ranks | None,
+    ranks: DistributedContext | None,
 ) -> None:
     """Let the normalization see the present images before features are first taken."""
     encoder.train()
@@ -239,7 +241,7 @@ def _calibrate(
     share_statistics(encoder, ranks)
 
 
-def share_statistics(encoder: PixelEncoder, ranks: Ranks | None) -> None:
+def share_statistics(encoder: PixelEncoder, ranks: DistributedContext | None) -> None:
     """Make those of the batch norms the ranks' mean."""
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -22,7 +22,7 @@ from scalable_binding.carml.reward import ScaffoldReward, build_whitening
 from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.carml.scaffold import MixtureScaffold
 from scalable_binding.carml.scaffold_config import DeepClusterConfig
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.errors import UserError
 
@@ -70,7 +70,10 @@ class Discriminator(nn.Module):
         self.register_buffer("scale", torch.ones(self.width))
 
     def draw_weights(
-        self, observations: Shaped[Tensor, "b *obs"], generator: Generator, ranks: Ranks | None
+        self,
+        observations: Shaped[Tensor, "b *obs"],
+        generator: Generator,
+        ranks: DistributedContext | None,
     ) -> None:
         """Draw all weights, and measure features so that they come in units of their own."""
         if self.encoder is not None:
@@ -83,7 +86,9 @@ class Discriminator(nn.Module):
         self.measure(observations, ranks)
 
     @torch.no_grad()
-    def measure(self, observations: Shaped[Tensor, "b *obs"], ranks: Ranks | None) -> None:
+    def measure(
+        self, observations: Shaped[Tensor, "b *obs"], ranks: DistributedContext | None
+    ) -> None:
         """Take features' mean and deviation for units."""
         features = self._features(observations)
         self.shift.copy_(mean_of(features.mean(0), ranks))
@@ -96,7 +101,7 @@ class Discriminator(nn.Module):
         optimizer: torch.optim.Optimizer,
         steps: int,
         generator: Generator,
-        ranks: Ranks | None,
+        ranks: DistributedContext | None,
     ) -> dict[str, float]:
         """Gradient steps of cross-entropy on states and the tasks of their trajectories (4.32)."""
         self.train()
@@ -155,7 +160,7 @@ class Discriminator(nn.Module):
         self,
         trajectories: Shaped[Tensor, "n t *obs"],
         generator: Generator,
-        ranks: Ranks | None = None,
+        ranks: DistributedContext | None = None,
     ) -> dict[str, float]:
         """Nothing is fit to trajectories without tasks: :meth:`learn` needs both."""
         return {}
@@ -185,7 +190,7 @@ class DiscriminatorTasks:
     Source: Thesis 4.5.1, variants 5 and 6; 4.7.5.
     """
 
-    def __init__(self, config: CARMLConfig, env: BatchEnv, ranks: Ranks) -> None:
+    def __init__(self, config: CARMLConfig, env: BatchEnv, ranks: DistributedContext) -> None:
         if config.scaffold.kind != "mixture":
             expected = "mixture, with a method that discriminates"
             raise UserError("scaffold.kind", expected=expected, got=config.scaffold.kind)

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
+from scalable_binding.atomic import write_text
 from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.engine import checkpoint
-from scalable_binding.engine.atomic import write_text
 from scalable_binding.envs import tasks as test_tasks
 from scalable_binding.envs.batch import BatchEnv, Step
 from scalable_binding.envs.tasks import Split, TaskBatch

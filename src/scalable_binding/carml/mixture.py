@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from scalable_binding.carml.clustering import cluster, sum_of
 from scalable_binding.carml.scaffold_config import Covariance, MixtureConfig
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 
 LEAST_SHARE = 1e-6
 """Of all trajectories; a component with less is empty."""
@@ -88,7 +88,7 @@ def fit(
     trajectories: Float[Tensor, "n t d"],
     config: MixtureConfig,
     generator: Generator,
-    ranks: Ranks | None = None,
+    ranks: DistributedContext | None = None,
 ) -> Fitted:
     """The likeliest of several mixtures, each fit by expectation-maximization from a clustering.
 
@@ -132,7 +132,7 @@ def maximize(
     states: Float[Tensor, "n t d"],
     responsibilities: Float[Tensor, "n k"],
     config: MixtureConfig,
-    ranks: Ranks | None = None,
+    ranks: DistributedContext | None = None,
 ) -> Fitted:
     """Expectation-maximization from given responsibilities, until the likelihood stands still."""
     statistics = summarize(states, config.covariance)
@@ -193,7 +193,7 @@ def estimate(
     statistics: Statistics,
     responsibilities: Float[Tensor, "n k"],
     config: MixtureConfig,
-    ranks: Ranks | None = None,
+    ranks: DistributedContext | None = None,
 ) -> Mixture:
     """The M-step: the likeliest weights, means and covariances (Eq. 4.17-4.19)."""
     width = statistics.width
@@ -214,13 +214,13 @@ def estimate(
     return Mixture((states[:, 0] / states.sum()).log(), means, covariances)
 
 
-def _find_empty(responsibilities: Float[Tensor, "n k"], ranks: Ranks | None) -> Tensor:
+def _find_empty(responsibilities: Float[Tensor, "n k"], ranks: DistributedContext | None) -> Tensor:
     totals = sum_of(responsibilities.sum(0), ranks)
     return totals < LEAST_SHARE * totals.sum()
 
 
 def _revive(
-    responsibilities: Tensor, empty: Tensor, evidence: Tensor, ranks: Ranks | None
+    responsibilities: Tensor, empty: Tensor, evidence: Tensor, ranks: DistributedContext | None
 ) -> Tensor:
     """Give each empty component one of the trajectories that the mixture explains worst.
 

@@ -16,7 +16,7 @@ from scalable_binding.carml.clustering import first_of, mean_of
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.given import Moments
 from scalable_binding.carml.rollout import Reward, Trials
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs.batch import BatchEnv, Step
 
 LIMIT = 5.0
@@ -54,7 +54,10 @@ class Distillation(nn.Module):
         self.register_buffer("deviation", torch.ones(seen))
 
     def draw_weights(
-        self, states: Shaped[Tensor, "b *obs"], generator: Generator, ranks: Ranks | None
+        self,
+        states: Shaped[Tensor, "b *obs"],
+        generator: Generator,
+        ranks: DistributedContext | None,
     ) -> None:
         """Draw both networks, and measure states of a random policy for whitening."""
         for module in self.modules():
@@ -103,7 +106,7 @@ class Novelty:
     Source: Thesis 4.5.1, baseline 2.
     """
 
-    def __init__(self, config: CARMLConfig, env: BatchEnv, ranks: Ranks) -> None:
+    def __init__(self, config: CARMLConfig, env: BatchEnv, ranks: DistributedContext) -> None:
         self.config, self.ranks = config, ranks
         self.network = Distillation(env.observation_space.shape, config.rnd.width)
         self.optimizer = torch.optim.Adam(self.network.predictor.parameters(), config.rnd.lr)

@@ -13,7 +13,7 @@ from scalable_binding.carml.advantages import estimate
 from scalable_binding.carml.config import PPOConfig
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, previous
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 
 EPS = 1e-6
 
@@ -79,7 +79,7 @@ def _value_errors(
     return torch.maximum(errors, (near - batch["returns"]).square())
 
 
-def batch_of(trials: Trials, config: PPOConfig, ranks: Ranks) -> dict[str, Tensor]:
+def batch_of(trials: Trials, config: PPOConfig, ranks: DistributedContext) -> dict[str, Tensor]:
     """What :func:`loss` needs of trials, episodes in a row: tensors (e s ...) with s steps.
 
     Rewards are scaled for the returns only; the agent sees them as they are. Advantages are
@@ -109,7 +109,7 @@ def batch_of(trials: Trials, config: PPOConfig, ranks: Ranks) -> dict[str, Tenso
     }
 
 
-def _whiten(values: Tensor, active: Tensor, ranks: Ranks) -> Tensor:
+def _whiten(values: Tensor, active: Tensor, ranks: DistributedContext) -> Tensor:
     chosen = values[active]
     count = torch.tensor(float(len(chosen)))
     sums = torch.stack([count, chosen.sum(), chosen.square().sum()])

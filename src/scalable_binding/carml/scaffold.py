@@ -16,7 +16,7 @@ from scalable_binding.carml.deep_clusters import PixelEncoder
 from scalable_binding.carml.mixture import Mixture
 from scalable_binding.carml.scaffold_config import ScaffoldConfig
 from scalable_binding.carml.vae import VAEScaffold
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.errors import UserError
 
 
@@ -39,7 +39,7 @@ class Scaffold(Protocol):
         self,
         trajectories: Shaped[Tensor, "n t *obs"],
         generator: Generator,
-        ranks: Ranks | None = None,
+        ranks: DistributedContext | None = None,
     ) -> dict[str, float]:
         """Fit to trajectories (the E-step); figures for the log."""
         ...
@@ -123,7 +123,7 @@ class MixtureScaffold(nn.Module):
         self,
         trajectories: Shaped[Tensor, "n t *obs"],
         generator: Generator,
-        ranks: Ranks | None = None,
+        ranks: DistributedContext | None = None,
     ) -> dict[str, float]:
         """Fit the mixture to trajectories; returns figures for the log.
 
@@ -190,7 +190,7 @@ class MixtureScaffold(nn.Module):
         return self.encoder.width
 
     def _learn_features(
-        self, trajectories: Tensor, generator: Generator, ranks: Ranks | None
+        self, trajectories: Tensor, generator: Generator, ranks: DistributedContext | None
     ) -> tuple[Float[Tensor, "n t d"], dict[str, float]]:
         """The features that are standardized and clustered; figures for the log."""
         if self.encoder is None:
@@ -207,7 +207,9 @@ class MixtureScaffold(nn.Module):
         figures = figures if config.rounds else {}
         return rearrange(features, "(n t) d -> n t d", n=len(seen)), figures
 
-    def _standardize(self, features: Float[Tensor, "n t d"], ranks: Ranks | None) -> None:
+    def _standardize(
+        self, features: Float[Tensor, "n t d"], ranks: DistributedContext | None
+    ) -> None:
         """Measure features, so that each of a state's numbers counts in units of its own."""
         flat = rearrange(features, "n t d -> (n t) d").double()
         count = sum_of(torch.tensor(float(len(flat)), dtype=torch.float64), ranks)

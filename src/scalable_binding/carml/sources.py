@@ -15,7 +15,7 @@ from scalable_binding.carml.discriminator import DiscriminatorTasks
 from scalable_binding.carml.given import GivenTasks
 from scalable_binding.carml.novelty import Novelty
 from scalable_binding.carml.rollout import Reward, Trials
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs.batch import BatchEnv
 
 SKILLS = "skills"
@@ -47,7 +47,9 @@ class TaskSource(Protocol):
         ...
 
 
-def build_source(config: CARMLConfig, env: BatchEnv, ranks: Ranks, run: Path) -> TaskSource:
+def build_source(
+    config: CARMLConfig, env: BatchEnv, ranks: DistributedContext, run: Path
+) -> TaskSource:
     """What ``config.method`` trains on.
 
     Args:

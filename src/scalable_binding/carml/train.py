@@ -26,13 +26,13 @@ from scalable_binding.carml.validation import Validation
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.checkpoint import CONFIG
 from scalable_binding.engine.config import to_mapping
-from scalable_binding.engine.distributed import Ranks, joined
+from scalable_binding.engine.distributed import DistributedContext, distributed_session
 from scalable_binding.engine.fit import is_due, write_config
 from scalable_binding.engine.interruption import Interrupted, StopRequest, deferred_signals
-from scalable_binding.engine.learner import Learner
 from scalable_binding.engine.loading import MicroBatch, micro_batch_size
+from scalable_binding.engine.log import Recorder
 from scalable_binding.engine.randomness import derive, generator
-from scalable_binding.engine.recorder import Recorder
+from scalable_binding.engine.trainer import Trainer
 from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.errors import UserError
@@ -66,7 +66,7 @@ def train(config: CARMLConfig, run: Path) -> Policy:
     if config.method == "pipelined":
         train(replace(config, method="contextual"), run / SKILLS)
     with (
-        joined(config.fit.device) as ranks,
+        distributed_session(config.fit.device) as ranks,
         deferred_signals() as request,
         closing(open_environment(config, ranks)) as env,
         closing(Validation(config, ranks)) as validation,
@@ -75,9 +75,9 @@ def train(config: CARMLConfig, run: Path) -> Policy:
         if checkpoint.latest_step(run) is None:
             begin_from(policy, config.start)
         loss = partial(objective.loss, config=config.ppo)
-        with Learner(policy, loss, config.fit, ranks) as learner:
+        with Trainer(policy, loss, config.fit, ranks) as trainer:
             source = build_source(config, env, ranks, run)
-            return _Training(config, learner, env, source, validation, run).go(request)
+            return _Training(config, trainer, env, source, validation, run).go(request)
 
 
 def build(config: CARMLConfig, env: BatchEnv) -> Policy:
@@ -86,7 +86,7 @@ def build(config: CARMLConfig, env: BatchEnv) -> Policy:
     return model.draw(config.fit.seed, **decided, **to_mapping(config.model))
 
 
-def open_environment(config: CARMLConfig, ranks: Ranks) -> BatchEnv:
+def open_environment(config: CARMLConfig, ranks: DistributedContext) -> BatchEnv:
     """This rank's share of the environments that are learned in.
 
     Raises:
@@ -112,16 +112,16 @@ class _Training:
     def __init__(
         self,
         config: CARMLConfig,
-        learner: Learner,
+        trainer: Trainer,
         env: BatchEnv,
         source: TaskSource,
         validation: Validation,
         run: Path,
     ) -> None:
-        self.config, self.learner, self.env = config, learner, env
+        self.config, self.trainer, self.env = config, trainer, env
         self.source, self.validation, self.run = source, validation, run
-        self.ranks = learner.ranks
-        policy = learner.model
+        self.ranks = trainer.ranks
+        policy = trainer.model
         assert isinstance(policy, Policy)
         self.policy = policy
 
@@ -136,8 +136,8 @@ class _Training:
                 stop = self.ranks.largest(request.signal)
                 save = stop > 0 or is_due(step, fit.save_every, fit)
                 if save or is_due(step, fit.log_every, fit):
-                    recorder.report(step, lr=self.learner.learning_rate(step))
-                recorder.note(step, self.validation.select(self.learner, step, self._moments))
+                    recorder.report(step, lr=self.trainer.learning_rate(step))
+                recorder.note(step, self.validation.select(self.trainer, step, self._moments))
                 if save:
                     self._save(step)
                 if stop and step < fit.steps:
@@ -190,7 +190,7 @@ class _Training:
                 for part in chosen.split(size):
                     parts.append(MicroBatch(place, {n: t[part] for n, t in batch.items()}))
                     place += self.ranks.size
-                for name, figure in self.learner.update(parts, step).items():
+                for name, figure in self.trainer.update(parts, step).items():
                     totals[name] = totals.get(name, torch.zeros(())) + figure / count
         return totals
 
@@ -228,7 +228,7 @@ class _Training:
 
     def _save(self, step: int) -> None:
         """Write the selected weights, then all that resuming needs."""
-        tensors = self.validation.weights or self.learner.average.whole()
+        tensors = self.validation.weights or self.trainer.average.whole()
         if self.ranks.is_first:
             checkpoint.save_tensors(tensors, self.run / checkpoint.WEIGHTS, step=step)
             if self._moments is not None:
@@ -252,16 +252,16 @@ class _Training:
         return f"rank{self.ranks.rank}"
 
     def _state(self) -> dict[str, Tensor]:
-        """Everything that changes, by name: the learner's, and what each rank has for itself."""
+        """Everything that changes, by name: the trainer's, and what each rank has for itself."""
         groups = {
             f"{self._own}.env": self.env.state_dict(),
             f"{self._own}.source": self.source.state_dict(),
-            "validation": self.validation.state_dict(self.learner),
+            "validation": self.validation.state_dict(self.trainer),
         }
-        return self.learner.state() | states.join(groups)
+        return self.trainer.state() | states.join(groups)
 
     def _selected(self) -> Policy:
-        policy = self.learner.refresh_inference()
+        policy = self.trainer.refresh_inference()
         assert isinstance(policy, Policy)
         if self.validation.weights is not None:
             checkpoint.load_tensors(policy, self.validation.weights, "selected weights")

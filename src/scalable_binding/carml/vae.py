@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from scalable_binding.carml.clustering import first_of, mean_of, units_of
 from scalable_binding.carml.scaffold_config import VAEConfig
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.errors import UserError
 
 NUM_SAMPLES = 8
@@ -87,7 +87,7 @@ class VAEScaffold(nn.Module):
         self,
         trajectories: Float[Tensor, "n t d"],
         generator: Generator,
-        ranks: Ranks | None = None,
+        ranks: DistributedContext | None = None,
     ) -> dict[str, float]:
         """Draw weights and train them on trajectories; returns figures for the log."""
         if len(trajectories) == 0 or not bool(torch.isfinite(trajectories).all()):
@@ -180,7 +180,9 @@ class VAEScaffold(nn.Module):
         constant = self.width * (math.log(deviation) + 0.5 * math.log(2 * math.pi))
         return -0.5 * (errors / deviation).square().sum(-1) - constant
 
-    def _start(self, trajectories: Tensor, generator: Generator, ranks: Ranks | None) -> None:
+    def _start(
+        self, trajectories: Tensor, generator: Generator, ranks: DistributedContext | None
+    ) -> None:
         """Units, noises and weights anew: what an old fit says of new data does not matter."""
         flat = rearrange(trajectories, "n t d -> (n t) d")
         mean = mean_of(flat.mean(0), ranks)

@@ -14,10 +14,10 @@ from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.given import GivenReward, Moments
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import collect
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.fit import is_due
-from scalable_binding.engine.learner import Learner
 from scalable_binding.engine.randomness import derive, generator
+from scalable_binding.engine.trainer import Trainer
 from scalable_binding.envs import registry
 from scalable_binding.envs import tasks as test_tasks
 from scalable_binding.envs.batch import BatchEnv
@@ -85,7 +85,7 @@ class Validation:
     Source: Thesis 4.7.2, "Model Selection".
     """
 
-    def __init__(self, config: CARMLConfig, ranks: Ranks) -> None:
+    def __init__(self, config: CARMLConfig, ranks: DistributedContext) -> None:
         self.config, self.ranks = config, ranks
         self.score, self.step = -1.0, 0
         self.weights: dict[str, Tensor] | None = None
@@ -97,7 +97,7 @@ class Validation:
             self._fresh = {name: t.clone() for name, t in self.env.state_dict().items()}
 
     def select(
-        self, learner: Learner, step: int, moments: Moments | None = None
+        self, trainer: Trainer, step: int, moments: Moments | None = None
     ) -> dict[str, float]:
         """Validate after update ``step`` if it is due; figures for the log (every rank calls).
 
@@ -106,7 +106,7 @@ class Validation:
         config = self.config
         if self.tasks is None or not is_due(step, config.validation.every, config.fit):
             return {}
-        policy = learner.refresh_inference()
+        policy = trainer.refresh_inference()
         assert isinstance(policy, Policy)
         place = (SEED, step, self.ranks.rank)
         random = generator(config.fit.seed, *place, device=self.ranks.device)
@@ -116,14 +116,14 @@ class Validation:
         shares = self.ranks.mean(outcome.reached.float().mean(dim=0))
         if shares[-1] >= self.score:
             self.score, self.step = float(shares[-1]), step
-            self.weights = {n: t.clone() for n, t in learner.average.whole().items()}
+            self.weights = {n: t.clone() for n, t in trainer.average.whole().items()}
         return {f"solved_{n}": float(share) for n, share in enumerate(shares, start=1)}
 
-    def state_dict(self, learner: Learner) -> dict[str, Tensor]:
+    def state_dict(self, trainer: Trainer) -> dict[str, Tensor]:
         """Score, step and weights; before the first selection the present average stands in."""
         if self.tasks is None:
             return {}
-        weights = self.weights or {n: t.clone() for n, t in learner.average.whole().items()}
+        weights = self.weights or {n: t.clone() for n, t in trainer.average.whole().items()}
         figures = {"score": torch.tensor(self.score), "step": torch.tensor(self.step)}
         return figures | states.join({"weights": weights})
 

@@ -17,6 +17,7 @@ from scalable_binding.cli.outputs import NUMBER, remove_results
 from scalable_binding.cli.sample_files import SampleFile, write_video
 from scalable_binding.data.frames import images
 from scalable_binding.diffusion.samplers import State
+from scalable_binding.engine.devices import choose_device
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
 from scalable_binding.rin import inference
@@ -40,14 +41,7 @@ def open_network(run: str, device: str) -> Pretrained:
         UserError: as :func:`scalable_binding.rin.inference.load`, no such device, or a network of
             what is no picture.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError("--device", expected="one of this machine", got=device) from error
-    pretrained = inference.load(run, device=place)
+    pretrained = inference.load(run, device=choose_device(device))
     model = pretrained.model
     if len(model.size) == 1 or model.channels not in (1, 3):
         raise UserError(

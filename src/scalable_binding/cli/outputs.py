@@ -42,7 +42,7 @@ def write_json(path: Path | None, results: Mapping[str, Any]) -> None:
     """
     if path is None:
         return
-    from scalable_binding.data.files import replacing
+    from scalable_binding.atomic import replacing
 
     with replacing(path) as partial:
         partial.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.data.frames import videos
 from scalable_binding.errors import UserError
 
@@ -38,7 +38,7 @@ class SampleFile:
         self._classes: list[int] = []
 
     def __enter__(self) -> SampleFile:
-        temporary = self._stack.enter_context(files.replacing(self._path))
+        temporary = self._stack.enter_context(atomic.replacing(self._path))
         self._archive = self._stack.enter_context(zipfile.ZipFile(temporary, "w"))
         self._member: IO[bytes] = self._archive.open("arr_0.npy", "w", force_zip64=True)
         header = {"descr": "|u1", "fortran_order": False, "shape": self._shape}
@@ -72,7 +72,7 @@ def write_video(path: Path, frames: Iterable[UInt8[Tensor, "3 h w"]], *, fps: fl
     stills = [Image.fromarray(rearrange(f, "c h w -> h w c").numpy()) for f in frames]
     if not stills:
         raise UserError(f"no frames to write to {path}")
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         stills[0].save(
             temporary,
             format="GIF",

@@ -5,12 +5,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from itertools import tee
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -27,6 +25,7 @@ from scalable_binding.crw.records import Record, Records
 from scalable_binding.crw.scoring import Result, Score
 from scalable_binding.crw.standing import Standing
 from scalable_binding.engine.config import override, to_mapping
+from scalable_binding.engine.versions import installed_versions
 from scalable_binding.errors import UserError
 from scalable_binding.walk.neighbors import top_neighbors
 
@@ -97,7 +96,7 @@ def evaluate(
                 records.save(entry.name, record)
             standing.finish(entry.name, record)
             done[entry.name] = record
-    return {**settings, "versions": _versions(), **_conclude(done, protocol)}
+    return {**settings, "versions": installed_versions(), **_conclude(done, protocol)}
 
 
 def score(
@@ -253,12 +252,4 @@ def _conclude(done: Mapping[str, Record], protocol: Benchmark) -> dict[str, Any]
             }
             for name, record in done.items()
         },
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "scalable-binding": version("scalable-binding"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
     }

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scalable_binding import atomic
 from scalable_binding.crw.scoring import Result
-from scalable_binding.data import files
 from scalable_binding.data.labels import keypoints, masks
 from scalable_binding.errors import UserError
 
@@ -135,5 +135,5 @@ def _read_json(path: Path) -> object:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         temporary.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.plots import colors
 
 
@@ -48,7 +48,7 @@ def write(path: Path, chapters: Sequence[Chapter], *, footer: str) -> None:
     page = Template(resources.files(__package__).joinpath("report.html").read_text("utf-8"))
     body = "".join(map(_chapter, chapters))
     text = page.substitute(body=body, footer=_with_marks(footer))
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

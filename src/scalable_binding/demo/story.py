@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.demo import carml, crw, flow, permanence, report, rin
 from scalable_binding.demo.config import DemoConfig
 from scalable_binding.demo.report import Chapter
 from scalable_binding.demo.stage import Stage, Story
+from scalable_binding.engine.versions import installed_versions
 
 STORIES: tuple[Story, ...] = (
     crw.STORY,
@@ -46,7 +46,7 @@ def run(out: Path, config: DemoConfig | None = None) -> dict[str, Any]:
     results = {
         "report": str(out / REPORT),
         "seed": config.seed,
-        "versions": _versions(),
+        "versions": installed_versions(),
         "seconds": round(time.perf_counter() - start, 1),
         "scores": {
             chapter.name: {part.name: part.scores for part in chapter.sections if part.scores}
@@ -54,7 +54,7 @@ def run(out: Path, config: DemoConfig | None = None) -> dict[str, Any]:
         },
     }
     report.write(out / REPORT, chapters, footer=_footer(results))
-    with files.replacing(out / SCORES) as temporary:
+    with atomic.replacing(out / SCORES) as temporary:
         temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return results
 
@@ -62,14 +62,6 @@ def run(out: Path, config: DemoConfig | None = None) -> dict[str, Any]:
 def _told(story: Story, stage: Stage) -> Chapter:
     sections = story.tell(stage)
     return Chapter(name=story.name, title=story.title, lead=story.lead, sections=sections)
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "scalable-binding": version("scalable-binding"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _footer(results: dict[str, Any]) -> str:

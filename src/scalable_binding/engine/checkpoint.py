@@ -33,8 +33,8 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load as load_distributed
 from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
-from scalable_binding.engine.atomic import publish_folder, write_file, writing
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.atomic import explain_write_errors, publish_folder, write_bytes
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.ema import named_tensors
 from scalable_binding.errors import UserError
 
@@ -54,7 +54,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, step: int) -> Non
     """
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     data = safetensors.torch.save(content, {"format": "pt", "step": str(step)})
-    write_file(path, lambda temporary: temporary.write_bytes(data))
+    write_bytes(path, data)
 
 
 def read_tensors(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]:
@@ -146,7 +146,7 @@ def latest_step(run: Path) -> int | None:
     return max((int(name[1]) for name in names if name), default=None)
 
 
-def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: Ranks) -> None:
+def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: DistributedContext) -> None:
     """Write the whole training state, each rank its part, then drop older states.
 
     Raises:
@@ -154,7 +154,7 @@ def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: Ranks) -> 
     """
     folder = run / STATE
     temporary = folder / f".step-{step}"
-    with writing(folder):
+    with explain_write_errors(folder):
         if ranks.is_first:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
@@ -174,7 +174,7 @@ def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: Ranks) -> 
                 shutil.rmtree(older, ignore_errors=True)
 
 
-def load_state(state: dict[str, Tensor], run: Path, step: int, ranks: Ranks) -> None:
+def load_state(state: dict[str, Tensor], run: Path, step: int, ranks: DistributedContext) -> None:
     """Fill the tensors of a training state from what any number of ranks saved.
 
     Raises:

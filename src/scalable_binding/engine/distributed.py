@@ -16,11 +16,11 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from scalable_binding.errors import UserError
+from scalable_binding.engine.devices import choose_device
 
 
 @dataclass(frozen=True)
-class Ranks:
+class DistributedContext:
     """The present process among those that train together, and the device it trains on."""
 
     rank: int
@@ -54,7 +54,7 @@ class Ranks:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Ranks]:
+def distributed_session(device: str) -> Iterator[DistributedContext]:
     """A scope in which the processes of the run can talk: alone, or all that torchrun started.
 
     Args:
@@ -65,27 +65,27 @@ def joined(device: str) -> Iterator[Ranks]:
     """
     launched = "WORLD_SIZE" in os.environ and "RANK" in os.environ
     starts = launched and not dist.is_initialized()
-    chosen = _choose_device(device)
+    chosen = choose_device(device)
     if starts:
         dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "cpu:gloo")
     try:
         if dist.is_initialized():
-            yield Ranks(dist.get_rank(), dist.get_world_size(), chosen)
+            yield DistributedContext(dist.get_rank(), dist.get_world_size(), chosen)
         else:
-            yield Ranks(0, 1, chosen)
+            yield DistributedContext(0, 1, chosen)
     finally:
         if starts:
             dist.destroy_process_group()
 
 
-def equalize(model: nn.Module, ranks: Ranks) -> None:
+def broadcast_parameters(model: nn.Module, ranks: DistributedContext) -> None:
     """Give every rank the first rank's weights and buffers."""
     if ranks.size > 1:
         for tensor in model.state_dict(keep_vars=True).values():
             dist.broadcast(tensor.detach(), src=0)
 
 
-def distribute(objective: nn.Module, ranks: Ranks, *, fsdp: bool) -> nn.Module:
+def distribute(objective: nn.Module, ranks: DistributedContext, *, fsdp: bool) -> nn.Module:
     """The module to call so that gradients end up averaged over the ranks.
 
     With ``fsdp`` parameters are sharded in place; each element of a ``ModuleList`` (the blocks of
@@ -117,18 +117,3 @@ def accumulating(objective: nn.Module, *, last: bool) -> AbstractContextManager[
     if isinstance(objective, DistributedDataParallel) and not last:
         return objective.no_sync()
     return nullcontext()
-
-
-def _choose_device(name: str) -> torch.device:
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(f"cuda:{local_rank}" if name == "cuda" else name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device {name!r} cannot be used: {reason}") from error
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return device

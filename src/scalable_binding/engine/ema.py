@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from scalable_binding.engine.dtensor import local, whole
 from scalable_binding.engine.fit_config import EmaConfig
-from scalable_binding.engine.shards import local, whole
 
 
 class Ema:

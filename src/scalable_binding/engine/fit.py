@@ -11,16 +11,16 @@ from typing import Any
 
 from torch import nn
 
+from scalable_binding.atomic import explain_write_errors, write_text
 from scalable_binding.engine import checkpoint
-from scalable_binding.engine.atomic import write_text, writing
 from scalable_binding.engine.checkpoint import CONFIG
 from scalable_binding.engine.config import to_mapping
-from scalable_binding.engine.distributed import joined
+from scalable_binding.engine.distributed import distributed_session
 from scalable_binding.engine.fit_config import FitConfig
 from scalable_binding.engine.interruption import Interrupted, deferred_signals
-from scalable_binding.engine.learner import Learner, Loss
 from scalable_binding.engine.loading import EndlessDataset, batches
-from scalable_binding.engine.recorder import Recorder
+from scalable_binding.engine.log import Recorder
+from scalable_binding.engine.trainer import Loss, Trainer
 from scalable_binding.errors import UserError
 
 HARMLESS = {"steps", "device", "fsdp", "num_workers", "log_every", "save_every"} | {
@@ -77,26 +77,26 @@ def fit(
             not finite, or a batch that cannot be shared out.
     """
     with (
-        joined(config.device) as ranks,
+        distributed_session(config.device) as ranks,
         deferred_signals() as request,
-        Learner(model, loss, config, ranks) as learner,
+        Trainer(model, loss, config, ranks) as trainer,
     ):
-        start = _prepare(learner, run, resume, record)
+        start = _prepare(trainer, run, resume, record)
         with Recorder(run, config, ranks, start=start) as recorder:
             for step, batch in enumerate(batches(dataset, config, ranks, start=start), start + 1):
-                recorder.add(learner.update(batch, step))
+                recorder.add(trainer.update(batch, step))
                 stop = ranks.largest(request.signal)
                 save = stop > 0 or is_due(step, config.save_every, config)
                 if save or is_due(step, config.log_every, config):
-                    recorder.report(step, lr=learner.learning_rate(step))
+                    recorder.report(step, lr=trainer.learning_rate(step))
                 if save:
-                    learner.save(run, step)
+                    trainer.save(run, step)
                 for hook in hooks:
                     if is_due(step, hook.every, config):
-                        recorder.note(step, _call(hook, learner, step, run))
+                        recorder.note(step, _call(hook, trainer, step, run))
                 if stop and step < config.steps:
                     raise Interrupted(run, step, stop)
-        return learner.refresh_inference()
+        return trainer.refresh_inference()
 
 
 def is_due(step: int, every: int, config: FitConfig) -> bool:
@@ -104,26 +104,26 @@ def is_due(step: int, every: int, config: FitConfig) -> bool:
     return step % every == 0 or step == config.steps
 
 
-def _call(hook: Hook, learner: Learner, step: int, run: Path) -> Mapping[str, float]:
-    model = learner.refresh_inference()
-    figures = hook.function(step, model, run) if learner.ranks.is_first else None
-    learner.ranks.wait()
+def _call(hook: Hook, trainer: Trainer, step: int, run: Path) -> Mapping[str, float]:
+    model = trainer.refresh_inference()
+    figures = hook.function(step, model, run) if trainer.ranks.is_first else None
+    trainer.ranks.wait()
     return figures or {}
 
 
-def _prepare(learner: Learner, run: Path, resume: bool, record: Mapping[str, Any] | None) -> int:
+def _prepare(trainer: Trainer, run: Path, resume: bool, record: Mapping[str, Any] | None) -> int:
     """Make the run folder or take up the run in it; return the steps that are done."""
     step = checkpoint.latest_step(run)
     if step is not None and not resume:
         fix = "choose another folder, or remove this one"
         raise UserError(f"{run} already holds a run of {step} steps", fix=fix)
     if step is not None:
-        learner.load(run, step)
-    if learner.ranks.is_first:
-        write_config(run, learner.config, record, step=step)
+        trainer.load(run, step)
+    if trainer.ranks.is_first:
+        write_config(run, trainer.config, record, step=step)
     if step is None:
         step = 0
-        learner.save(run, step)
+        trainer.save(run, step)
     return step
 
 
@@ -143,7 +143,7 @@ def write_config(
         UserError: the folder cannot be written.
     """
     path = run / CONFIG
-    with writing(run):
+    with explain_write_errors(run):
         run.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**(record or {}), "fit": to_mapping(config)}, indent=2)
     is_done = step is not None and step >= config.steps

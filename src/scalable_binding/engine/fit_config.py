@@ -85,7 +85,7 @@ class FitConfig:
             batch. None: all examples of a rank. Results depend on it (it sets what is normalized
             and drawn together), and not on the number of ranks that share the work.
         seed: of data order and of all randomness in the loss.
-        clip_norm: largest norm of the whole gradient; None: no clipping.
+        max_grad_norm: largest norm of the whole gradient; None: no clipping.
         bfloat16: run the model under bfloat16 autocast.
         compile: compile the model's ``forward`` (40 s and more before the first step).
         channels_last: keep the weights of convolutions in channels-last order.
@@ -104,7 +104,7 @@ class FitConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     ema: EmaConfig = field(default_factory=EmaConfig)
-    clip_norm: float | None = None
+    max_grad_norm: float | None = None
     bfloat16: bool = False
     compile: bool = False
     channels_last: bool = False
@@ -124,8 +124,8 @@ class FitConfig:
             value = getattr(self, name)
             require_least(name, value, 0)
         require("seed", self.seed, self.seed < 2**63, "a number below 2^63")
-        clip = self.clip_norm
-        require("clip_norm", clip, clip is None or clip > 0, "a number above 0 or none")
+        clip = self.max_grad_norm
+        require("max_grad_norm", clip, clip is None or clip > 0, "a number above 0 or none")
         micro = self.micro_batch_size
         divides = micro is None or (micro >= 1 and self.batch_size % micro == 0)
         require("micro_batch_size", micro, divides, f"a divisor of batch_size {self.batch_size}")

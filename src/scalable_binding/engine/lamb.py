@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from scalable_binding.engine.adaptive import AdaptiveOptimizer, Moved
-from scalable_binding.engine.shards import held_rows, local
+from scalable_binding.engine.dtensor import held_rows, local
 
 
 class Lamb(AdaptiveOptimizer):

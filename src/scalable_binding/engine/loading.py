@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from scalable_binding.engine.distributed import Ranks
+from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.fit_config import FitConfig
 from scalable_binding.engine.interruption import ignore_signals
 from scalable_binding.engine.randomness import generator
@@ -32,7 +32,7 @@ class MicroBatch:
     tensors: dict[str, Any]
 
 
-def micro_batch_size(config: FitConfig, ranks: Ranks) -> int:
+def micro_batch_size(config: FitConfig, ranks: DistributedContext) -> int:
     """The number of examples of a micro-batch.
 
     Raises:
@@ -50,7 +50,7 @@ def micro_batch_size(config: FitConfig, ranks: Ranks) -> int:
 
 
 def batches(
-    dataset: EndlessDataset, config: FitConfig, ranks: Ranks, *, start: int
+    dataset: EndlessDataset, config: FitConfig, ranks: DistributedContext, *, start: int
 ) -> Iterator[list[MicroBatch]]:
     """For each step from ``start`` on, this rank's micro-batches on its device.
 

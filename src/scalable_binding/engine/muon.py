@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from scalable_binding.engine.adaptive import AdaptiveOptimizer, Moved
-from scalable_binding.engine.shards import held_rows, local, whole
+from scalable_binding.engine.dtensor import held_rows, local, whole
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """a, b, c of ``a s + b s^3 + c s^5``, which brings any singular value s in (0, 1] near 1."""

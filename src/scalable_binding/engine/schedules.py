@@ -7,7 +7,7 @@ import math
 from scalable_binding.engine.fit_config import ScheduleConfig
 
 
-def factor(step: int, config: ScheduleConfig, steps: int) -> float:
+def lr_multiplier(step: int, config: ScheduleConfig, steps: int) -> float:
     """What the base learning rate is multiplied with in the update number ``step``.
 
     Args:

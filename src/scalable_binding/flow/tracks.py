@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.data.labels.keypoints import Keypoint, check_inside, is_inside
 from scalable_binding.errors import UserError
 from scalable_binding.flow.inference import Frames, between, neighbors
@@ -129,7 +129,7 @@ def write(path: Path, tracks: Iterable[Track]) -> None:
     for track in tracks:
         row = asdict(track) | {"visible": int(track.visible)}
         writer.writerow(row | {name: f"{row[name]:.3f}" for name in ("x", "y", "confidence")})
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from scalable_binding.data.synthetic.clips import scene_seed
 from scalable_binding.data.synthetic.games import hiding
 from scalable_binding.data.synthetic.hiding import STATES, VISIBLE, hide
 from scalable_binding.data.synthetic.plays import KINDS
+from scalable_binding.engine.versions import installed_versions
 from scalable_binding.errors import UserError
 from scalable_binding.metrics import boxes as metrics
 from scalable_binding.permanence import baselines
@@ -117,7 +116,7 @@ def evaluate(
     return {
         "num_clips": len(scored),
         "scores": {name: score(scored, found) for name, found in predictions.items()},
-        "versions": _versions(),
+        "versions": installed_versions(),
     }
 
 
@@ -172,12 +171,4 @@ def _baselines(case: Case) -> Mapping[str, Float[Tensor, "t o 4"]]:
     return {
         "last seen": baselines.last_seen(case.boxes, visible),
         "constant velocity": baselines.constant_velocity(case.boxes, visible, (height, width)),
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "scalable-binding": version("scalable-binding"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
     }

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def save(path: Path, panels: Sequence[Panel], *, title: str = "", dpi: int = 150
     if suffix not in _FORMATS:
         raise UserError(f"plot {path}", expected=f"a name that ends in {', '.join(_FORMATS)}")
     figure = _figure(panels, title)
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         figure.savefig(temporary, dpi=dpi, format=suffix[1:])
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.data.frames import sources
 from scalable_binding.diffusion import targets
 from scalable_binding.engine.checkpoint import CONFIG
 from scalable_binding.engine.config import from_mapping, to_mapping
-from scalable_binding.engine.distributed import Ranks, joined
+from scalable_binding.engine.distributed import DistributedContext, distributed_session
 from scalable_binding.engine.loading import EndlessDataset
+from scalable_binding.engine.versions import installed_versions
 from scalable_binding.errors import UserError
 from scalable_binding.metrics import reference as references
 from scalable_binding.metrics.features import FeatureStatistics
@@ -78,7 +77,7 @@ def evaluate(
     Source: Thesis 2.4.
     """
     config, sampling = config or EvaluationConfig(), sampling or SamplingConfig()
-    with joined(config.device) as ranks:
+    with distributed_session(config.device) as ranks:
         pretrained = inference.load(run, device=ranks.device)
         held_out = open_held_out(run, pretrained, data)
         job = _Job(pretrained, config, sampling, ranks, held_out, tick or (lambda *_: None))
@@ -103,7 +102,7 @@ def evaluate(
             results["forecasts"] = job.forecasts(features)
         elif features is not None:
             results |= job.scores(features, run, data)
-        return {**results, "versions": _versions()}
+        return {**results, "versions": installed_versions()}
 
 
 def open_held_out(
@@ -139,7 +138,7 @@ class _Job:
         pretrained: Pretrained,
         config: EvaluationConfig,
         sampling: SamplingConfig,
-        ranks: Ranks,
+        ranks: DistributedContext,
         held_out: EndlessDataset,
         tick: Tick,
     ) -> None:
@@ -213,7 +212,7 @@ class _Job:
         )
         statistics.all_reduce()
         if path is not None and self.ranks.is_first:
-            with files.replacing(path) as partial:
+            with atomic.replacing(path) as partial:
                 references.save(partial, statistics, identity)
         return statistics
 
@@ -308,11 +307,3 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     """What changes when a file does."""
     found = path.stat()
     return str(path), found.st_size, found.st_mtime_ns
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "scalable-binding": version("scalable-binding"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }

@@ -351,7 +351,7 @@ def _with_muon(model: ModelConfig, kind: DataKind, *, steps: int, batch_size: in
     return replace(
         config,
         diffusion=replace(config.diffusion, target="v", self_conditioning=0.25),
-        fit=replace(config.fit, clip_norm=1.0),
+        fit=replace(config.fit, max_grad_norm=1.0),
         sample_steps=50,
     )
 

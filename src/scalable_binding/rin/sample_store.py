@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.errors import UserError
 from scalable_binding.rin.inference import Batch
 
@@ -46,7 +46,7 @@ class SampleStore:
                 fix="choose another, or delete it",
             )
         if found is None and writes:
-            with files.replacing(folder / SETTINGS) as partial:
+            with atomic.replacing(folder / SETTINGS) as partial:
                 partial.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
 
     def load(self, first: int, count: int) -> Batch | None:
@@ -71,7 +71,7 @@ class SampleStore:
         if self._folder is None:
             return
         path = self._path(batch.first, len(batch.samples))
-        with files.replacing(path) as partial, partial.open("wb") as file:
+        with atomic.replacing(path) as partial, partial.open("wb") as file:
             np.savez(file, samples=batch.samples.numpy(), classes=batch.classes.numpy())
 
     def _path(self, first: int, count: int) -> Path:

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.data.shards import Member
 from scalable_binding.data.zips import ZipMember
 from scalable_binding.errors import UserError
@@ -173,7 +173,7 @@ def write(path: str | Path, image: UInt8[Tensor, "3 h w"]) -> None:
     """
     path = Path(path)
     check_suffix(path, path.suffix)
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         save(temporary, image, path.suffix)
 
 

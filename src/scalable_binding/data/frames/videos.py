@@ -26,7 +26,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.data.frames import containers, images
 from scalable_binding.data.frames.containers import DamagedVideoWarning
 from scalable_binding.data.shards import Member
@@ -308,7 +308,7 @@ def write(
     images.check_size(path, *first.shape[1:])
     interruptions: list[KeyboardInterrupt] = []
     arriving = _until_interrupted(_of_one_size(path, chain([first], pending)), interruptions)
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         if suffix in _WRITABLE:
             count = _save_file(temporary, arriving, fps, _WRITABLE[suffix], key_every)
         else:

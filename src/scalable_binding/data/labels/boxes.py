@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.errors import UserError
 
 MAX_BYTES = 2**28
@@ -82,7 +82,7 @@ def write(path: str | Path, boxes: Iterable[Box]) -> None:
     writer = csv.DictWriter(text, _NAMES, lineterminator="\n")
     writer.writeheader()
     writer.writerows({**asdict(box), "visible": int(box.visible)} for box in boxes)
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.data.frames.images import check_size
 from scalable_binding.errors import UserError
 
@@ -88,7 +88,7 @@ def write(
     known = finite if known is None else known & finite
     pixels = torch.where(known, flow, 0.0).movedim(0, -1).contiguous().cpu().float().numpy()
     content = writer(pixels, known.cpu().numpy())
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         temporary.write_bytes(content)
 
 

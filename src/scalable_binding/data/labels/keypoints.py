@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.errors import UserError
 
 MAX_BYTES = 2**28
@@ -186,5 +186,5 @@ def write(path: str | Path, points: Iterable[Keypoint]) -> None:
         content = json.dumps(rows, indent=1) + "\n"
     else:
         raise UserError(f"key points {path}", expected="a name that ends in .csv or .json")
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         temporary.write_text(content, encoding="utf-8")

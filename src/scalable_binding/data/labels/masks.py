@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.data.frames import images
 from scalable_binding.errors import UserError
 
@@ -130,5 +130,5 @@ def write(path: str | Path, ids: UInt8[Tensor, "h w"]) -> None:
     height, width = ids.shape
     image = Image.frombytes("P", (width, height), ids.contiguous().cpu().numpy().tobytes())
     image.putpalette(palette().flatten().tolist())
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         image.save(temporary, format="PNG")

@@ -14,13 +14,18 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from scalable_binding.engine import checkpoint, optimizers
-from scalable_binding.engine.distributed import Ranks, accumulating, distribute, equalize
+from scalable_binding.engine.distributed import (
+    DistributedContext,
+    accumulating,
+    broadcast_parameters,
+    distribute,
+)
+from scalable_binding.engine.dtensor import whole
 from scalable_binding.engine.ema import Ema, named_tensors
 from scalable_binding.engine.fit_config import FitConfig
 from scalable_binding.engine.loading import MicroBatch
 from scalable_binding.engine.randomness import derive, generator, isolated
-from scalable_binding.engine.schedules import factor
-from scalable_binding.engine.shards import whole
+from scalable_binding.engine.schedules import lr_multiplier
 
 Metrics = Mapping[str, float | Tensor]
 Loss = Callable[[Any, dict[str, Any], Generator], tuple[Float[Tensor, ""], Metrics]]
@@ -44,19 +49,21 @@ class Objective(nn.Module):
         return self._loss(self.model, batch, generator)
 
 
-class Learner:
+class Trainer:
     """A model in training; ``inference`` is the averaged copy of it, brought up to date on call.
 
     A context manager: what it needs to talk to other ranks is gone after it.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, config: FitConfig, ranks: Ranks) -> None:
+    def __init__(
+        self, model: nn.Module, loss: Loss, config: FitConfig, ranks: DistributedContext
+    ) -> None:
         self.config = config
         self.ranks = ranks
         self.model = model.to(ranks.device).train()
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        equalize(self.model, ranks)
+        broadcast_parameters(self.model, ranks)
         self.inference = copy.deepcopy(self.model).eval()
         if config.compile:
             self.model.compile()
@@ -64,7 +71,7 @@ class Learner:
         self.optimizer = optimizers.build(self.model, config.optimizer)
         self.average = Ema(self.model, config.ema)
 
-    def __enter__(self) -> Learner:
+    def __enter__(self) -> Trainer:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -79,8 +86,8 @@ class Learner:
         config = self.config
         optimizers.set_learning_rate(self.optimizer, self.learning_rate(step))
         metrics = self._accumulate(micro_batches, step)
-        if config.clip_norm is not None:
-            norm = clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        if config.max_grad_norm is not None:
+            norm = clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
             metrics["grad_norm"] = whole(norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -90,7 +97,7 @@ class Learner:
     def learning_rate(self, step: int) -> float:
         """The learning rate of update number ``step``, from 1."""
         config = self.config
-        return config.optimizer.lr * factor(step - 1, config.schedule, config.steps)
+        return config.optimizer.lr * lr_multiplier(step - 1, config.schedule, config.steps)
 
     def refresh_inference(self) -> nn.Module:
         """The averaged model after loading the present average into it (every rank must call)."""

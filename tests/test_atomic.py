@@ -5,21 +5,21 @@ import os
 
 import pytest
 
-from scalable_binding.data import files
+from scalable_binding import atomic
 from scalable_binding.errors import UserError
 
 
 def test_the_new_file_takes_the_place_of_the_old(tmp_path):
     path = tmp_path / "new" / "file.txt"
     for content in ("one", "two"):
-        with files.replacing(path) as temporary:
+        with atomic.replacing(path) as temporary:
             temporary.write_text(content)
     assert path.read_text() == "two"
     assert list(path.parent.iterdir()) == [path]
 
 
 def write_half(path, problem):
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         temporary.mkdir()
         (temporary / "part.txt").write_text("half")
         raise problem
