@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from scalable_binding.crw.dense_config import DenseWalkConfig
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig, ScheduleConfig
 from scalable_binding.errors import UserError, require
 
@@ -72,6 +73,8 @@ class ClipConfig:
             motion no data is needed.
         mirror: flip half of the videos' clips left to right.
         reverse: play half of the videos' clips backward.
+        store: folder for decoded frames, which the dense walk reads; may be shared between runs.
+            None: ``frames`` in the run's folder.
     """
 
     num_frames: int = 10
@@ -81,6 +84,7 @@ class ClipConfig:
     synthetic: float = 0.0
     mirror: bool = False
     reverse: bool = False
+    store: str | None = None
 
     def __post_init__(self) -> None:
         if self.num_frames < 2:
@@ -283,6 +287,8 @@ class CRWConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     clips: ClipConfig = field(default_factory=ClipConfig)
     walk: WalkConfig = field(default_factory=WalkConfig)
+    dense: DenseWalkConfig | None = None
+    """The dense walk in place of ``walk``."""
     fit: FitConfig = field(default_factory=FitConfig)
     picture_every: int = 1000
     """Steps between pictures of walks on a clip, in the run's folder ``walks``; 0 draws none."""
@@ -310,6 +316,30 @@ def kinetics() -> CRWConfig:
             num_workers=8,
             save_every=5000,
         )
+    )
+
+
+def dense() -> CRWConfig:
+    """The dense walk on three stages: what ships (``weights/crw/card.json``).
+
+    Nodes are regions of the maps of moved views, all clips of a batch are one graph, and walkers
+    come home into another view of the first frame. Some two hours on one CPU core.
+    """
+    return CRWConfig(
+        encoder=EncoderConfig(widths=(64, 128, 256), width=128, readout=(3,)),
+        clips=ClipConfig(num_frames=3, fps=8.0, size=240, crop=None, mirror=True, reverse=True),
+        dense=DenseWalkConfig(color=0.25),
+        fit=FitConfig(
+            steps=2300,
+            batch_size=16,
+            optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=1e-2),
+            schedule=ScheduleConfig(warm_up=300, curve="cosine"),
+            ema=EmaConfig(decay=0.998),
+            bfloat16=True,
+            channels_last=True,
+            save_every=100,
+        ),
+        picture_every=0,
     )
 
 

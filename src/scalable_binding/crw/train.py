@@ -15,9 +15,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from scalable_binding.crw import model, objective, views
+from scalable_binding.crw import dense_objective, model, objective, views
+from scalable_binding.crw.dense_clips import DenseClips
+from scalable_binding.crw.dense_config import DenseWalkConfig
 from scalable_binding.crw.model import Encoder
 from scalable_binding.crw.presets import STRIDE, ClipConfig, CRWConfig, WalkConfig
+from scalable_binding.data.datasets import frame_store
 from scalable_binding.data.datasets.clips import VideoClips
 from scalable_binding.data.datasets.mixture import with_synthetic
 from scalable_binding.data.synthetic.clips import SyntheticClips
@@ -25,6 +28,7 @@ from scalable_binding.data.synthetic.config import WorldConfig
 from scalable_binding.engine.checkpoint import latest_step
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import Hook, fit
+from scalable_binding.errors import UserError
 from scalable_binding.plots import walks
 from scalable_binding.walk.affinity import similarity, transition
 
@@ -56,6 +60,8 @@ def train(
 
     Source: Thesis Alg. 6.
     """
+    if config.dense is not None:
+        return _train_dense(config, config.dense, data, run, hooks)
     encoder = build(config)
     clips = open_clips(config.clips, data, config.fit.seed)
     if not config.encoder.batch_statistics and latest_step(run) is None:
@@ -71,6 +77,41 @@ def train(
     trained = fit(encoder, loss, clips, config.fit, run, hooks=hooks, record=record)
     assert isinstance(trained, Encoder)
     return trained
+
+
+def _train_dense(
+    config: CRWConfig,
+    walk: DenseWalkConfig,
+    data: Sequence[Path],
+    run: Path,
+    hooks: Sequence[Hook],
+) -> Encoder:
+    """:func:`train` by the dense walk."""
+    encoder = build(config)
+    settings = to_mapping(config)
+    record = {"system": "crw", **model.arguments(encoder)}
+    record |= {name: settings[name] for name in ("encoder", "clips", "dense")}
+    loss = partial(dense_objective.loss, config=walk)
+    clips = open_dense_clips(config.clips, walk, data, run, config.fit.seed)
+    trained = fit(encoder, loss, clips, config.fit, run, hooks=hooks, record=record)
+    assert isinstance(trained, Encoder)
+    return trained
+
+
+def open_dense_clips(
+    config: ClipConfig, walk: DenseWalkConfig, data: Sequence[Path], run: Path, seed: int
+) -> DenseClips:
+    """The clips of the dense walk, after all videos were decoded once into ``config.store``.
+
+    Raises:
+        UserError: no videos, all of them too short, or no single rate or size to store them at.
+    """
+    if not isinstance(config.fps, float | int) or math.isinf(config.fps) or config.size is None:
+        got = f"{config.fps} and {config.size}"
+        raise UserError("clips.fps and clips.size", expected="one number each", got=got)
+    folder = run / "frames" if config.store is None else Path(config.store)
+    stored = frame_store.store(data, folder, fps=config.fps, size=config.size)
+    return DenseClips(stored, config, walk, seed)
 
 
 def build(config: CRWConfig) -> Encoder:
