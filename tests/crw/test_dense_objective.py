@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import pytest
 import torch
-from reference import dense_walk
 
+from reference import dense_walk
 from scalable_binding.crw.dense_config import DenseWalkConfig
-from scalable_binding.crw.dense_objective import Starts, draw_starts, score, walk_home
+from scalable_binding.crw.dense_objective import draw_starts, score, walk_home
 
 GRID, CONFIG = 3, DenseWalkConfig(starts=5)
 

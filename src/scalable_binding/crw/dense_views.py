@@ -65,7 +65,7 @@ def places_in_other_view(
         Row and column in units of nodes, 0 at the center of the first node, row by row; and
         whether the place lies inside the other window.
     """
-    steps = (torch.arange(grid, device=before.device) + 0.5) / grid
+    steps = (torch.arange(grid, device=before.device, dtype=before.dtype) + 0.5) / grid
 
     def along(axis: int) -> Float[Tensor, "b g"]:
         place = before[:, axis, None] + before[:, axis + 2, None] * steps
