@@ -16,7 +16,15 @@ from PIL import Image
 
 from scalable_binding.crw import objective, train
 from scalable_binding.crw.model import Encoder, load
-from scalable_binding.crw.presets import ClipConfig, CRWConfig, calibrated, debug, kinetics, small
+from scalable_binding.crw.presets import (
+    ClipConfig,
+    CRWConfig,
+    calibrated,
+    debug,
+    dense,
+    kinetics,
+    small,
+)
 from scalable_binding.data.frames import videos
 from scalable_binding.data.synthetic import SyntheticClips, WorldConfig
 from scalable_binding.engine.config import from_mapping, override, to_mapping
@@ -170,6 +178,46 @@ def unseen() -> torch.Tensor:
     return torch.stack([scenes[index]["frames"] for index in range(16)])
 
 
+DENSE = {
+    "encoder.widths": "4,8,8",
+    "clips.size": "48",
+    "dense.view": "48",
+    "dense.pool": "2",
+    "fit.steps": "3",
+    "fit.batch_size": "2",
+    "fit.schedule.warm_up": "1",
+    "fit.progress": "false",
+}
+
+
+def test_the_dense_walk_trains_and_its_run_is_read(clips: Path, tmp_path: Path) -> None:
+    config = override(dense(), DENSE)
+    trained = train.train(config, [clips], tmp_path / "run")
+    loaded = load(tmp_path / "run")
+    assert isinstance(loaded, Encoder) and same(loaded, trained)
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["dense"]["graph"] == "batch" and record["widths"] == [4, 8, 8]
+    assert len(list((tmp_path / "run" / "frames").glob("*.npy"))) == 2
+    shared = override(config, {"clips.store": str(tmp_path / "run" / "frames")})
+    assert same(train.train(shared, [clips], tmp_path / "again"), trained)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("clips.fps", "3,24"),
+        ("clips.size", "null"),
+        ("clips.synthetic", "0.5"),
+        ("clips.crop", "48"),
+        ("encoder.width", "null"),
+        ("dense.view", "50"),
+    ],
+)
+def test_settings_that_the_dense_walk_cannot_have_are_named(name: str, value: str) -> None:
+    with pytest.raises(UserError, match=name):
+        override(dense(), {name: value})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_walkers_learn_to_come_home_in_scenes_never_seen(
@@ -200,7 +248,7 @@ def _return_accuracy(encoder: Encoder, frames: torch.Tensor) -> dict[str, torch.
         return objective.loss(encoder, {"frames": frames}, generator, walk)[1]
 
 
-@pytest.mark.parametrize("preset", [kinetics, small, calibrated, debug])
+@pytest.mark.parametrize("preset", [kinetics, dense, small, calibrated, debug])
 def test_presets_survive_a_file(preset: Any) -> None:
     config = preset()
     assert from_mapping(CRWConfig, json.loads(json.dumps(to_mapping(config)))) == config

@@ -55,7 +55,8 @@ class DenseClips(Dataset[dict[str, Tensor]]):
         if self.clips.mirror and _flip_coin(rng):
             frames = frames.flip(-1)
         tour = torch.cat([frames, frames[:1]])
-        windows = draw_windows(len(tour), *frames.shape[-2:], self.config, rng)
+        height, width = frames.shape[-2:]
+        windows = draw_windows(len(tour), height, width, self.config, rng)
         views = cut(tour, windows, self.config.view)
         return {"views": views, "windows": windows.float(), "index": torch.tensor(index)}
 

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int64
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional
 
 from scalable_binding.crw.dense_config import DenseWalkConfig
 from scalable_binding.crw.dense_views import nearest_nodes, places_in_other_view
+from scalable_binding.crw.model import Encoder
 from scalable_binding.crw.views import change_colors
 from scalable_binding.walk.affinity import similarity, transition
 
@@ -38,7 +39,7 @@ class Starts(NamedTuple):
 
 
 def loss(
-    model: nn.Module, batch: Mapping[str, Tensor], generator: Generator, config: DenseWalkConfig
+    model: Encoder, batch: Mapping[str, Tensor], generator: Generator, config: DenseWalkConfig
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
     """The mean over walks of k = 1 .. t-1 steps out and back of -sum_j w_j log P(X_2k = j).
 
@@ -48,7 +49,7 @@ def loss(
     candidates in each step.
 
     Args:
-        model: an encoder with ``resnet`` and ``head``.
+        model: an encoder with a head.
         batch: ``views`` and ``windows`` of ``DenseClips``.
         generator: of colors, starts and dropped edges.
         config: nodes and walks.
@@ -69,18 +70,18 @@ def loss(
     losses, accuracies = zip(
         *(score(walk, starts, nodes.shape[2]) for walk in returns), strict=True
     )
-    metrics = {}
+    metrics: dict[str, Tensor] = {}
     for hops, (value, accuracy) in enumerate(zip(losses, accuracies, strict=True), start=1):
         metrics |= {f"loss_{hops}": value.detach(), f"accuracy_{hops}": accuracy}
     return torch.stack(losses).mean(), metrics
 
 
 def pooled_nodes(
-    model: nn.Module, images: Float[Tensor, "b 3 h w"], pool: int
+    model: Encoder, images: Float[Tensor, "b 3 h w"], pool: int
 ) -> Float[Tensor, "b n d"]:
     """Unit vectors of ``pool`` x ``pool`` cells each of the last stage's map, row by row."""
-    normalized = ((images - model.mean) / model.std).contiguous(memory_format=torch.channels_last)
-    maps = functional.avg_pool2d(model.resnet(normalized), pool)
+    assert model.head is not None
+    maps = functional.avg_pool2d(model.last_map(images), pool)
     vectors = model.head(rearrange(maps, "b c h w -> b (h w) c"))
     return functional.normalize(vectors.float(), dim=-1)
 

@@ -34,7 +34,7 @@ def draw_windows(
     limit = torch.tensor([height, width])
     size = torch.stack([side * scale / aspect.sqrt(), side * scale * aspect.sqrt()], dim=1)
     size = torch.minimum(size, limit)
-    center = side / 2 + (limit - side).clamp(min=0) * between(0, 1, 2)
+    center = side / 2 + (limit - side).clamp(min=0) * between(0.0, 1.0, 2)
     center = center + side * between(-config.shift, config.shift, num_views, 2)
     size = size.round()
     corner = torch.minimum((center - size / 2).round().clamp(min=0), limit - size)

@@ -189,6 +189,12 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
             nodes = head(nodes)
         return functional.normalize(nodes.float(), dim=-1)
 
+    def last_map(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
+        """The last stage's feature map of images with colors in [0, 1], before the head."""
+        normalized: Tensor = self._normalize(images).contiguous(memory_format=torch.channels_last)
+        maps: Tensor = self.resnet(normalized)
+        return maps
+
     @torch.no_grad()
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
         """Unit vectors at 1/8 of a frame's size (rounded up), of ``readout`` at ``windows``."""

@@ -297,6 +297,22 @@ class CRWConfig:
         if self.picture_every < 0:
             got = str(self.picture_every)
             raise UserError("picture_every", expected="a whole number of at least 0", got=got)
+        if self.dense is not None:
+            self._check_dense(self.dense)
+
+    def _check_dense(self, dense: DenseWalkConfig) -> None:
+        """Refuse what the dense walk cannot do, or would ignore."""
+        clips, encoder = self.clips, self.encoder
+        rate = isinstance(clips.fps, float | int) and clips.fps != float("inf")
+        require("clips.fps", clips.fps, rate, "one rate, for the dense walk")
+        require("clips.size", clips.size, clips.size is not None, "pixels, for the dense walk")
+        require("clips.crop", clips.crop, clips.crop is None, "none: the dense walk cuts views")
+        real = clips.synthetic == 0
+        require("clips.synthetic", clips.synthetic, real, "0: the dense walk reads videos")
+        require("encoder.width", encoder.width, encoder.width is not None, "a head's width")
+        node = STRIDE * dense.pool
+        require("dense.view", dense.view, dense.view % node == 0, f"a multiple of {node} pixels")
+        require("picture_every", self.picture_every, self.picture_every == 0, "0: no pictures")
 
 
 def kinetics() -> CRWConfig:

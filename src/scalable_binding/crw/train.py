@@ -28,7 +28,6 @@ from scalable_binding.data.synthetic.config import WorldConfig
 from scalable_binding.engine.checkpoint import latest_step
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import Hook, fit
-from scalable_binding.errors import UserError
 from scalable_binding.plots import walks
 from scalable_binding.walk.affinity import similarity, transition
 
@@ -104,11 +103,9 @@ def open_dense_clips(
     """The clips of the dense walk, after all videos were decoded once into ``config.store``.
 
     Raises:
-        UserError: no videos, all of them too short, or no single rate or size to store them at.
+        UserError: no videos, or all of them too short.
     """
-    if not isinstance(config.fps, float | int) or math.isinf(config.fps) or config.size is None:
-        got = f"{config.fps} and {config.size}"
-        raise UserError("clips.fps and clips.size", expected="one number each", got=got)
+    assert isinstance(config.fps, float | int) and config.size is not None
     folder = run / "frames" if config.store is None else Path(config.store)
     stored = frame_store.store(data, folder, fps=config.fps, size=config.size)
     return DenseClips(stored, config, walk, seed)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from torch import Tensor
 from scalable_binding.data.frames import images, sources, videos
 from scalable_binding.data.frames.sources import FrameFolder, UnusableVideoWarning, Video
 from scalable_binding.errors import UserError
+
+
+class NotStoredError(UserError):
+    """Decoded frames cannot be written, for no video."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ def store(
             try:
                 if not path.is_file():
                     _write(path, _frames(video, fps, size, folder_fps))
+            except NotStoredError:
+                raise
             except UserError as error:
                 reason = str(error)
                 warnings.warn(f"a video is left out: {reason}", UnusableVideoWarning, stacklevel=2)
@@ -99,9 +106,9 @@ def _write(path: Path, frames: Iterator[UInt8[Tensor, "3 h w"]]) -> None:
             np.save(file, array)
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise NotStoredError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _key(video: Video, fps: float, size: int, folder_fps: float) -> str:
