@@ -13,7 +13,8 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 1000
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check check-format check-lint check-types check-floors format bench clean
+.PHONY: help demo test check check-format check-lint check-types check-floors format bench docs \
+	release-check clean
 
 help:
 	@echo 'make demo    run the main jobs on small scenes; the path of the report is printed last;'
@@ -22,6 +23,8 @@ help:
 	@echo 'make check   formatting, lint, types, and which floor may import which'
 	@echo 'make format  rewrite the files as make check wants them'
 	@echo 'make bench   run the quick benchmarks, one script a claim'
+	@echo 'make docs    build the documentation site into build/site'
+	@echo 'make release-check  build the wheel and try it in a clean environment'
 	@echo 'make clean   remove what the other targets made, except .venv'
 
 $(READY): pyproject.toml constraints.txt
@@ -65,6 +68,14 @@ format: $(READY)
 bench: $(READY)
 	@for script in $$(grep -L 'Not run by make bench' $(filter-out %/train.py,$(wildcard benchmarks/*/*.py))); \
 	do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script || exit 1; done
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo build/site/index.html
+
+release-check:
+	tools/release_check.sh $(PYTHON)
 
 clean:
 	rm -rf demo build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from scalable_binding import demo
+from scalable_binding import demo, report
 from scalable_binding.cli import main
 from scalable_binding.crw import model
 from scalable_binding.data.frames import images, videos
@@ -23,13 +23,12 @@ from scalable_binding.demo import (
     FlowSettings,
     PermanenceSettings,
     RINSettings,
-    report,
-    story,
+    runner,
 )
+from scalable_binding.demo.context import Context, DemoChapter
 from scalable_binding.demo.crw import contest, video
 from scalable_binding.demo.crw.scene import FPS, draw_scene
 from scalable_binding.demo.montage import tiled
-from scalable_binding.demo.stage import Stage, Story
 from scalable_binding.errors import UserError
 
 SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_frames": 6, "weights": "random"}
@@ -114,15 +113,15 @@ def test_scores_are_those_in_the_file_and_repeat(
     made: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     out, results = made
-    assert json.loads((out / story.SCORES).read_text()) == results
+    assert json.loads((out / runner.SCORES).read_text()) == results
     again = demo.run(tmp_path, small())
     scores = {name: part for name, part in results["scores"]["crw"].items() if name != "video"}
     assert again["scores"] == results["scores"] | {"crw": scores}
-    assert set(again["scores"]) == {one.name for one in story.STORIES}
+    assert set(again["scores"]) == {one.name for one in runner.CHAPTERS}
     for part in ("masks", "points", "walks"):
         assert set(scores[part]) == {"random encoder", "raw pixels"}
     assert len(scores["masks"]["raw pixels"]["objects"]) == 3
-    page = (tmp_path / story.REPORT).read_text(encoding="utf-8")
+    page = (tmp_path / runner.REPORT).read_text(encoding="utf-8")
     assert "No real video ships with the package" in page
     assert "Nothing here has been learned" in page
 
@@ -143,7 +142,7 @@ def test_weights_asked_for_are_never_replaced(
 ) -> None:
     monkeypatch.setattr(model, "SHIPPED", tmp_path)
     with pytest.raises(UserError, match="expected a file, got nothing of that name"):
-        contest.prepare(Stage(small(weights="shipped"), tmp_path))
+        contest.prepare(Context(small(weights="shipped"), tmp_path))
 
 
 def test_objects_hide_one_another_and_come_out_again() -> None:
@@ -165,20 +164,20 @@ def test_a_video_wants_labels_and_the_other_way_round(own_video: tuple[Path, Pat
 
 def test_mask_of_another_size_is_refused(own_video: tuple[Path, Path], tmp_path: Path) -> None:
     masks.write(tmp_path / "small.png", torch.ones(32, 96, dtype=torch.uint8))
-    stage = Stage(small(video=own_video[0], labels=tmp_path / "small.png"), tmp_path)
+    context = Context(small(video=own_video[0], labels=tmp_path / "small.png"), tmp_path)
     with pytest.raises(UserError, match="64 x 96 pixels, got 32 x 96"):
-        video.show(stage, contest.prepare(stage))
+        video.show(context, contest.prepare(context))
 
 
 def test_command_prints_the_path_last_and_writes_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    brief = Story(name="a", title="A", lead="B", tell=lambda stage: [video.how_to()])
-    monkeypatch.setattr(story, "STORIES", (brief,))
+    brief = DemoChapter(name="a", title="A", lead="B", run=lambda context: [video.how_to()])
+    monkeypatch.setattr(runner, "CHAPTERS", (brief,))
     out, table = tmp_path / "out", tmp_path / "scores.json"
     command = ["demo", "--out", str(out), "--json", str(table), "--seed", "5"]
     assert main(command) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(out / story.REPORT)
+    assert capsys.readouterr().out.splitlines()[-1] == str(out / runner.REPORT)
     assert json.loads(table.read_text())["seed"] == 5
     assert main(command) == 2
     assert "not empty" in capsys.readouterr().err
@@ -199,21 +198,23 @@ def test_best_of_each_row_is_bold() -> None:
     assert re.findall(r"<b>([\d.]+)</b>", text) == ["0.900", "0.500"]
 
 
-def test_every_story_is_a_chapter_with_a_folder_of_its_own(
+def test_every_chapter_has_a_folder_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tell(stage: Stage) -> list[report.Section]:
-        (stage.out / "file").parent.mkdir()
-        (stage.out / "file").touch()
+    def tell(context: Context) -> list[report.Section]:
+        (context.out / "file").parent.mkdir()
+        (context.out / "file").touch()
         scores = {"score": 1.0}
         return [report.Section(name="same", title="Same", blocks=["<p>x</p>"], scores=scores)]
 
-    told = tuple(Story(name=name, title=f"On {name}", lead="", tell=tell) for name in ("a", "b"))
-    monkeypatch.setattr(story, "STORIES", told)
+    told = tuple(
+        DemoChapter(name=name, title=f"On {name}", lead="", run=tell) for name in ("a", "b")
+    )
+    monkeypatch.setattr(runner, "CHAPTERS", told)
     results = demo.run(tmp_path)
     assert results["scores"] == {"a": {"same": {"score": 1.0}}, "b": {"same": {"score": 1.0}}}
     assert (tmp_path / "a" / "file").exists() and (tmp_path / "b" / "file").exists()
-    page = (tmp_path / story.REPORT).read_text(encoding="utf-8")
+    page = (tmp_path / runner.REPORT).read_text(encoding="utf-8")
     assert re.findall(r'<section id="([^"]+)">', page) == ["a-same", "b-same"]
     assert page.index("On a") < page.index('href="#a-same"') < page.index("On b")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -87,3 +88,21 @@ def test_python_runs(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_pictures_are_small() -> None:
     pictures = [path for path in (ROOT / "docs" / "images").iterdir() if path.suffix != ".py"]
     assert sum(path.stat().st_size for path in pictures) < MAX_IMAGES
+
+
+API = [
+    pytest.param(name, id=name)
+    for page in sorted((ROOT / "docs" / "api").glob("*.md"))
+    for name in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("name", API)
+def test_api_pages_name_modules_that_exist(name: str) -> None:
+    assert importlib.util.find_spec(name) is not None
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("**/*.md"):
+        assert f": {page.relative_to(ROOT / 'docs').as_posix()}\n" in site, page

@@ -1,4 +1,4 @@
-"""The story of CARML, told by an agent that has hardly been trained."""
+"""The chapter on CARML, with an agent that has hardly been trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scalable_binding.carml.train import train
 from scalable_binding.data.frames import images, videos
 from scalable_binding.demo import carml
 from scalable_binding.demo.config import CARMLSettings, DemoConfig
-from scalable_binding.demo.stage import Stage
+from scalable_binding.demo.context import Context
 from scalable_binding.engine.config import override
 from scalable_binding.errors import UserError
 
@@ -34,18 +34,18 @@ FEW = {
 }
 
 
-def stage(out: Path, run: Path | None) -> Stage:
+def context(out: Path, run: Path | None) -> Context:
     few = CARMLSettings(
         run=None if run is None else str(run), num_trials=24, num_tasks=6, num_shown=2
     )
-    return Stage(DemoConfig(carml=few), out)
+    return Context(DemoConfig(carml=few), out)
 
 
 @pytest.mark.slow
 def test_tasks_and_trials_are_shown(tmp_path: Path) -> None:
     train(override(presets.room(), FEW), tmp_path / "run")
     out = tmp_path / "out"
-    shown = carml.sections(stage(out, tmp_path / "run"))
+    shown = carml.sections(context(out, tmp_path / "run"))
     assert [section.name for section in shown] == ["room-skills", "room-trials", "own"]
     for name in ("skills-early.png", "skills-late.png"):
         height, width = images.probe(out / "room" / name)
@@ -62,7 +62,7 @@ def test_an_agent_that_is_not_shipped_is_said_to_be_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(carml, "WEIGHTS", tmp_path / "nothing")
-    shown = carml.sections(stage(tmp_path, None))
+    shown = carml.sections(context(tmp_path, None))
     assert "holds no trained agent" in shown[0].blocks[0] and shown[1].name == "own"
 
 

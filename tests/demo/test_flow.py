@@ -12,30 +12,30 @@ from flow.small import network
 from scalable_binding.data.frames import videos
 from scalable_binding.demo import flow
 from scalable_binding.demo.config import DemoConfig, FlowSettings
-from scalable_binding.demo.stage import Stage
+from scalable_binding.demo.context import Context
 from scalable_binding.errors import UserError
 from scalable_binding.flow import model
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def context(tmp_path: Path) -> Context:
     small = network()
     save_file(small.state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(model.arguments(small)))
     settings = FlowSettings(weights=str(tmp_path), height=64, width=96, num_frames=4)
-    return Stage(DemoConfig(flow=settings), tmp_path / "flow")
+    return Context(DemoConfig(flow=settings), tmp_path / "flow")
 
 
-def test_flow_and_tracks_are_shown_and_scored(stage: Stage) -> None:
-    found = {section.name: section for section in flow.sections(stage)}
+def test_flow_and_tracks_are_shown_and_scored(context: Context) -> None:
+    found = {section.name: section for section in flow.sections(context)}
     assert list(found) == ["flow", "tracks", "own"]
-    assert videos.probe(stage.out / "flow.mp4").num_frames == 3
+    assert videos.probe(context.out / "flow.mp4").num_frames == 3
     scores = found["flow"].scores
     assert scores["no motion"]["EPE"] > 0 and scores["this network"]["EPE"] > 0
     assert 0 <= scores["this network"]["within 1 px"] <= scores["this network"]["within 3 px"] <= 1
     tracked = found["tracks"].scores
     assert all(0 <= value <= 1 for value in tracked.values())
-    assert videos.probe(stage.out / "tracks.mp4").num_frames == 4
+    assert videos.probe(context.out / "tracks.mp4").num_frames == 4
 
 
 def test_one_frame_is_no_clip() -> None:

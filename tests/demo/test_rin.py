@@ -1,4 +1,4 @@
-"""The story of recurrent interface networks, told by networks without training."""
+"""The chapter on recurrent interface networks, with untrained networks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from rin import untrained
 from scalable_binding.data.frames import images, videos
 from scalable_binding.demo import DemoConfig, RINSettings, rin
-from scalable_binding.demo.stage import Stage
+from scalable_binding.demo.context import Context
 from scalable_binding.errors import UserError
 from scalable_binding.rin import pretrained
 
 
-def stage(out: Path, **settings: object) -> Stage:
+def context(out: Path, **settings: object) -> Context:
     few = {"steps": 3, "num_rows": 2, "num_futures": 2}
-    return Stage(DemoConfig(rin=RINSettings(**few | settings)), out)  # type: ignore[arg-type]
+    return Context(DemoConfig(rin=RINSettings(**few | settings)), out)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -25,7 +25,7 @@ def test_both_networks_are_shown(tmp_path: Path) -> None:
     moving = untrained.videos(size=(6, 32, 32), patch=(2, 8, 8))
     moving_run = untrained.save(moving, tmp_path / "moving")
     out = tmp_path / "out"
-    shown = rin.sections(stage(out, digits=str(still), moving_digits=str(moving_run)))
+    shown = rin.sections(context(out, digits=str(still), moving_digits=str(moving_run)))
     assert [section.name for section in shown] == ["digits", "moving-digits", "own"]
     assert images.probe(out / "digits.png") == (2 * 50 + 2, 10 * 50 + 2)
     assert videos.probe(out / "digits.mp4").num_frames == 3 + 20
@@ -40,7 +40,7 @@ def test_what_is_not_shipped_is_said_to_be_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretrained, "SHIPPED", tmp_path)
-    shown = rin.sections(stage(tmp_path / "out"))
+    shown = rin.sections(context(tmp_path / "out"))
     assert "holds no trained network of moving digits" in shown[1].blocks[0]
     with pytest.raises(UserError, match="holds no network digits"):
         pretrained.load("digits")

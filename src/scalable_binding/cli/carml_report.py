@@ -11,6 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from scalable_binding import report as page
 from scalable_binding.carml import evaluate, inference
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.evaluate import Skills, Transfer
@@ -19,8 +20,6 @@ from scalable_binding.carml.rounds import list_rounds, read_round
 from scalable_binding.carml.vae import VAEScaffold
 from scalable_binding.cli.outputs import prepare_folder
 from scalable_binding.data.frames import images, videos
-from scalable_binding.demo import report as page
-from scalable_binding.demo.report import Chapter, Section
 from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import tasks as test_tasks
 from scalable_binding.envs.layouts import SIDE
@@ -30,6 +29,7 @@ from scalable_binding.envs.walls import LAYOUTS
 from scalable_binding.plots import curves, grids, skills
 from scalable_binding.plots.curves import Curve, Panel
 from scalable_binding.plots.skills import Plane, Track
+from scalable_binding.report import Chapter, Section
 
 NUM_TRIALS = 256
 NUM_SHOWN = 4

@@ -1,9 +1,8 @@
-"""The main jobs on what ships with the package, shown in one HTML report.
+"""The demo: each system's main job on bundled data, shown in one HTML report.
 
-Every system tells a story: a package here whose ``STORY`` is a :class:`stage.Story`, which takes a
-:class:`stage.Stage` (settings, a folder of its own, progress) and returns sections of the report
-with their scores. ``story.STORIES`` lists them in the order of the report; the settings of each
-have a dataclass in ``config.py``.
+A chapter is a package here whose ``CHAPTER`` is a :class:`context.DemoChapter`: a function from a
+:class:`context.Context` to sections of the report with their scores. ``runner.CHAPTERS`` lists them
+in order; each has a settings dataclass in ``config.py``.
 """
 
 from scalable_binding.demo.config import (
@@ -14,7 +13,7 @@ from scalable_binding.demo.config import (
     PermanenceSettings,
     RINSettings,
 )
-from scalable_binding.demo.story import run
+from scalable_binding.demo.runner import run
 
 __all__ = [
     "CARMLSettings",

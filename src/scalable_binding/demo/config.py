@@ -1,4 +1,4 @@
-"""What the demo shows and how large: settings of the whole, and of each of its stories."""
+"""What the demo shows and how large: settings of the whole, and of each of its chapters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scalable_binding.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class CRWSettings:
-    """Settings of the story of the contrastive random walk.
+    """Settings of the chapter of the contrastive random walk.
 
     Args:
         weights: of the encoder to show, as in ``crw.model.load``; None takes the shipped encoder
@@ -46,7 +46,7 @@ class CRWSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RINSettings:
-    """Settings of the story of recurrent interface networks.
+    """Settings of the chapter of recurrent interface networks.
 
     Args:
         digits, moving_digits: run folders of the networks to show; None takes those that ship.
@@ -70,7 +70,7 @@ class RINSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CARMLSettings:
-    """Settings of the story of CARML.
+    """Settings of the chapter of CARML.
 
     Args:
         run: run folder of an agent; None takes those that ship.
@@ -96,7 +96,7 @@ class CARMLSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FlowSettings:
-    """Settings of the story of optical flow.
+    """Settings of the chapter of optical flow.
 
     Args:
         weights: of the network to show, as in ``flow.model.load``; None takes the one that ships.
@@ -116,7 +116,7 @@ class FlowSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PermanenceSettings:
-    """Settings of the story of hidden objects.
+    """Settings of the chapter of hidden objects.
 
     Args:
         weights: run folder of the tracker to show; None takes the one that ships.
@@ -139,7 +139,7 @@ class DemoConfig:
     Args:
         seed: of everything that is drawn; the same seed gives the same scores. The default is a
             scene that is easy to follow with the eye.
-        crw: of the story of that name, and so on for every story.
+        crw: of the chapter of that name, and so on for every chapter.
     """
 
     seed: int = 12

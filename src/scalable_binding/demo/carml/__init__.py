@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from scalable_binding import report
 from scalable_binding.carml.inference import read_config
-from scalable_binding.demo import report
 from scalable_binding.demo.carml import skills, trials
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage, Story
+from scalable_binding.demo.context import Context, DemoChapter
+from scalable_binding.report import Section
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 
@@ -23,15 +23,15 @@ sbind carml adapt runs/mine --task rewards.py:reward
 """
 
 
-def sections(stage: Stage) -> list[Section]:
+def sections(context: Context) -> list[Section]:
     """The agent's own tasks, trials of tasks that are new to it, and how to have one's own.
 
     Raises:
         UserError: the run cannot be used, or a file cannot be written.
     """
-    given = stage.config.carml.run
+    given = context.config.carml.run
     runs = shipped() if given is None else [Path(given)]
-    told = [section for run in runs for section in _show(stage, run)]
+    told = [section for run in runs for section in _show(context, run)]
     return [*(told or [_missing()]), _how_to()]
 
 
@@ -40,10 +40,10 @@ def shipped() -> list[Path]:
     return [WEIGHTS / name for name in AGENTS if (WEIGHTS / name).is_dir()]
 
 
-def _show(stage: Stage, run: Path) -> list[Section]:
+def _show(context: Context, run: Path) -> list[Section]:
     """What one agent practices, and what it does with a reward."""
     world = read_config(run).environment.name
-    place = replace(stage, out=stage.out / world)
+    place = replace(context, out=context.out / world)
     told = (skills.show(place, run), trials.show(place, run))
     return [
         replace(section, name=f"{world}-{section.name}", title=f"{section.title}: the {world}")
@@ -73,11 +73,11 @@ def _how_to() -> Section:
     )
 
 
-STORY = Story(
+CHAPTER = DemoChapter(
     name="carml",
     title="Practice without a reward, adapt to one in four episodes",
     lead="In a world without any reward an agent sorts what it has seen into tasks, practices how "
     "to find out which of them it is given, and starts over with what it has seen meanwhile. Then "
     "it meets a reward that it has never had.",
-    tell=sections,
+    run=sections,
 )

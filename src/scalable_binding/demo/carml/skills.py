@@ -7,17 +7,17 @@ from pathlib import Path
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from scalable_binding import report
 from scalable_binding.carml.evaluate import Skills, practice_round
 from scalable_binding.carml.inference import read_config
 from scalable_binding.carml.rounds import list_rounds
 from scalable_binding.data.frames import images
-from scalable_binding.demo import report
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
+from scalable_binding.demo.context import Context
 from scalable_binding.envs.batch import Truth
 from scalable_binding.envs.layouts import FIXED_PLACES
 from scalable_binding.plots import grids, skills
 from scalable_binding.plots.skills import Plane, Track
+from scalable_binding.report import Section
 
 _COLUMNS = 8
 
@@ -34,17 +34,17 @@ def colors(truths: Truth) -> Float[Tensor, "n t 3"]:
     return skills.time_colors(*truths["position"].shape[:2])
 
 
-def show(stage: Stage, run: Path) -> Section:
+def show(context: Context, run: Path) -> Section:
     """Skill maps of the first round and of the last, and what they come to in numbers."""
-    stage.say("Tasks that nobody gave")
-    num_trials = stage.config.carml.num_trials
+    context.say("Tasks that nobody gave")
+    num_trials = context.config.carml.num_trials
     world = plane(read_config(run).environment.name)
     first, *_, last = list_rounds(run) * 2
     early = practice_round(run, first, num_trials=num_trials)
     late = practice_round(run, num_trials=num_trials)
     pictures = []
     for name, found in (("early", early), ("late", late)):
-        path = stage.out / f"skills-{name}.png"
+        path = context.out / f"skills-{name}.png"
         images.write(path, grids.grid(draw(found, world), columns=_COLUMNS))
         pictures.append(path)
     looks = "heading" in late.truths
@@ -66,7 +66,7 @@ def show(stage: Stage, run: Path) -> Section:
                 [(pictures[1], f"Round {last}, sorted from what the agent had learned to do.")],
                 wide=True,
             ),
-            *([_legend(stage)] if looks else []),
+            *([_legend(context)] if looks else []),
             report.table(
                 ("", f"round {first}", f"round {last}"),
                 [
@@ -90,7 +90,7 @@ def draw(found: Skills, world: Plane) -> UInt8[Tensor, "k 3 h w"]:
     return skills.skill_maps([track], found.tasks.long(), num_tasks, world)
 
 
-def _legend(stage: Stage) -> str:
-    path = stage.out / "compass.png"
+def _legend(context: Context) -> str:
+    path = context.out / "compass.png"
     images.write(path, skills.compass(120))
     return report.pictures([(path, "Colors of directions.")])

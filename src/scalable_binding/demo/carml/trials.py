@@ -7,29 +7,29 @@ from pathlib import Path
 
 import torch
 
+from scalable_binding import report
 from scalable_binding.carml import inference
 from scalable_binding.carml.asked import request_tasks
 from scalable_binding.carml.evaluate import interval, untrained
 from scalable_binding.carml.inference import Adaptation
 from scalable_binding.data.frames import videos
-from scalable_binding.demo import report
 from scalable_binding.demo.carml.skills import colors, plane
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
+from scalable_binding.demo.context import Context
 from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import registry, tasks
 from scalable_binding.envs.tasks import TaskBatch
 from scalable_binding.plots import rollouts
 from scalable_binding.plots.rollouts import Episode
+from scalable_binding.report import Section
 
 _PLACE = 40
 _FPS = 6
 
 
-def show(stage: Stage, run: Path) -> Section:
+def show(context: Context, run: Path) -> Section:
     """The first few test tasks on film, and all of them in a table beside chance."""
-    stage.say("A reward that it has never had")
-    settings, seed = stage.config.carml, stage.config.seed
+    context.say("A reward that it has never had")
+    settings, seed = context.config.carml, context.config.seed
     config, policy = inference.read_config(run), inference.load(run)
     world = config.environment
     asked = tasks.draw(world.name, settings.num_tasks, generator(seed, _PLACE))
@@ -43,7 +43,7 @@ def show(stage: Stage, run: Path) -> Section:
             found[name] = inference.adapt(
                 agent, env, request_tasks(asked), random, episodes=episodes
             )
-    clip = stage.out / "trials.mp4"
+    clip = context.out / "trials.mp4"
     rows = [_episodes(found["the agent"], asked, number) for number in range(settings.num_shown)]
     names = [asked[number].name for number in range(settings.num_shown)]
     videos.write(clip, rollouts.film(rows, plane(world.name), names=names), fps=_FPS)

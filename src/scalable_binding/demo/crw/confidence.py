@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 import torch
 
+from scalable_binding import report
 from scalable_binding.crw.inference import Prediction
 from scalable_binding.data.frames import images
 from scalable_binding.data.synthetic import Scene
-from scalable_binding.demo import report
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
+from scalable_binding.demo.context import Context
 from scalable_binding.plots import confidence
+from scalable_binding.report import Section
 
 SURE = 0.9
 
 
-def show(stage: Stage, scene: Scene, predictions: Sequence[Prediction]) -> Section:
+def show(context: Context, scene: Scene, predictions: Sequence[Prediction]) -> Section:
     """The soft map of the object that is hidden most, the confidence, and how far to trust it."""
-    stage.say("Soft maps and confidence")
+    context.say("Soft maps and confidence")
     label = int(scene.box_visible.amin(dim=0).argmin()) + 1
     seen = scene.box_visible[:, label - 1]
     last = len(predictions) - 1
@@ -28,7 +28,7 @@ def show(stage: Stage, scene: Scene, predictions: Sequence[Prediction]) -> Secti
     for time in sorted({hidden // 2, hidden, (hidden + last) // 2, last}):
         frame, prediction = scene.frames[time], predictions[time]
         map_file, sure_file = (
-            stage.out / f"{what}_{time:03}.jpg" for what in ("soft", "confidence")
+            context.out / f"{what}_{time:03}.jpg" for what in ("soft", "confidence")
         )
         share = prediction.scores[1 + prediction.ids.index(label)]
         images.write(map_file, confidence.draw(frame, share))

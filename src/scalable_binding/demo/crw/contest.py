@@ -10,8 +10,8 @@ from scalable_binding.crw.inference import FeatureModel, Prediction
 from scalable_binding.crw.labels import Labels
 from scalable_binding.crw.presets import PropagationConfig
 from scalable_binding.data.synthetic import Scene
+from scalable_binding.demo.context import Context
 from scalable_binding.demo.crw.scene import draw_scene
-from scalable_binding.demo.stage import Stage
 from scalable_binding.engine.checkpoint import WEIGHTS
 
 BASELINES = ("random", "raw")
@@ -33,18 +33,18 @@ class Contest:
         return next(iter(self.models))
 
 
-def prepare(stage: Stage) -> Contest:
+def prepare(context: Context) -> Contest:
     """The scene of the demo's seed, the encoder to show, and the baselines.
 
     Raises:
         UserError: the weights cannot be loaded.
     """
-    names = dict.fromkeys((choose_weights(stage.config.crw.weights), *BASELINES))
+    names = dict.fromkeys((choose_weights(context.config.crw.weights), *BASELINES))
     models: dict[str, FeatureModel] = {
-        _TITLES.get(name, Path(name).stem): model.load(name, seed=stage.config.seed)
+        _TITLES.get(name, Path(name).stem): model.load(name, seed=context.config.seed)
         for name in names
     }
-    return Contest(draw_scene(stage.config), models)
+    return Contest(draw_scene(context.config), models)
 
 
 def choose_weights(asked: str | None) -> str:
@@ -54,9 +54,9 @@ def choose_weights(asked: str | None) -> str:
     return "shipped" if (model.SHIPPED / WEIGHTS).is_file() else "random"
 
 
-def carry(stage: Stage, contest: Contest, name: str, labels: Labels) -> list[Prediction]:
+def carry(context: Context, contest: Contest, name: str, labels: Labels) -> list[Prediction]:
     """The labels of every frame by the encoder ``name``, from those of the first."""
     frames = contest.scene.frames
-    config = PropagationConfig(zoom=stage.config.crw.zoom)
+    config = PropagationConfig(zoom=context.config.crw.zoom)
     found = inference.propagate(frames, labels, contest.models[name], config)
-    return list(stage.track(found, name, len(frames)))
+    return list(context.track(found, name, len(frames)))

@@ -10,33 +10,32 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from scalable_binding import plots
+from scalable_binding import plots, report
 from scalable_binding.crw.inference import Prediction
 from scalable_binding.data.frames import images, videos
 from scalable_binding.data.synthetic import Scene
-from scalable_binding.demo import report
+from scalable_binding.demo.context import Context
 from scalable_binding.demo.crw.contest import RANDOM, Contest
 from scalable_binding.demo.crw.scene import FPS
 from scalable_binding.demo.montage import tiled, titled
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
 from scalable_binding.metrics.segmentation import ObjectScore, score_sequence
 from scalable_binding.plots import curves
+from scalable_binding.report import Section
 
 Ids = UInt8[Tensor, "t h w"]
 Scores = Mapping[str, list[ObjectScore]]
 
 
-def show(stage: Stage, contest: Contest, labeled: Mapping[str, list[Prediction]]) -> Section:
+def show(context: Context, contest: Contest, labeled: Mapping[str, list[Prediction]]) -> Section:
     """The labeled frame, the video that comes of it, the other encoders beside it, and scores."""
     scene, shown = contest.scene, contest.shown
     ids = {name: torch.stack([one.labels for one in found]) for name, found in labeled.items()}
     scores = {name: score_sequence(masks, scene.masks) for name, masks in ids.items()}
     given, made, compared, curve = (
-        stage.out / name
+        context.out / name
         for name in ("first_mask.jpg", "masks.mp4", "comparison.mp4", "region_over_time.png")
     )
-    images.write(stage.out / "first_frame.jpg", scene.frames[0])
+    images.write(context.out / "first_frame.jpg", scene.frames[0])
     images.write(given, plots.overlay(scene.frames[0], scene.masks[0]))
     videos.write(made, map(plots.overlay, scene.frames, ids[shown]), fps=FPS)
     videos.write(compared, _beside(scene, {**ids, "truth": scene.masks}), fps=FPS)
@@ -46,7 +45,7 @@ def show(stage: Stage, contest: Contest, labeled: Mapping[str, list[Prediction]]
         "what in *one* frame, the first. The computer has drawn this clip itself, so the truth "
         "about every pixel is known."
     )
-    if (zoom := stage.config.crw.zoom) > 1:
+    if (zoom := context.config.crw.zoom) > 1:
         what += f" Frames are read at {zoom:g} times their size (`--zoom`): some limbs are thin."
     blocks = [
         report.paragraph(what),

@@ -8,18 +8,18 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from scalable_binding import report
 from scalable_binding.crw.inference import Prediction
 from scalable_binding.data.frames import images, videos
 from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.data.synthetic import Scene
-from scalable_binding.demo import report
+from scalable_binding.demo.context import Context
 from scalable_binding.demo.crw.contest import Contest, carry
 from scalable_binding.demo.crw.scene import FPS
 from scalable_binding.demo.montage import tiled, titled
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
 from scalable_binding.metrics.keypoints import pck, relative_errors
 from scalable_binding.plots import keypoints as drawn
+from scalable_binding.report import Section
 
 _TRAIL = 15
 """Frames of the past along which the way of a point is drawn in the video."""
@@ -30,21 +30,21 @@ _LOST = 0.1
 """Confidence below which a point's way is not drawn."""
 
 
-def show(stage: Stage, contest: Contest) -> Section:
+def show(context: Context, contest: Contest) -> Section:
     """A picture and a video of the points with their trails, and PCK of every encoder."""
-    stage.say("Key points")
+    context.say("Key points")
     scene, shown = contest.scene, contest.shown
     prompt = _prompt(scene)
     if not prompt:
         said = "No key point can be seen in the first frame of this clip, so none was carried."
         return Section(name="points", title="Key points", blocks=[report.paragraph(said)])
-    tracks = {name: _track(carry(stage, contest, name, prompt)) for name in contest.models}
+    tracks = {name: _track(carry(context, contest, name, prompt)) for name in contest.models}
     truth, visible, diagonals = _truth(scene, prompt)
     scores = {}
     for name, track in tracks.items():
         errors = relative_errors(track[..., :2], truth, visible, diagonals)
         scores[name] = {f"PCK@{alpha}": pck(errors, alpha) for alpha in _ALPHAS}
-    clip, picture = stage.out / "points.mp4", stage.out / "points.jpg"
+    clip, picture = context.out / "points.mp4", context.out / "points.jpg"
     panels = {shown: tracks[shown], "truth": torch.cat((truth, visible[..., None]), dim=-1)}
     videos.write(clip, _draw(scene, panels), fps=FPS)
     images.write(picture, _with_trail(scene.frames[-1], tracks[shown], len(scene.frames)))

@@ -9,17 +9,16 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from scalable_binding import plots
+from scalable_binding import plots, report
 from scalable_binding.crw import inference
 from scalable_binding.data.frames import images, videos
 from scalable_binding.data.labels import masks
-from scalable_binding.demo import report
+from scalable_binding.demo.context import Context
 from scalable_binding.demo.crw.contest import Contest
 from scalable_binding.demo.montage import tiled, titled
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
 from scalable_binding.errors import UserError
 from scalable_binding.plots import confidence
+from scalable_binding.report import Section
 
 _LARGEST = 480
 """Pixels of the short side above which a video is shown smaller, to keep the report small."""
@@ -46,13 +45,13 @@ for found in inference.propagate(frames, labels, model.load("shipped")):
 """
 
 
-def show(stage: Stage, contest: Contest) -> Section:
+def show(context: Context, contest: Contest) -> Section:
     """The user's video with its masks and their confidence, or how to bring one.
 
     Raises:
         UserError: the video or its labels cannot be used.
     """
-    path, labels = stage.config.crw.video, stage.config.crw.labels
+    path, labels = context.config.crw.video, context.config.crw.labels
     if path is None or labels is None:
         missing = [
             report.paragraph(
@@ -62,16 +61,16 @@ def show(stage: Stage, contest: Contest) -> Section:
             report.code("sbind demo --video video.mp4 --labels first.png --out demo --overwrite"),
         ]
         return Section(name="video", title="A real video", blocks=missing)
-    stage.say("Your video")
+    context.say("Your video")
     ids = _read_mask(labels, path)
     size = min(_LARGEST, *ids.shape)
-    first, mask = stage.out / "video_frame.jpg", stage.out / "video_mask.jpg"
+    first, mask = context.out / "video_frame.jpg", context.out / "video_mask.jpg"
     frame = next(videos.stream(path, size=size))
     ids = functional.interpolate(ids[None, None], frame.shape[1:], mode="nearest-exact")[0, 0]
     images.write(first, frame)
     images.write(mask, plots.overlay(frame, ids))
-    clip = stage.out / "video.mp4"
-    count = videos.write(clip, _label(stage, contest, size, ids), fps=videos.probe(path).fps)
+    clip = context.out / "video.mp4"
+    count = videos.write(clip, _label(context, contest, size, ids), fps=videos.probe(path).fps)
     return Section(
         name="video",
         title="A real video",
@@ -100,15 +99,15 @@ def _read_mask(labels: Path, video: Path) -> UInt8[Tensor, "h w"]:
 
 
 def _label(
-    stage: Stage, contest: Contest, size: int, ids: UInt8[Tensor, "h w"]
+    context: Context, contest: Contest, size: int, ids: UInt8[Tensor, "h w"]
 ) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
     """The frames with their masks and their confidence, side by side; few in memory at a time."""
-    path, most = stage.config.crw.video, stage.config.crw.num_video_frames
+    path, most = context.config.crw.video, context.config.crw.num_video_frames
     assert path is not None
     frames, again = (videos.stream(path, size=size, stop=most) for _ in range(2))
     known = videos.probe(path).num_frames or most
     found = inference.propagate(frames, ids, contest.models[contest.shown])
-    tracked = stage.track(found, path.name, min(known, most))
+    tracked = context.track(found, path.name, min(known, most))
     for frame, one in zip(again, tracked, strict=True):
         sure = confidence.draw(frame, one.confidence, color_map="viridis")
         yield tiled([titled(plots.overlay(frame, one.labels), "masks"), titled(sure, "confidence")])

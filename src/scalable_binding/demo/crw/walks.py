@@ -11,14 +11,14 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from scalable_binding import report
 from scalable_binding.crw.inference import FeatureModel
 from scalable_binding.crw.presets import STRIDE, PropagationConfig
 from scalable_binding.data.frames import images
-from scalable_binding.demo import report
+from scalable_binding.demo.context import Context
 from scalable_binding.demo.crw.contest import Contest
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
 from scalable_binding.plots import walks
+from scalable_binding.report import Section
 from scalable_binding.walk.affinity import DROPPED, similarity, transition
 from scalable_binding.walk.chain import chain
 
@@ -30,9 +30,9 @@ _LABELING = PropagationConfig()
 """Walkers step by the neighbors and the temperature by which labels are carried."""
 
 
-def show(stage: Stage, contest: Contest) -> Section:
+def show(context: Context, contest: Contest) -> Section:
     """A picture of the walks, and the share of walkers that stay on their object."""
-    stage.say("Walks")
+    context.say("Walks")
     scene, shown = contest.scene, contest.shown
     stride = min(_LONGEST_STEP, (len(scene.frames) - 1) // _NUM_STEPS)
     times = [stride * step for step in range(_NUM_STEPS + 1)]
@@ -45,7 +45,7 @@ def show(stage: Stage, contest: Contest) -> Section:
         name: {f"object {label}": _stay(matrices, owners == label) for label in labels}
         for name, matrices in steps.items()
     }
-    picture = stage.out / "walks.jpg"
+    picture = context.out / "walks.jpg"
     starts = torch.tensor([_middle((owners[0] == label).reshape(grid)) for label in labels])
     headings = [f"frame {time}" for time in times]
     images.write(picture, walks.draw(frames, steps[shown], grid, starts, labels=headings))

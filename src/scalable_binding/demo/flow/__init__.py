@@ -1,10 +1,10 @@
 """Optical flow on a synthetic clip, beside the truth, and points followed through it."""
 
-from scalable_binding.demo import report
+from scalable_binding import report
+from scalable_binding.demo.context import Context, DemoChapter
 from scalable_binding.demo.flow import motion, tracks
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage, Story
 from scalable_binding.flow import model
+from scalable_binding.report import Section
 
 _COMMANDS = """
 sbind flow estimate video.mp4 --out flow --overlay flow.mp4
@@ -16,17 +16,17 @@ sbind flow estimate video.mp4 --out flow --weights runs/flow
 """
 
 
-def sections(stage: Stage) -> list[Section]:
+def sections(context: Context) -> list[Section]:
     """Flow, points, and how to do the same with one's own videos.
 
     Raises:
         UserError: the weights cannot be used, or a file cannot be written.
     """
-    network = model.load(stage.config.flow.weights or "shipped")
-    scene = motion.draw_scene(stage.config)
+    network = model.load(context.config.flow.weights or "shipped")
+    scene = motion.draw_scene(context.config)
     return [
-        motion.show(stage, scene, network),
-        tracks.show(stage, scene, network),
+        motion.show(context, scene, network),
+        tracks.show(context, scene, network),
         _how_to(),
     ]
 
@@ -42,10 +42,10 @@ def _how_to() -> Section:
     )
 
 
-STORY = Story(
+CHAPTER = DemoChapter(
     name="flow",
     title="Where every pixel goes",
     lead="The same walk with pixels as its nodes, made from coarse to fine: optical flow and point "
     "tracks from a network that learned on videos without any label.",
-    tell=sections,
+    run=sections,
 )

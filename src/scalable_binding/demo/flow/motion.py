@@ -9,18 +9,18 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from scalable_binding import report
 from scalable_binding.data.frames import images, videos
 from scalable_binding.data.synthetic import Scene, evaluation, render
-from scalable_binding.demo import report
 from scalable_binding.demo.config import DemoConfig
+from scalable_binding.demo.context import Context
 from scalable_binding.demo.montage import tiled, titled
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
 from scalable_binding.flow import model
 from scalable_binding.flow.inference import estimate_video
 from scalable_binding.flow.model import FlowNet
 from scalable_binding.metrics import flow as metrics
 from scalable_binding.plots import flow as drawn
+from scalable_binding.report import Section
 
 FPS = 8
 """Frames a second at which the clip is played."""
@@ -35,19 +35,19 @@ def draw_scene(config: DemoConfig) -> Scene:
     return render(replace(world, time_step=2.0), config.seed)
 
 
-def show(stage: Stage, scene: Scene, network: FlowNet) -> Section:
+def show(context: Context, scene: Scene, network: FlowNet) -> Section:
     """A picture and a video of the flow, and its error beside those of trivial ways."""
-    stage.say("Optical flow")
-    fresh = model.draw(stage.config.seed, **network.arguments).eval()
+    context.say("Optical flow")
+    fresh = model.draw(context.config.seed, **network.arguments).eval()
     total = len(scene.flow)
     ways = {
-        "this network": list(stage.track(_flows(scene, network), "flow", total)),
+        "this network": list(context.track(_flows(scene, network), "flow", total)),
         "the same, untrained": list(_flows(scene, fresh)),
         "no motion": [torch.zeros_like(one) for one in scene.flow],
     }
     scores = {name: _score(scene, flows) for name, flows in ways.items()}
     panels = list(_panels(scene, ways["this network"]))
-    picture, clip = stage.out / "flow.jpg", stage.out / "flow.mp4"
+    picture, clip = context.out / "flow.jpg", context.out / "flow.mp4"
     images.write(picture, panels[total // 2])
     videos.write(clip, panels, fps=FPS)
     return Section(

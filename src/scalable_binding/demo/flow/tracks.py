@@ -8,32 +8,32 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from scalable_binding import report
 from scalable_binding.data.frames import videos
 from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.data.synthetic import Scene
-from scalable_binding.demo import report
+from scalable_binding.demo.context import Context
 from scalable_binding.demo.flow.motion import FPS
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
 from scalable_binding.flow import tracks
 from scalable_binding.flow.model import FlowNet
 from scalable_binding.flow.tracks import Track
 from scalable_binding.plots import keypoints as drawn
+from scalable_binding.report import Section
 
 _TRAIL = 12
 _NEAR = 5.0
 _MOST = 12
 
 
-def show(stage: Stage, scene: Scene, network: FlowNet) -> Section:
+def show(context: Context, scene: Scene, network: FlowNet) -> Section:
     """A video of the points with their trails, and how far they are from the truth at the end."""
-    stage.say("Point tracks")
+    context.say("Point tracks")
     points = _points(scene)
     if not points:
         said = "No key point can be seen in the first frame of this clip, so none was followed."
         return Section(name="tracks", title="Points followed", blocks=[report.paragraph(said)])
     found = list(tracks.follow(scene.frames, points, network))
-    clip = stage.out / "tracks.mp4"
+    clip = context.out / "tracks.mp4"
     videos.write(clip, _draw(scene, found), fps=FPS)
     scores = _score(scene, found)
     return Section(

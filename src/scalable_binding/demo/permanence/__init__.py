@@ -1,10 +1,10 @@
 """The random walk along memory: objects followed while nothing is seen of them."""
 
-from scalable_binding.demo import report
+from scalable_binding import report
+from scalable_binding.demo.context import Context, DemoChapter
 from scalable_binding.demo.permanence import games
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage, Story
 from scalable_binding.permanence import inference
+from scalable_binding.report import Section
 
 _COMMANDS = """
 sbind permanence track VIDEO --boxes first.csv --out tracked
@@ -16,17 +16,17 @@ sbind permanence evaluate synthetic --weights runs/mine
 """
 
 
-def sections(stage: Stage) -> list[Section]:
+def sections(context: Context) -> list[Section]:
     """One game of each kind, scores on more of them, and how to do the same with a video.
 
     Raises:
         UserError: the weights cannot be used, or a file cannot be written.
     """
-    weights = stage.config.permanence.weights
+    weights = context.config.permanence.weights
     if weights is None and not inference.SHIPPED.is_dir():
         text = "This installation holds no trained tracker."
         return [Section(name="games", title=games.TITLE, blocks=[report.note(text)])]
-    return [games.show(stage, weights or "shipped"), _how_to()]
+    return [games.show(context, weights or "shipped"), _how_to()]
 
 
 def _how_to() -> Section:
@@ -44,11 +44,11 @@ def _how_to() -> Section:
     )
 
 
-STORY = Story(
+CHAPTER = DemoChapter(
     name="permanence",
     title="Out of sight, not out of mind",
     lead="Objects go on existing behind others and in cups. Nobody tells the network where they "
     "are then: a walker along the states of its memory must be with the object when that is seen "
     "again, and so learns to stay with it meanwhile.",
-    tell=sections,
+    run=sections,
 )

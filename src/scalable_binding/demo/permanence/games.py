@@ -9,16 +9,16 @@ from einops import repeat
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from scalable_binding import report
 from scalable_binding.data.frames import images, videos
 from scalable_binding.data.synthetic.hiding import STATES
-from scalable_binding.demo import report
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
+from scalable_binding.demo.context import Context
 from scalable_binding.permanence import evaluate
 from scalable_binding.permanence.evaluate import Case
 from scalable_binding.permanence.inference import load, track
 from scalable_binding.permanence.model import SpatialMemory
 from scalable_binding.plots import boxes, grids
+from scalable_binding.report import Section
 
 TITLE = "Behind screens, in cups, and in a shell game"
 
@@ -38,12 +38,12 @@ _CAPTIONS = {
 }
 
 
-def show(stage: Stage, weights: str) -> Section:
+def show(context: Context, weights: str) -> Section:
     """Videos and stills of a game of each kind, and mean distances in every state."""
-    stage.say("Hide and seek")
+    context.say("Hide and seek")
     network = load(weights)
-    wanted = stage.config.permanence.num_games
-    cases = list(evaluate.synthetic_cases(wanted, size=network.side, seed=stage.config.seed))
+    wanted = context.config.permanence.num_games
+    cases = list(evaluate.synthetic_cases(wanted, size=network.side, seed=context.config.seed))
     blocks = [
         report.paragraph(
             "The tracker is told the boxes of the first frame and nothing else. Boxes are solid "
@@ -57,7 +57,7 @@ def show(stage: Stage, weights: str) -> Section:
             continue
         name = kind.replace(" ", "-")
         drawn = torch.stack(list(_draw(shown, network)))
-        clip, stills = stage.out / f"{name}.mp4", stage.out / f"{name}.png"
+        clip, stills = context.out / f"{name}.mp4", context.out / f"{name}.png"
         videos.write(clip, drawn, fps=_FPS)
         chosen = torch.linspace(0, len(drawn) - 1, _STILLS).round().long()
         images.write(stills, grids.grid(drawn[chosen], columns=_STILLS))

@@ -1,9 +1,9 @@
 """Recurrent interface networks: digits out of noise, futures of a video, and where they read."""
 
-from scalable_binding.demo import report
-from scalable_binding.demo.report import Section
+from scalable_binding import report
+from scalable_binding.demo.context import Context, DemoChapter
 from scalable_binding.demo.rin import digits, futures
-from scalable_binding.demo.stage import Stage, Story
+from scalable_binding.report import Section
 from scalable_binding.rin import pretrained
 from scalable_binding.rin.inference import load
 
@@ -17,13 +17,13 @@ sbind rin sample runs/mine --num 64 --out samples
 """
 
 
-def sections(stage: Stage) -> list[Section]:
+def sections(context: Context) -> list[Section]:
     """Digits, futures of moving digits, and how to do the same with one's own data.
 
     Raises:
         UserError: the weights cannot be used, or a file cannot be written.
     """
-    settings = stage.config.rin
+    settings = context.config.rin
     told = []
     for name, weights, show in (
         ("digits", settings.digits, digits.show),
@@ -32,7 +32,7 @@ def sections(stage: Stage) -> list[Section]:
         if weights is None and not pretrained.is_shipped(name):
             told.append(_missing(name))
         else:
-            told.append(show(stage, load(weights or name)))
+            told.append(show(context, load(weights or name)))
     return [*told, _how_to()]
 
 
@@ -56,11 +56,11 @@ def _how_to() -> Section:
     )
 
 
-STORY = Story(
+CHAPTER = DemoChapter(
     name="rin",
     title="Generate, and see where the work is done",
     lead="A diffusion model makes images and videos out of noise. This one has few *latents* that "
     "read from all patches, do the work, and write back: what they read shows where computing is "
     "worth it.",
-    tell=sections,
+    run=sections,
 )

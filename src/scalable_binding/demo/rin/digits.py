@@ -9,14 +9,14 @@ from einops import rearrange, repeat
 from jaxtyping import UInt8
 from torch import Tensor
 
+from scalable_binding import report
 from scalable_binding.data.datasets.digits import load
 from scalable_binding.data.frames import images, videos
-from scalable_binding.demo import report
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
+from scalable_binding.demo.context import Context
 from scalable_binding.diffusion.samplers import State
 from scalable_binding.plots import attention as drawn
 from scalable_binding.plots import grids
+from scalable_binding.report import Section
 from scalable_binding.rin import attention, inference
 from scalable_binding.rin.attention import Reading
 from scalable_binding.rin.inference import Pretrained, SamplingConfig
@@ -27,20 +27,22 @@ _HOLD = 20
 """Frames for which the finished digits stay."""
 
 
-def show(stage: Stage, pretrained: Pretrained) -> Section:
+def show(context: Context, pretrained: Pretrained) -> Section:
     """A grid of samples, the video of how they came about, and maps of the read attention."""
-    stage.say("Digits out of noise")
-    settings = stage.config.rin
+    context.say("Digits out of noise")
+    settings = context.config.rin
     classes = range(pretrained.model.num_classes)
     num = len(classes) * settings.num_rows
-    sampling = SamplingConfig(steps=settings.steps, seed=stage.config.seed)
+    sampling = SamplingConfig(steps=settings.steps, seed=context.config.seed)
     process: list[Tensor] = []
 
     def watch(first: int, state: State) -> None:
         process.append(_grid(inference.pictures(pretrained, state.x0), len(classes)))
 
     reading = attention.read(pretrained, num, sampling, classes=classes, watch=watch)
-    picture, clip, maps = (stage.out / name for name in ("digits.png", "digits.mp4", "reading.png"))
+    picture, clip, maps = (
+        context.out / name for name in ("digits.png", "digits.mp4", "reading.png")
+    )
     images.write(picture, process[-1])
     videos.write(clip, [*process, *process[-1:] * _HOLD], fps=_FPS)
     _draw_maps(maps, pretrained, reading, number=min(3, num - 1))

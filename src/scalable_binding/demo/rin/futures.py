@@ -9,13 +9,13 @@ from einops import rearrange, repeat
 from jaxtyping import UInt8
 from torch import Tensor
 
+from scalable_binding import report
 from scalable_binding.data.datasets.moving_digits import MovingDigits, MovingDigitsConfig
 from scalable_binding.data.frames import images, videos
-from scalable_binding.demo import report
-from scalable_binding.demo.report import Section
-from scalable_binding.demo.stage import Stage
+from scalable_binding.demo.context import Context
 from scalable_binding.plots import attention as drawn
 from scalable_binding.plots import grids
+from scalable_binding.report import Section
 from scalable_binding.rin import attention, prediction
 from scalable_binding.rin.inference import Pretrained, SamplingConfig
 
@@ -24,25 +24,25 @@ _FPS = 6
 _WINDOWS = 2
 
 
-def show(stage: Stage, pretrained: Pretrained) -> Section:
+def show(context: Context, pretrained: Pretrained) -> Section:
     """Futures beside the truth, the read attention over one, and errors of pixels."""
-    stage.say("Futures of a video")
-    model, settings = pretrained.model, stage.config.rin
-    sampling = SamplingConfig(steps=settings.steps, seed=stage.config.seed)
+    context.say("Futures of a video")
+    model, settings = pretrained.model, context.config.rin
+    sampling = SamplingConfig(steps=settings.steps, seed=context.config.seed)
     length = _WINDOWS * (model.size[0] - model.context)
-    truth = _draw_video(pretrained, model.context + length, stage.config.seed)
+    truth = _draw_video(pretrained, model.context + length, context.config.seed)
     given, real = truth[: model.context], truth[model.context :]
     windows = prediction.predict(
         pretrained, given, settings.num_futures, sampling, num_frames=length
     )
-    found = torch.cat(list(stage.track(windows, "windows", _WINDOWS)), dim=2)
+    found = torch.cat(list(context.track(windows, "windows", _WINDOWS)), dim=2)
     futures = [_colored(one) for one in found]
-    clip = stage.out / "futures.mp4"
+    clip = context.out / "futures.mp4"
     panels = [torch.cat([given, one]) for one in (real, *futures)]
     names = ["truth", *(f"future {number}" for number in range(1, len(futures) + 1))]
     large = [grids.enlarge(panel, _SIDE) for panel in panels]
     videos.write(clip, grids.beside(large, names), fps=_FPS)
-    reading = _read(stage, pretrained, given, sampling)
+    reading = _read(context, pretrained, given, sampling)
     window = model.size[0] - model.context
     errors = [_error(one[:window], real[:window]) for one in futures]
     copied = _error(given[-1:].expand(window, -1, -1, -1), real[:window])
@@ -62,7 +62,7 @@ def show(stage: Stage, pretrained: Pretrained) -> Section:
                 f"average, {copied:.4f} if the last given frame is repeated."
             ),
             report.pictures(
-                [(stage.out / "reading_of_video.png", "Read attention in the last step.")],
+                [(context.out / "reading_of_video.png", "Read attention in the last step.")],
                 wide=True,
             ),
             report.paragraph(
@@ -85,18 +85,21 @@ def _draw_video(pretrained: Pretrained, num_frames: int, seed: int) -> UInt8[Ten
 
 
 def _read(
-    stage: Stage, pretrained: Pretrained, given: UInt8[Tensor, "t 3 h w"], sampling: SamplingConfig
+    context: Context,
+    pretrained: Pretrained,
+    given: UInt8[Tensor, "t 3 h w"],
+    sampling: SamplingConfig,
 ) -> attention.Reading:
     """Draw where one future's frames are read, and return all that is known of it."""
-    context = prediction.open_context(pretrained, given)
-    reading = attention.read(pretrained, 1, sampling, context=context[None])
+    given_signal = prediction.open_context(pretrained, given)
+    reading = attention.read(pretrained, 1, sampling, context=given_signal[None])
     grid = pretrained.model.grid
     maps = rearrange(reading.maps[-1, 0], "k (t h w) -> t k h w", t=grid[0], h=grid[1])
     frames = _colored(reading.samples[0])
     every = len(frames) // grid[0]
     labels = [f"frame {number}" for number in range(0, len(frames), every)]
     picture = drawn.draw(frames[::every], maps, labels=labels)
-    images.write(stage.out / "reading_of_video.png", picture)
+    images.write(context.out / "reading_of_video.png", picture)
     return reading
 
 

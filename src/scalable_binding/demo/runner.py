@@ -1,4 +1,4 @@
-"""The demo from beginning to end."""
+"""Runs the demo: every chapter in turn, then the report and its scores."""
 
 from __future__ import annotations
 
@@ -10,39 +10,38 @@ from typing import Any
 
 import torch
 
-from scalable_binding import atomic
-from scalable_binding.demo import carml, crw, flow, permanence, report, rin
+from scalable_binding import atomic, report
+from scalable_binding.demo import carml, crw, flow, permanence, rin
 from scalable_binding.demo.config import DemoConfig
-from scalable_binding.demo.report import Chapter
-from scalable_binding.demo.stage import Stage, Story
+from scalable_binding.demo.context import Context, DemoChapter
 from scalable_binding.engine.versions import installed_versions
+from scalable_binding.report import Chapter
 
-STORIES: tuple[Story, ...] = (
-    crw.STORY,
-    flow.STORY,
-    permanence.STORY,
-    rin.STORY,
-    *([carml.STORY] if carml.shipped() else []),
+CHAPTERS: tuple[DemoChapter, ...] = (
+    crw.CHAPTER,
+    flow.CHAPTER,
+    permanence.CHAPTER,
+    rin.CHAPTER,
+    *([carml.CHAPTER] if carml.shipped() else []),
 )
-"""One a system, in the order of the report; that of CARML where an agent ships."""
+"""One chapter per system, in the order of the report."""
 
 REPORT = "report.html"
 SCORES = "scores.json"
 
 
 def run(out: Path, config: DemoConfig | None = None) -> dict[str, Any]:
-    """The demo's scores; its report, pictures, videos and these scores are left in ``out``.
+    """Runs all chapters, writes the report into ``out``, and returns the scores.
 
-    The result holds, next to the scores of each section of each story, the path of the
-    ``report``, the ``seed``, the versions and the seconds taken. The scores depend on the
-    configuration alone.
+    The result holds the scores of each section, the path of the ``report``, the ``seed``, versions
+    and seconds taken. Scores depend on the configuration alone.
 
     Raises:
         UserError: weights or a user's file cannot be used, or a file cannot be written.
     """
     config = config or DemoConfig()
     start = time.perf_counter()
-    chapters = [_told(story, Stage(config, out / story.name)) for story in STORIES]
+    chapters = [_run(chapter, Context(config, out / chapter.name)) for chapter in CHAPTERS]
     results = {
         "report": str(out / REPORT),
         "seed": config.seed,
@@ -59,9 +58,9 @@ def run(out: Path, config: DemoConfig | None = None) -> dict[str, Any]:
     return results
 
 
-def _told(story: Story, stage: Stage) -> Chapter:
-    sections = story.tell(stage)
-    return Chapter(name=story.name, title=story.title, lead=story.lead, sections=sections)
+def _run(chapter: DemoChapter, context: Context) -> Chapter:
+    sections = chapter.run(context)
+    return Chapter(name=chapter.name, title=chapter.title, lead=chapter.lead, sections=sections)
 
 
 def _footer(results: dict[str, Any]) -> str:
@@ -69,7 +68,7 @@ def _footer(results: dict[str, Any]) -> str:
     threads = torch.get_num_threads()
     return (
         f"Made in {results['seconds']:.0f} seconds on {threads} "
-        f"{'thread' if threads == 1 else 'threads'} ({platform.machine()}) with {names}; seed "
-        f"{results['seed']}. The same seed gives the same scores. They are in `{SCORES}` beside "
-        "this file, the pictures and videos in the folders."
+        f"{'thread' if threads == 1 else 'threads'} ({platform.machine()}) with {names}, seed "
+        f"{results['seed']}. The same seed gives the same scores. Scores are saved in `{SCORES}` "
+        "beside this file, pictures and videos in its folders."
     )

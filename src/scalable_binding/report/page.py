@@ -45,7 +45,7 @@ def write(path: Path, chapters: Sequence[Chapter], *, footer: str) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    page = Template(resources.files(__package__).joinpath("report.html").read_text("utf-8"))
+    page = Template(resources.files(__package__).joinpath("page.html").read_text("utf-8"))
     body = "".join(map(_chapter, chapters))
     text = page.substitute(body=body, footer=_with_marks(footer))
     with atomic.replacing(path) as temporary:

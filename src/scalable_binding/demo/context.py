@@ -1,4 +1,4 @@
-"""What a story of the demo works with: settings, its own folder, a line of progress."""
+"""The context a chapter of the demo runs in: settings, an output folder, progress."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from rich.console import Console
 from rich.progress import track
 
 from scalable_binding.demo.config import DemoConfig
-from scalable_binding.demo.report import Section
+from scalable_binding.report import Section
 
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """The settings, the folder that files go to, and where progress is shown."""
+class Context:
+    """Settings, output folder and progress display of one chapter."""
 
     config: DemoConfig
     out: Path
     console: Console = field(default_factory=lambda: Console(file=sys.stderr))
 
     def say(self, what: str) -> None:
-        """Tell the user what is being done now."""
+        """Print what is being done now."""
         self.console.print(what, highlight=False)
 
     def track(self, items: Iterable[_Item], what: str, total: int) -> Iterator[_Item]:
-        """The items, with a bar that moves as they are used."""
+        """Iterates over the items under a progress bar."""
         yield from track(items, f"  {what:<28}", total, console=self.console)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
-    """One chapter of the report, told by one system.
+class DemoChapter:
+    """One chapter of the demo: what a system does, shown in the report.
 
     Args:
-        name: of its folder beside the report, of its scores, and of its settings in the config.
-        title: what it makes possible, as a headline.
-        lead: the sentence under it.
-        tell: does the work on a stage and returns the chapter's sections.
+        name: of its output folder, its scores, and its settings in the configuration.
+        title: its headline.
+        lead: the sentence under the headline.
+        run: computes the sections.
     """
 
     name: str
     title: str
     lead: str
-    tell: Callable[[Stage], list[Section]]
+    run: Callable[[Context], list[Section]]
