@@ -20,7 +20,7 @@ from scalable_binding.cli.settings import configure
 from scalable_binding.data.synthetic.games import hiding
 from scalable_binding.data.synthetic.hiding import Hiding, HidingClips
 from scalable_binding.permanence.inference import SHIPPED, load
-from scalable_binding.permanence.presets import ClipConfig, PermanenceConfig
+from scalable_binding.permanence.presets import GameConfig, PermanenceConfig
 from scalable_binding.permanence.train import train
 
 COMMAND = "python -m benchmarks.permanence.train --out DIR --ship"
@@ -36,7 +36,7 @@ GAMES_SEED = 0
 KINDS = {"memory": True, "memoryless": False}
 
 
-def paint(config: ClipConfig, kept: Path) -> dict[int, Hiding]:
+def paint(config: GameConfig, kept: Path) -> dict[int, Hiding]:
     """The games to train on, from the file where they are kept or painted anew."""
     if kept.is_file():
         painted: dict[int, Hiding] = torch.load(kept, weights_only=False)  # our own file
@@ -62,8 +62,8 @@ def run_folder(out: Path, seed: int, *, memory: bool) -> Path:
 def learn(out: Path, seed: int, *, memory: bool, settings: list[str]) -> None:
     """One run; prints the CPU seconds that it took."""
     config = configured(seed, memory=memory, settings=settings)
-    painted = paint(config.clips, out / "games.pt")
-    world = hiding(size=config.clips.size, num_frames=config.clips.num_frames)
+    painted = paint(config.games, out / "games.pt")
+    world = hiding(size=config.games.size, num_frames=config.games.num_frames)
     clips = HidingClips(world, num_games=len(painted), seed=seed, painted=painted)
     run = run_folder(out, seed, memory=memory)
     begin = time.process_time()

@@ -118,7 +118,7 @@ def test_scores_are_printed_beside_those_of_no_motion(
 def test_a_run_is_trained_and_used(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     sizes = ["--network.widths", "4,8,8,8", "--network.width", "8", "--network.head", "4"]
-    sizes += ["--clips.crop", "48", "--clips.size", "48", "--walk.views.size", "32"]
+    sizes += ["--clips.crop", "48", "--clips.size", "48", "--loss.views.size", "32"]
     fit = ["--fit.steps", "1", "--fit.batch_size", "2", "--set", "picture_every=0"]
     assert main(["flow", "train", "--preset", "debug", "--run", str(run), *sizes, *fit]) == 0
     assert estimate(folder, run, tmp_path / "out", video="three") == 0

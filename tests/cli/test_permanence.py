@@ -67,7 +67,7 @@ def test_an_evaluation_is_printed_and_kept(
 
 def test_training_leaves_a_run_that_loads(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    small = ["--fit.steps", "2", "--clips.num-games", "2", "--fit.progress", "false"]
+    small = ["--fit.steps", "2", "--games.num-games", "2", "--fit.progress", "false"]
     settings = [token.replace("num-games", "num_games") for token in small]
     assert main(["permanence", "train", "--run", str(run), "--preset", "debug", *settings]) == 0
     assert (run / "model.safetensors").is_file() and (run / "config.json").is_file()

@@ -25,8 +25,8 @@ SETTINGS = {
 
 SMALLER = {
     "crw": {"--clips.size": "64", "--clips.crop": "48", "--walk.views.size": "32"},
-    "flow": {"--clips.size": "64", "--clips.crop": "64", "--walk.views.size": "48"},
-    "permanence": {"--clips.num_games": "4", "--clips.num_frames": "4"},
+    "flow": {"--clips.size": "64", "--clips.crop": "64", "--loss.views.size": "48"},
+    "permanence": {"--games.num_games": "4", "--games.num_frames": "4"},
 }
 
 

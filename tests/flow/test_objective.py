@@ -13,10 +13,10 @@ from scalable_binding.errors import UserError
 from scalable_binding.flow import objective
 from scalable_binding.flow.model import Stage
 from scalable_binding.flow.occlusion import is_hidden
-from scalable_binding.flow.presets import ViewConfig, WalkConfig
+from scalable_binding.flow.presets import FlowLossConfig, FlowViewConfig
 from scalable_binding.walk.multiscale import WindowStep, grid
 
-CONFIG = WalkConfig(views=ViewConfig(size=64, shift=8.0), starts=16)
+CONFIG = FlowLossConfig(views=FlowViewConfig(size=64, shift=8.0), starts=16)
 
 
 def generator(seed=0):

@@ -24,8 +24,8 @@ TINY = {
     "network.radius": "2",
     "clips.size": "48",
     "clips.crop": "48",
-    "walk.views.size": "32",
-    "walk.starts": "8",
+    "loss.views.size": "32",
+    "loss.starts": "8",
     "fit.steps": "3",
     "fit.batch_size": "2",
     "fit.save_every": "2",
@@ -50,7 +50,7 @@ def test_a_run_leaves_weights_settings_and_pictures(tmp_path: Path) -> None:
     assert same(model.load(tmp_path / "run"), trained)
     record = json.loads((tmp_path / "run" / "config.json").read_text())
     assert record["system"] == "flow" and record["widths"] == [4, 8, 8, 8]
-    kept = {name: record[name] for name in ("network", "clips", "walk", "fit")}
+    kept = {name: record[name] for name in ("network", "clips", "loss", "fit")}
     assert from_mapping(FlowConfig, kept | {"picture_every": 2}) == config
     pictures = sorted(path.name for path in (tmp_path / "run" / "flow").iterdir())
     assert pictures == ["0000002.png", "0000003.png"]
@@ -84,7 +84,7 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="multiple of 16"):
         train.train(tiny(clips__crop="50", clips__size="50"), [], tmp_path / "run")
     with pytest.raises(UserError, match=r"at most clips\.crop"):
-        tiny(walk__views__size="64")
+        tiny(loss__views__size="64")
 
 
 def test_presets_are_settings_that_fit_together() -> None:
@@ -104,7 +104,7 @@ def test_the_loss_falls_within_a_few_steps() -> None:
     for step in range(12):
         frames = torch.stack([clips[4 * step + index]["frames"] for index in range(4)])
         total, _ = objective.loss(
-            network, {"frames": frames}, randomness.generator(0, step), config.walk
+            network, {"frames": frames}, randomness.generator(0, step), config.loss
         )
         optimizer.zero_grad()
         total.backward()

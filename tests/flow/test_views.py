@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional
 
 from flow.small import shifted, texture
-from scalable_binding.flow.presets import ViewConfig
+from scalable_binding.flow.presets import FlowViewConfig
 from scalable_binding.flow.views import changed, layered, tinted
 
-CONFIG = ViewConfig(size=64, shift=12.0, layers=2)
+CONFIG = FlowViewConfig(size=64, shift=12.0, layers=2)
 
 
 def frames(count=3, size=96):
@@ -37,7 +37,7 @@ def mismatch(pair, where):
 
 @pytest.mark.parametrize("layers", [0, 1, 3])
 def test_pixels_are_found_where_they_are_said_to_be(layers):
-    config = ViewConfig(size=64, shift=12.0, layers=layers)
+    config = FlowViewConfig(size=64, shift=12.0, layers=layers)
     pair = layered(frames(), config, generator(layers))
     matched, still = mismatch(pair, pair.visible)
     assert matched < 0.02 and matched < still / 4
@@ -52,7 +52,7 @@ def test_hidden_pixels_are_covered_or_outside():
 
 
 def test_without_motion_nothing_moves():
-    config = ViewConfig(size=64, shift=0.0, turn=0.0, scale=0.0, layers=1)
+    config = FlowViewConfig(size=64, shift=0.0, turn=0.0, scale=0.0, layers=1)
     pair = layered(frames(), config, generator())
     assert pair.flow.abs().max() < 1e-4
     torch.testing.assert_close(pair.first, pair.second, atol=1e-4, rtol=0)
@@ -60,7 +60,7 @@ def test_without_motion_nothing_moves():
 
 
 def test_the_largest_shift_is_kept():
-    config = ViewConfig(size=64, shift=12.0, turn=0.0, scale=0.0, bend=0.0, layers=0)
+    config = FlowViewConfig(size=64, shift=12.0, turn=0.0, scale=0.0, bend=0.0, layers=0)
     pair = layered(frames(8), config, generator())
     lengths = pair.flow.norm(dim=1).amax(dim=(1, 2))
     assert (lengths <= 12.01).all() and (lengths >= 0.74).all()
@@ -90,7 +90,7 @@ def test_tints_change_colors_by_image_and_stay_in_range():
     found = tinted(plain, CONFIG, generator())
     assert found.min() >= 0 and found.max() <= 1
     assert len({round(float(change), 4) for change in (found - plain).mean(dim=(1, 2, 3))}) == 3
-    still = ViewConfig(size=64, color=0.0)
+    still = FlowViewConfig(size=64, color=0.0)
     assert torch.equal(tinted(plain, still, generator()), plain)
 
 

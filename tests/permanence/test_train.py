@@ -25,8 +25,8 @@ from scalable_binding.permanence.presets import (
 TINY = {
     "model.widths": "4,6",
     "model.width": "6",
-    "clips.num_games": "2",
-    "clips.num_frames": "4",
+    "games.num_games": "2",
+    "games.num_frames": "4",
     "fit.steps": "3",
     "fit.batch_size": "2",
     "fit.save_every": "2",
@@ -55,7 +55,7 @@ def test_a_run_is_written_resumed_and_loaded(tmp_path: Path) -> None:
     loaded = load(tmp_path / "parts")
     assert loaded.arguments == whole.arguments
     lines = (tmp_path / "whole" / "log.jsonl").read_text().splitlines()
-    assert {"walk", "detect", "sight", "gap"} <= json.loads(lines[-1]).keys()
+    assert {"walk", "detect", "visibility", "gap"} <= json.loads(lines[-1]).keys()
 
 
 def test_weights_are_a_function_of_the_seed() -> None:
@@ -74,9 +74,9 @@ def test_every_parameter_learns() -> None:
 @pytest.mark.slow
 def test_it_learns_one_game_by_heart() -> None:
     """Walks, sizes and sight of four games, in a few hundred small steps."""
-    config = tiny(**{"model.width": "12", "model.widths": "8,12", "clips.num_games": "4"})
+    config = tiny(**{"model.width": "12", "model.widths": "8,12", "games.num_games": "4"})
     model = train.build(config).train()
-    clips = train.open_clips(config.clips, 0)
+    clips = train.open_clips(config.games, 0)
     examples = [clips[index] for index in range(4)]
     both = {name: torch.stack([e[name] for e in examples]) for name in examples[0]}
     loss = partial(objective.loss, config=config.loss)
@@ -99,8 +99,8 @@ def test_it_learns_one_game_by_heart() -> None:
         ("model.kernel", "4", "model.kernel: expected an odd number"),
         ("model.reach", "0", "model.reach: expected a share"),
         ("model.temperature", "0", "model.temperature: expected a number above 0"),
-        ("clips.size", "30", "clips.size: expected a multiple of 4"),
-        ("clips.num_frames", "1", "clips.num_frames: expected at least 2"),
+        ("games.size", "30", "games.size: expected a multiple of 4"),
+        ("games.num_frames", "1", "games.num_frames: expected at least 2"),
         ("loss.gamma", "-1", "loss.gamma: expected a number of at least 0"),
     ],
 )

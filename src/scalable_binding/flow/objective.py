@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from scalable_binding.flow.model import FlowNet, Maps, Match, Stage
 from scalable_binding.flow.occlusion import is_hidden
-from scalable_binding.flow.presets import WalkConfig
+from scalable_binding.flow.presets import FlowLossConfig
 from scalable_binding.flow.views import Pair, changed, layered, tinted
 from scalable_binding.walk.chain import palindromes
 from scalable_binding.walk.losses import cycle_losses
@@ -40,7 +40,7 @@ class Walk:
 
 
 def loss(
-    model: FlowNet, batch: Mapping[str, Tensor], generator: Generator, config: WalkConfig
+    model: FlowNet, batch: Mapping[str, Tensor], generator: Generator, config: FlowLossConfig
 ) -> Loss:
     """The weighted sum of the terms, and each of them.
 
@@ -82,7 +82,7 @@ def over_clips(
     model: FlowNet,
     frames: Float[Tensor, "b t 3 h w"],
     names: Collection[str],
-    config: WalkConfig,
+    config: FlowLossConfig,
     generator: Generator,
 ) -> dict[str, Scalar]:
     """The terms over clips that are asked for: "cycle", "smooth" and "consistency"."""
@@ -110,7 +110,7 @@ def walk_along(model: FlowNet, frames: Float[Tensor, "b t 3 h w"]) -> Walk:
     return Walk(list(frames.unbind(dim=1)), features, forward, backward)
 
 
-def cycle(model: FlowNet, walk: Walk, config: WalkConfig, generator: Generator) -> Scalar:
+def cycle(model: FlowNet, walk: Walk, config: FlowLossConfig, generator: Generator) -> Scalar:
     """-log P(return), the mean over scales and lengths.
 
     The coarsest scale compares all nodes with all; there the palindromes are those of `walk.chain`.
@@ -135,7 +135,7 @@ def cycle(model: FlowNet, walk: Walk, config: WalkConfig, generator: Generator) 
     return torch.stack(values).mean()
 
 
-def direct(model: FlowNet, pair: Pair, config: WalkConfig, generator: Generator) -> Loss:
+def direct(model: FlowNet, pair: Pair, config: FlowLossConfig, generator: Generator) -> Loss:
     """Loss of walks between views whose displacements are known, and what the error is.
 
     At each scale: -log of the probability around the true place (shared among the four nodes next
@@ -157,7 +157,7 @@ def direct(model: FlowNet, pair: Pair, config: WalkConfig, generator: Generator)
     return torch.stack(walks).mean() + distance, metrics
 
 
-def consistency(model: FlowNet, walk: Walk, config: WalkConfig, generator: Generator) -> Scalar:
+def consistency(model: FlowNet, walk: Walk, config: FlowLossConfig, generator: Generator) -> Scalar:
     """Distance of what is found on changed views of the first two frames from what is known."""
     there, back = walk.forward[0].flow.detach(), walk.backward[0].flow.detach()
     first, second = walk.frames[:2]

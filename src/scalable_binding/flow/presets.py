@@ -47,7 +47,7 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipConfig:
+class FlowClipConfig:
     """What is cut out of the videos.
 
     Args:
@@ -72,7 +72,7 @@ class ClipConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewConfig:
+class FlowViewConfig:
     """Views whose true displacement is known by construction, and how views are changed.
 
     Args:
@@ -101,7 +101,7 @@ class ViewConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WalkConfig:
+class FlowLossConfig:
     """The loss: weights of its terms, and what they depend on.
 
     Args:
@@ -122,7 +122,7 @@ class WalkConfig:
         edge: how strongly an edge of the image lets displacements change.
     """
 
-    views: ViewConfig = field(default_factory=ViewConfig)
+    views: FlowViewConfig = field(default_factory=FlowViewConfig)
     cycle_weight: float = 1.0
     direct_weight: float = 1.0
     smooth_weight: float = 0.1
@@ -135,17 +135,17 @@ class WalkConfig:
 
     def __post_init__(self) -> None:
         for name in ("cycle_weight", "direct_weight", "smooth_weight", "consistency_weight"):
-            require(f"walk.{name}", getattr(self, name), getattr(self, name) >= 0, "at least 0")
+            require(f"loss.{name}", getattr(self, name), getattr(self, name) >= 0, "at least 0")
         require(
-            "walk.distance_weight", self.distance_weight, self.distance_weight >= 0, "at least 0"
+            "loss.distance_weight", self.distance_weight, self.distance_weight >= 0, "at least 0"
         )
         terms = (self.cycle_weight, self.smooth_weight, self.consistency_weight)
         learns = self.direct_weight > 0 or any(terms)
-        require("walk.direct_weight", self.direct_weight, learns, "some weight above 0, or another")
-        require("walk.clip_rate", self.clip_rate, 0 <= self.clip_rate <= 1, "a share in [0, 1]")
-        require("walk.eps", self.eps, 0 < self.eps < 1, "a number in (0, 1)")
-        require("walk.starts", self.starts, self.starts >= 1, "at least 1")
-        require("walk.edge", self.edge, self.edge >= 0, "at least 0")
+        require("loss.direct_weight", self.direct_weight, learns, "some weight above 0, or another")
+        require("loss.clip_rate", self.clip_rate, 0 <= self.clip_rate <= 1, "a share in [0, 1]")
+        require("loss.eps", self.eps, 0 < self.eps < 1, "a number in (0, 1)")
+        require("loss.starts", self.starts, self.starts >= 1, "at least 1")
+        require("loss.edge", self.edge, self.edge >= 0, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,17 +153,17 @@ class FlowConfig:
     """Everything that defines a training run."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    clips: ClipConfig = field(default_factory=ClipConfig)
-    walk: WalkConfig = field(default_factory=WalkConfig)
+    clips: FlowClipConfig = field(default_factory=FlowClipConfig)
+    loss: FlowLossConfig = field(default_factory=FlowLossConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     picture_every: int = 1000
     """Steps between pictures of the flow of one clip, in the run's folder ``flow``; 0: none."""
 
     def __post_init__(self) -> None:
         require("picture_every", self.picture_every, self.picture_every >= 0, "at least 0")
-        fits = self.walk.views.size <= self.clips.crop
+        fits = self.loss.views.size <= self.clips.crop
         expected = f"at most clips.crop {self.clips.crop}"
-        require("walk.views.size", self.walk.views.size, fits, expected)
+        require("loss.views.size", self.loss.views.size, fits, expected)
 
 
 def chairs_like() -> FlowConfig:
@@ -174,8 +174,8 @@ def chairs_like() -> FlowConfig:
     """
     return FlowConfig(
         network=NetworkConfig(widths=(64, 96, 128, 192), width=128, head=128),
-        clips=ClipConfig(num_frames=3, crop=320, synthetic=0.5),
-        walk=WalkConfig(views=ViewConfig(size=256, shift=64.0)),
+        clips=FlowClipConfig(num_frames=3, crop=320, synthetic=0.5),
+        loss=FlowLossConfig(views=FlowViewConfig(size=256, shift=64.0)),
         fit=FitConfig(
             steps=200_000,
             batch_size=64,
@@ -197,7 +197,7 @@ def small() -> FlowConfig:
     Most batches see views of single frames alone, whose displacements are known: they cost a fifth.
     """
     return FlowConfig(
-        walk=WalkConfig(views=ViewConfig(shift=24.0), distance_weight=0.2, clip_rate=0.2),
+        loss=FlowLossConfig(views=FlowViewConfig(shift=24.0), distance_weight=0.2, clip_rate=0.2),
         fit=FitConfig(
             steps=2400,
             batch_size=4,
@@ -216,8 +216,8 @@ def debug() -> FlowConfig:
     """Under a minute on one core: a narrow network on small synthetic clips."""
     return FlowConfig(
         network=NetworkConfig(widths=(8, 16, 24, 32), width=32, head=24),
-        clips=ClipConfig(num_frames=3, size=96, crop=96, synthetic=1.0),
-        walk=WalkConfig(views=ViewConfig(size=64, shift=16.0, layers=1), starts=64),
+        clips=FlowClipConfig(num_frames=3, size=96, crop=96, synthetic=1.0),
+        loss=FlowLossConfig(views=FlowViewConfig(size=64, shift=16.0, layers=1), starts=64),
         fit=FitConfig(
             steps=60,
             batch_size=4,

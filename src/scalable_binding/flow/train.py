@@ -21,7 +21,7 @@ from scalable_binding.errors import UserError
 from scalable_binding.flow import model, objective
 from scalable_binding.flow.inference import estimate
 from scalable_binding.flow.model import FlowNet
-from scalable_binding.flow.presets import STRIDE, ClipConfig, FlowConfig
+from scalable_binding.flow.presets import STRIDE, FlowClipConfig, FlowConfig
 from scalable_binding.plots import flow as drawn
 
 
@@ -52,8 +52,8 @@ def train(config: FlowConfig, data: Sequence[Path], run: Path) -> FlowNet:
         hooks.append(Hook(config.picture_every, partial(draw_flow, clip=clip)))
     settings = to_mapping(config)
     record = {"system": "flow", **model.arguments(network)}
-    record |= {name: settings[name] for name in ("network", "clips", "walk")}
-    loss = partial(objective.loss, config=config.walk)
+    record |= {name: settings[name] for name in ("network", "clips", "loss")}
+    loss = partial(objective.loss, config=config.loss)
     trained = fit(network, loss, clips, config.fit, run, hooks=hooks, record=record)
     assert isinstance(trained, FlowNet)
     return trained
@@ -64,7 +64,9 @@ def build(config: FlowConfig) -> FlowNet:
     return model.draw(config.fit.seed, **to_mapping(config.network))
 
 
-def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[dict[str, Tensor]]:
+def open_clips(
+    config: FlowClipConfig, data: Sequence[Path], seed: int
+) -> Dataset[dict[str, Tensor]]:
     """The clips to train on: from videos, from the synthetic world, or from both.
 
     Raises:

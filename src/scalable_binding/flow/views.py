@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from scalable_binding.flow.presets import ViewConfig
+from scalable_binding.flow.presets import FlowViewConfig
 from scalable_binding.walk.multiscale import grid
 
 Images = Float[Tensor, "b 3 h w"]
@@ -66,7 +66,7 @@ class Blobs:
         return (self.radius[:, None, None] * outline - torch.hypot(x, y) + 0.5).clamp(0, 1)
 
 
-def layered(frames: Images, config: ViewConfig, generator: Generator) -> Pair:
+def layered(frames: Images, config: FlowViewConfig, generator: Generator) -> Pair:
     """Two views of the middle of each frame, with blobs of other frames that move before it.
 
     Args:
@@ -103,7 +103,7 @@ def changed(
     second: Images,
     flow: Float[Tensor, "b 2 h w"],
     reliable: Bool[Tensor, "b h w"],
-    config: ViewConfig,
+    config: FlowViewConfig,
     generator: Generator,
 ) -> Pair:
     """Views of two frames, each turned, zoomed and moved, with the displacement carried over.
@@ -136,7 +136,7 @@ def changed(
     return Pair(_sample(first, source), _sample(second, seen), carried, known, visible)
 
 
-def tinted(images: Images, config: ViewConfig, generator: Generator) -> Images:
+def tinted(images: Images, config: FlowViewConfig, generator: Generator) -> Images:
     """The images with other brightness, contrast and tint, and with noise, each its own."""
     draws = _uniform(images, (len(images), 9), generator) * config.color
     gain = torch.exp(draws[:, :1] + 0.3 * draws[:, 1:4])
@@ -147,7 +147,7 @@ def tinted(images: Images, config: ViewConfig, generator: Generator) -> Images:
     return (result + strength[:, None, None, None] * noise).clamp(0, 1)
 
 
-def _warp(frames: Images, config: ViewConfig, generator: Generator) -> Places:
+def _warp(frames: Images, config: FlowViewConfig, generator: Generator) -> Places:
     """Displacements of a view's pixels: a shift, a turn, a zoom, and a smooth bend."""
     b, size = len(frames), config.size
     linear, direction = _draw_motion(frames, config, generator)
@@ -163,7 +163,7 @@ def _warp(frames: Images, config: ViewConfig, generator: Generator) -> Places:
 
 
 def _draw_motion(
-    frames: Images, config: ViewConfig, generator: Generator
+    frames: Images, config: FlowViewConfig, generator: Generator
 ) -> tuple[Float[Tensor, "b 2 2"], Float[Tensor, "b 2"]]:
     """A turn with zoom for each image, and a direction in [-1, 1]^2."""
     draws = _uniform(frames, (len(frames), 4), generator)

@@ -34,7 +34,7 @@ class _Tracked:
     """What is kept of one object."""
 
     id: int
-    looks: Float[Tensor, " c"]
+    appearance: Float[Tensor, " c"]
     size: Float[Tensor, " 2"]
 
 
@@ -59,7 +59,7 @@ class Tracker:
         self._shape: tuple[int, int] = (0, 0)
         self._state: Tensor | None = None
         self._nodes: Tensor | None = None
-        self._looks: Tensor | None = None
+        self._appearance: Tensor | None = None
         self._walkers = torch.zeros(1, 0, 1, 1)
         self._objects: list[_Tracked] = []
 
@@ -75,7 +75,7 @@ class Tracker:
         self._shape = (frame.shape[1], frame.shape[2])
         self._check(boxes)
         readings, self._state = self.model.step(self._resized(frame), None)
-        self._nodes, self._looks = readings.nodes[:, 0], readings.looks[:, 0]
+        self._nodes, self._appearance = readings.nodes[:, 0], readings.appearance[:, 0]
         height, width = readings.heat.shape[-2:]
         self._walkers = torch.zeros(1, 0, height, width, device=self.model.device)
         self._objects, self.frame = [], 0
@@ -103,7 +103,7 @@ class Tracker:
         radius = self.model.radius(*nodes.shape[-2:])
         affinity = local_affinity(self._nodes, nodes, radius, self.model.temperature)
         self._walkers = local_step(self._walkers, affinity, radius)
-        self._nodes, self._looks = nodes, readings.looks[:, 0]
+        self._nodes, self._appearance = nodes, readings.appearance[:, 0]
         places = walkers.locate(self._walkers)
         seen = self._seen(places.center)
         result = []
@@ -125,7 +125,7 @@ class Tracker:
         Raises:
             UserError: a box outside the frame, two for one object, or no frame yet.
         """
-        if self._looks is None:
+        if self._appearance is None:
             raise UserError("correction", expected="a first frame with boxes before others")
         self._check(boxes)
         height, width = self._walkers.shape[-2:]
@@ -135,7 +135,7 @@ class Tracker:
             corners = corners / self._scale() - 0.5
             center = cells((corners[:2] + corners[2:]) / 2)[None, None]
             walker = walkers.start(center, height, width)
-            looks = walkers.sample(self._looks, center)[0, 0]
+            appearance = walkers.sample(self._appearance, center)[0, 0]
             size = torch.log((corners[2:] - corners[:2]) / STRIDE)
             if box.id in known:
                 number = known.index(box.id)
@@ -143,14 +143,14 @@ class Tracker:
                 self._objects[number].size = size
             else:
                 self._walkers = torch.cat([self._walkers, walker], dim=1)
-                self._objects.append(_Tracked(box.id, looks, size))
+                self._objects.append(_Tracked(box.id, appearance, size))
         return [replace(box, frame=self.frame) for box in boxes]
 
     def _seen(self, center: Float[Tensor, "1 o 2"]) -> Float[Tensor, " o"]:
         """Probabilities that objects are to be seen where their walkers are."""
-        assert self._looks is not None
-        before = torch.stack([tracked.looks for tracked in self._objects])
-        now = walkers.sample(self._looks, center)[0]
+        assert self._appearance is not None
+        before = torch.stack([tracked.appearance for tracked in self._objects])
+        now = walkers.sample(self._appearance, center)[0]
         return self.model.compare(before, now).sigmoid()
 
     def _detected(

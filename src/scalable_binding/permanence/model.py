@@ -30,21 +30,21 @@ class Readings:
         heat: logits of there being the center of an object that is to be seen.
         offset: from the middle of the cell to that center, x and y, in cells.
         size: log of the object's width and height, in cells.
-        looks: what the encoder sees there, whatever is remembered.
+        appearance: what the encoder sees there, whatever is remembered.
     """
 
     nodes: Float[Tensor, "b t d h w"]
     heat: Float[Tensor, "b t h w"]
     offset: Float[Tensor, "b t 2 h w"]
     size: Float[Tensor, "b t 2 h w"]
-    looks: Float[Tensor, "b t c h w"]
+    appearance: Float[Tensor, "b t c h w"]
 
 
 class SpatialMemory(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     """``M_t = ConvGRU(encoder(I_t), M_t-1)``, ``Q_t = project(M_t) / |project(M_t)|``.
 
     Walkers step from cell to cell along Q; a head reads centers, offsets and sizes of visible
-    objects off M. ``sight`` compares what is seen at a place with how an object looked at first.
+    objects off M. ``visibility`` compares the appearance at a place with that it had at first.
 
     Args:
         widths, blocks: of the encoder, a ResNet of stride 4.
@@ -95,7 +95,7 @@ class SpatialMemory(nn.Module, PyTorchModelHubMixin, library_name="scalable-bind
         self.head = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 5, 1)
         )
-        self.sight = nn.Sequential(nn.Linear(3 * widths[-1], 64), nn.ReLU(), nn.Linear(64, 1))
+        self.visibility = nn.Sequential(nn.Linear(3 * widths[-1], 64), nn.ReLU(), nn.Linear(64, 1))
         last = self.head[-1]
         assert isinstance(last, nn.Conv2d) and last.bias is not None
         nn.init.zeros_(last.bias)
@@ -113,16 +113,16 @@ class SpatialMemory(nn.Module, PyTorchModelHubMixin, library_name="scalable-bind
     def forward(self, frames: UInt8[Tensor, "b t 3 y x"]) -> Readings:
         """The readings of clips that begin with an empty memory; sides are multiples of 4."""
         b = len(frames)
-        looks = self._see(rearrange(frames, "b t c y x -> (b t) c y x"))
-        states = looks
+        appearance = self._see(rearrange(frames, "b t c y x -> (b t) c y x"))
+        states = appearance
         if self.recurrent is not None:
-            seen = rearrange(looks, "(b t) c h w -> t b c h w", b=b)
+            seen = rearrange(appearance, "(b t) c h w -> t b c h w", b=b)
             state, remembered = self.recurrent.start(seen[0]), []
             for look in seen:
                 state = self.recurrent(look, state)
                 remembered.append(state)
             states = rearrange(remembered, "t b c h w -> (b t) c h w")
-        return self._read(looks, states, b)
+        return self._read(appearance, states, b)
 
     def step(
         self, frame: UInt8[Tensor, "3 y x"], state: Float[Tensor, "1 c h w"] | None
@@ -131,19 +131,19 @@ class SpatialMemory(nn.Module, PyTorchModelHubMixin, library_name="scalable-bind
 
         ``state`` is what the step before gave, None for the first frame.
         """
-        looks = self._see(frame.unsqueeze(0))
-        state_now = looks
+        appearance = self._see(frame.unsqueeze(0))
+        state_now = appearance
         if self.recurrent is not None:
             state_now = self.recurrent(
-                looks, self.recurrent.start(looks) if state is None else state
+                appearance, self.recurrent.start(appearance) if state is None else state
             )
-        return self._read(looks, state_now, 1), state_now
+        return self._read(appearance, state_now, 1), state_now
 
     def compare(
         self, before: Float[Tensor, "*s c"], now: Float[Tensor, "*s c"]
     ) -> Float[Tensor, "*s"]:
         """Logits of seeing the same thing: an object that looked like this, and what is there."""
-        return self.sight(torch.cat([before, now, before * now], dim=-1)).squeeze(-1)
+        return self.visibility(torch.cat([before, now, before * now], dim=-1)).squeeze(-1)
 
     def _see(self, frames: UInt8[Tensor, "n 3 y x"]) -> Float[Tensor, "n c h w"]:
         colors = frames.to(self.device).float() / 127.5 - 1
@@ -151,19 +151,19 @@ class SpatialMemory(nn.Module, PyTorchModelHubMixin, library_name="scalable-bind
         return seen
 
     def _read(
-        self, looks: Float[Tensor, "n c h w"], states: Float[Tensor, "n m h w"], b: int
+        self, appearance: Float[Tensor, "n c h w"], states: Float[Tensor, "n m h w"], b: int
     ) -> Readings:
         nodes = functional.normalize(self.project(states).float(), dim=1)
         found = self.head(states).float()
-        nodes, found, looks = (
-            rearrange(maps, "(b t) c h w -> b t c h w", b=b) for maps in (nodes, found, looks)
+        nodes, found, appearance = (
+            rearrange(maps, "(b t) c h w -> b t c h w", b=b) for maps in (nodes, found, appearance)
         )
         return Readings(
             nodes=nodes,
             heat=found[:, :, 0],
             offset=found[:, :, 1:3],
             size=found[:, :, 3:],
-            looks=looks.float(),
+            appearance=appearance.float(),
         )
 
 

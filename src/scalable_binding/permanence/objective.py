@@ -27,7 +27,7 @@ _SIZE_WEIGHT = 0.5
 def loss(
     model: nn.Module, batch: Mapping[str, Tensor], generator: Generator, config: LossConfig
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-    """``L = L_detect + walk_weight L_walk + sight_weight L_sight``, and its parts.
+    """``L = L_detect + walk_weight L_walk + visibility_weight L_visibility``, and its parts.
 
     Of boxes only those of visible objects are read: where an object is hidden they may be NaN.
 
@@ -56,9 +56,15 @@ def loss(
     detect = detection_loss(readings, center, extent, visible)
     walk, gap = walk_loss(path, center, visible, setting_out, config)
     first = path[:, :, : visible.shape[2]]
-    sight, right = sight_loss(network, readings, first, center[:, 0], visible)
-    total = detect + config.walk_weight * walk + config.sight_weight * sight
-    metrics = {"detect": detect, "walk": walk, "sight": sight, "gap": gap, "sight_right": right}
+    visibility, right = visibility_loss(network, readings, first, center[:, 0], visible)
+    total = detect + config.walk_weight * walk + config.visibility_weight * visibility
+    metrics = {
+        "detect": detect,
+        "walk": walk,
+        "visibility": visibility,
+        "gap": gap,
+        "visibility_accuracy": right,
+    }
     return total, {name: value.detach() for name, value in metrics.items()}
 
 
@@ -151,7 +157,7 @@ def detection_loss(
     return heat_loss + (miss.sum(dim=-1) * seen).sum() / count
 
 
-def sight_loss(
+def visibility_loss(
     network: SpatialMemory,
     readings: Readings,
     path: Float[Tensor, "b t o h w"],
@@ -164,9 +170,9 @@ def sight_loss(
     """
     b, t = visible.shape[:2]
     begun = visible[:, :1]
-    before = walkers.sample(readings.looks[:, 0], start)
+    before = walkers.sample(readings.appearance[:, 0], start)
     place = walkers.locate(rearrange(path.detach(), "b t o h w -> (b t) o h w")).center
-    now = walkers.sample(rearrange(readings.looks, "b t c h w -> (b t) c h w"), place)
+    now = walkers.sample(rearrange(readings.appearance, "b t c h w -> (b t) c h w"), place)
     now = rearrange(now, "(b t) o c -> b t o c", b=b)
     logits = network.compare(before[:, None].expand(-1, t, -1, -1), now)
     losses = functional.binary_cross_entropy_with_logits(

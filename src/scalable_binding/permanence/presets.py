@@ -53,7 +53,7 @@ MAX_SIZE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipConfig:
+class GameConfig:
     """The games of hide and seek to train on.
 
     Args:
@@ -68,9 +68,9 @@ class ClipConfig:
 
     def __post_init__(self) -> None:
         fits = self.size >= 8 * STRIDE and self.size % STRIDE == 0
-        require("clips.size", self.size, fits, f"a multiple of {STRIDE} of at least {8 * STRIDE}")
-        require("clips.num_frames", self.num_frames, self.num_frames >= 2, "at least 2")
-        require("clips.num_games", self.num_games, self.num_games >= 1, "at least 1")
+        require("games.size", self.size, fits, f"a multiple of {STRIDE} of at least {8 * STRIDE}")
+        require("games.num_frames", self.num_frames, self.num_frames >= 2, "at least 2")
+        require("games.num_games", self.num_games, self.num_games >= 1, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class LossConfig:
 
     Args:
         walk_weight: of the walk's loss beside that of detection.
-        sight_weight: of telling whether an object is to be seen.
+        visibility_weight: of telling whether an object is to be seen.
         gamma: how strongly the walk's loss forgets frames in which it is nearly right already.
         occlusion_weight: a frame in which an object is seen again counts 1 + this times the number
             of frames for which it was hidden.
@@ -89,7 +89,7 @@ class LossConfig:
     """
 
     walk_weight: float = 0.5
-    sight_weight: float = 0.5
+    visibility_weight: float = 0.5
     gamma: float = 2.0
     occlusion_weight: float = 20.0
     tolerance: float = 0.0
@@ -98,7 +98,7 @@ class LossConfig:
     def __post_init__(self) -> None:
         for name in (
             "walk_weight",
-            "sight_weight",
+            "visibility_weight",
             "gamma",
             "occlusion_weight",
             "tolerance",
@@ -139,7 +139,7 @@ class PermanenceConfig:
     """Everything that defines a training run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    clips: ClipConfig = field(default_factory=ClipConfig)
+    games: GameConfig = field(default_factory=GameConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     fit: FitConfig = field(default_factory=FitConfig)
 
@@ -153,7 +153,7 @@ def paper() -> PermanenceConfig:
         model=ModelConfig(
             widths=(64, 128, 256), blocks=2, width=256, kernel=7, node_width=128, reach=0.2
         ),
-        clips=ClipConfig(size=128, num_frames=32, num_games=8192),
+        games=GameConfig(size=128, num_frames=32, num_games=8192),
         loss=LossConfig(tolerance=1.5),
         fit=FitConfig(
             steps=100_000,
@@ -171,7 +171,7 @@ def small() -> PermanenceConfig:
     """A run of three minutes on one CPU core: frames of 48 pixels, a memory of 12 x 12 cells."""
     return PermanenceConfig(
         model=ModelConfig(widths=(24, 32), width=32, node_width=16),
-        clips=ClipConfig(size=48, num_frames=16, num_games=200),
+        games=GameConfig(size=48, num_frames=16, num_games=200),
         loss=LossConfig(restart=5),
         fit=FitConfig(
             steps=1500,
@@ -191,7 +191,7 @@ def debug() -> PermanenceConfig:
     """Under 30 seconds on one core: a narrow network on a few short games."""
     return PermanenceConfig(
         model=ModelConfig(widths=(8, 16), width=16, node_width=8),
-        clips=ClipConfig(size=32, num_frames=8, num_games=8),
+        games=GameConfig(size=32, num_frames=8, num_games=8),
         loss=LossConfig(occlusion_weight=2.0),
         fit=FitConfig(
             steps=60,

@@ -11,7 +11,7 @@ from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import fit
 from scalable_binding.permanence import model, objective
 from scalable_binding.permanence.model import SpatialMemory
-from scalable_binding.permanence.presets import ClipConfig, PermanenceConfig
+from scalable_binding.permanence.presets import GameConfig, PermanenceConfig
 
 
 def train(
@@ -32,11 +32,11 @@ def train(
         Interrupted: the run was stopped; it is saved.
     """
     network = build(config)
-    clips = clips or open_clips(config.clips, config.fit.seed)
+    clips = clips or open_clips(config.games, config.fit.seed)
     loss = partial(objective.loss, config=config.loss)
     settings = to_mapping(config)
     record = {"system": "permanence", **network.arguments}
-    record |= {name: settings[name] for name in ("clips", "loss")}
+    record |= {name: settings[name] for name in ("games", "loss")}
     trained = fit(network, loss, clips, config.fit, run, record=record)
     assert isinstance(trained, SpatialMemory)
     return trained
@@ -44,10 +44,10 @@ def train(
 
 def build(config: PermanenceConfig) -> SpatialMemory:
     """A fresh network whose weights are drawn from the run's seed."""
-    return model.draw(config.fit.seed, **to_mapping(config.model), side=config.clips.size)
+    return model.draw(config.fit.seed, **to_mapping(config.model), side=config.games.size)
 
 
-def open_clips(config: ClipConfig, seed: int) -> HidingClips:
+def open_clips(config: GameConfig, seed: int) -> HidingClips:
     """The games to train on, of textures that those to score on never show."""
     world = hiding(size=config.size, num_frames=config.num_frames)
     return HidingClips(world, num_games=config.num_games, seed=seed)
