@@ -31,7 +31,13 @@ from scalable_binding.demo.crw.scene import FPS, draw_scene
 from scalable_binding.demo.montage import tiled
 from scalable_binding.errors import UserError
 
-SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_frames": 6, "weights": "random"}
+SMALL: dict[str, Any] = {
+    "height": 64,
+    "width": 96,
+    "num_frames": 6,
+    "weights": "random",
+    "num_clip_frames": 2,
+}
 BRIEF = RINSettings(steps=2, num_rows=1, num_futures=1)
 SHORT = FlowSettings(height=64, width=96, num_frames=3)
 ONCE = PermanenceSettings(num_games=1)
@@ -106,6 +112,8 @@ def test_plain_files_lie_beside_the_report(made: tuple[Path, dict[str, Any]]) ->
     for name, count in panels.items():
         info = videos.probe(out / name)
         assert (info.num_frames, info.width) == (6, 96 * count + 4 * (count - 1))
+    real = videos.probe(out / "juggling.mp4")
+    assert (real.num_frames, real.width) == (2, 2 * 640 + 4)
     assert images.read(out / "first_frame.jpg").shape == (3, 64, 96)
 
 
@@ -122,7 +130,7 @@ def test_scores_are_those_in_the_file_and_repeat(
         assert set(scores[part]) == {"random encoder", "raw pixels"}
     assert len(scores["masks"]["raw pixels"]["objects"]) == 3
     page = (tmp_path / runner.REPORT).read_text(encoding="utf-8")
-    assert "No real video ships with the package" in page
+    assert "juggling.png" in page and "Your video" not in page
     assert "Nothing here has been learned" in page
 
 
@@ -166,7 +174,7 @@ def test_mask_of_another_size_is_refused(own_video: tuple[Path, Path], tmp_path:
     masks.write(tmp_path / "small.png", torch.ones(32, 96, dtype=torch.uint8))
     context = Context(small(video=own_video[0], labels=tmp_path / "small.png"), tmp_path)
     with pytest.raises(UserError, match="64 x 96 pixels, got 32 x 96"):
-        video.show(context, contest.prepare(context))
+        video.own(context, contest.prepare(context))
 
 
 def test_command_prints_the_path_last_and_writes_json(

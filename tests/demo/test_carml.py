@@ -54,7 +54,7 @@ def test_tasks_and_trials_are_shown(tmp_path: Path) -> None:
     scores = {section.name: section.scores for section in shown}
     assert 0 < scores["room-skills"]["last round"]["coverage"] <= 1
     reached = scores["room-trials"]["reached"]
-    assert set(reached) == {"the agent", "chance"}
+    assert set(reached) == {"agent", "random"}
     assert all(len(shares) == 4 and min(shares) >= 0 for shares in reached.values())
 
 
@@ -63,7 +63,7 @@ def test_an_agent_that_is_not_shipped_is_said_to_be_missing(
 ) -> None:
     monkeypatch.setattr(carml, "WEIGHTS", tmp_path / "nothing")
     shown = carml.sections(context(tmp_path, None))
-    assert "holds no trained agent" in shown[0].blocks[0] and shown[1].name == "own"
+    assert "has no trained agent" in shown[0].blocks[0] and shown[1].name == "own"
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -33,7 +33,7 @@ def test_what_is_not_shipped_is_said_to_be_missing(
 ) -> None:
     monkeypatch.setattr(inference, "SHIPPED", tmp_path / "nowhere")
     (shown,) = permanence.sections(Context(DemoConfig(), tmp_path / "out"))
-    assert "holds no trained tracker" in shown.blocks[0]
+    assert "has no trained tracker" in shown.blocks[0]
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -41,7 +41,7 @@ def test_what_is_not_shipped_is_said_to_be_missing(
 ) -> None:
     monkeypatch.setattr(pretrained, "SHIPPED", tmp_path)
     shown = rin.sections(context(tmp_path / "out"))
-    assert "holds no trained network of moving digits" in shown[1].blocks[0]
+    assert "has no trained network for moving digits" in shown[1].blocks[0]
     with pytest.raises(UserError, match="holds no network digits"):
         pretrained.load("digits")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scalable_binding.errors import UserError
+from scalable_binding.errors import UserError, require_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,8 @@ class CRWSettings:
         height, width, num_frames: the synthetic clip, in pixels and frames.
         zoom: the factor by which its frames are read enlarged; its limbs are thin.
         video, labels: a real video (a file or a folder of frames) and the mask of its first frame.
-        num_video_frames: how much of it is shown.
+        num_video_frames: frames of it that are shown.
+        num_clip_frames: frames of the bundled real clip that are shown.
     """
 
     weights: str | None = None
@@ -29,6 +30,7 @@ class CRWSettings:
     video: Path | None = None
     labels: Path | None = None
     num_video_frames: int = 60
+    num_clip_frames: int = 48
 
     def __post_init__(self) -> None:
         if (self.video is None) != (self.labels is None):
@@ -39,9 +41,9 @@ class CRWSettings:
         if self.num_frames < 5:
             got = str(self.num_frames)
             raise UserError("demo, num_frames", expected="at least 5", got=got)
-        if self.num_video_frames < 1:
-            got = str(self.num_video_frames)
-            raise UserError("demo, num_video_frames", expected="at least 1", got=got)
+        for name in ("num_video_frames", "num_clip_frames"):
+            value = getattr(self, name)
+            require_least(f"demo, {name}", value, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""CARML: an agent that made tasks of its own, shown with these and with new ones."""
+"""CARML: an agent that invented its own tasks, and how it adapts to new ones."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,10 @@ AGENTS = ("carml-maze", "carml-room")
 """Agents that may ship; those that do are shown."""
 
 _COMMANDS = """
-# an agent for any Gymnasium environment with pixels or a state; rewards are not looked at
+# an agent for any Gymnasium environment with pixels or a state; its rewards are ignored
 sbind carml train --preset room --env my_package.worlds:Mine-v0 --run runs/mine
 
-# four episodes with a reward of yours, and nothing is trained
+# four episodes with your own reward, without training
 sbind carml adapt runs/mine --task rewards.py:reward
 """
 
@@ -54,8 +54,8 @@ def _show(context: Context, run: Path) -> list[Section]:
 def _missing() -> Section:
     return Section(
         name="skills",
-        title="Tasks that nobody gave",
-        blocks=[report.note("This installation holds no trained agent.")],
+        title="Self-invented tasks",
+        blocks=[report.note("This installation has no trained agent.")],
     )
 
 
@@ -65,8 +65,9 @@ def _how_to() -> Section:
         title="Your own environment",
         blocks=[
             report.paragraph(
-                "Any Gymnasium environment will do. `sbind carml finetune` goes on training with "
-                "a reward, `sbind carml evaluate` draws a report like this one."
+                "Any Gymnasium environment with pixels or a state works. `sbind carml finetune` "
+                "continues training on a reward; `sbind carml evaluate` writes a report like "
+                "this one."
             ),
             report.code(_COMMANDS),
         ],
@@ -75,9 +76,8 @@ def _how_to() -> Section:
 
 CHAPTER = DemoChapter(
     name="carml",
-    title="Practice without a reward, adapt to one in four episodes",
-    lead="In a world without any reward an agent sorts what it has seen into tasks, practices how "
-    "to find out which of them it is given, and starts over with what it has seen meanwhile. Then "
-    "it meets a reward that it has never had.",
+    title="Pre-train without rewards, adapt in four episodes",
+    lead="Without rewards, the agent clusters its experience into tasks, meta-learns to solve them, "
+    "and clusters again with the new experience. Then it gets a reward it has never seen.",
     run=sections,
 )

@@ -1,4 +1,4 @@
-"""Maps of the tasks that the agent made, at the beginning and at the end of its training."""
+"""Maps of the agent's own tasks, early and late in training."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def colors(truths: Truth) -> Float[Tensor, "n t 3"]:
 
 def show(context: Context, run: Path) -> Section:
     """Skill maps of the first round and of the last, and what they come to in numbers."""
-    context.say("Tasks that nobody gave")
+    context.say("Self-invented tasks")
     num_trials = context.config.carml.num_trials
     world = plane(read_config(run).environment.name)
     first, *_, last = list_rounds(run) * 2
@@ -48,22 +48,21 @@ def show(context: Context, run: Path) -> Section:
         images.write(path, grids.grid(draw(found, world), columns=_COLUMNS))
         pictures.append(path)
     looks = "heading" in late.truths
-    meaning = "the direction it looks" if looks else "time, from blue to yellow"
+    meaning = "heading" if looks else "time, from blue to yellow"
     objects = " White dots are the objects." if world.places else ""
     return Section(
         name="skills",
-        title="Tasks that nobody gave",
+        title="Self-invented tasks",
         blocks=[
             report.paragraph(
-                "Each map is the world from above with what the agent does for one of its tasks: "
-                f"where it goes, in a color for {meaning}. It was given nothing but rewards that "
-                f"say how well what it sees goes with the task.{objects}"
+                "Each map shows, from above, the agent's trajectories on one of its tasks, colored "
+                f"by {meaning}. Its only reward is how well its observations fit the task.{objects}"
             ),
             report.pictures(
-                [(pictures[0], f"Round {first}, sorted from what chance did.")], wide=True
+                [(pictures[0], f"Round {first}: tasks from random exploration.")], wide=True
             ),
             report.pictures(
-                [(pictures[1], f"Round {last}, sorted from what the agent had learned to do.")],
+                [(pictures[1], f"Round {last}: tasks from the trained agent's experience.")],
                 wide=True,
             ),
             *([_legend(context)] if looks else []),
@@ -72,11 +71,11 @@ def show(context: Context, run: Path) -> Section:
                 [
                     (name, (early.figures[key], late.figures[key]))
                     for name, key in (
-                        ("share of the plane that is visited", "coverage"),
-                        ("what a place tells about the task, nats", "information"),
+                        ("share of the plane visited", "coverage"),
+                        ("mutual information of place and task, nats", "information"),
                     )
                 ],
-                "Last episodes of trials of the agent's own tasks.",
+                "Last episodes of trials on the agent's own tasks.",
             ),
         ],
         scores={"first round": early.figures, "last round": late.figures},

@@ -1,4 +1,4 @@
-"""Trials of tasks that the agent has never had: films, and how often it gets there."""
+"""Trials on unseen tasks: films and success rates."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _FPS = 6
 
 def show(context: Context, run: Path) -> Section:
     """The first few test tasks on film, and all of them in a table beside chance."""
-    context.say("A reward that it has never had")
+    context.say("Adaptation to an unseen reward")
     settings, seed = context.config.carml, context.config.seed
     config, policy = inference.read_config(run), inference.load(run)
     world = config.environment
     asked = tasks.draw(world.name, settings.num_tasks, generator(seed, _PLACE))
     found = {}
-    for name, agent in (("the agent", policy), ("chance", untrained(policy))):
+    for name, agent in (("agent", policy), ("random", untrained(policy))):
         with closing(
             registry.make(world.name, settings.num_tasks, seed, **world.arguments())
         ) as env:
@@ -44,26 +44,26 @@ def show(context: Context, run: Path) -> Section:
                 agent, env, request_tasks(asked), random, episodes=episodes
             )
     clip = context.out / "trials.mp4"
-    rows = [_episodes(found["the agent"], asked, number) for number in range(settings.num_shown)]
+    rows = [_episodes(found["agent"], asked, number) for number in range(settings.num_shown)]
     names = [asked[number].name for number in range(settings.num_shown)]
     videos.write(clip, rollouts.film(rows, plane(world.name), names=names), fps=_FPS)
     goal = "a place" if asked[0].target is None else "one of the objects"
     shares = {name: _shares(each) for name, each in found.items()}
     return Section(
         name="trials",
-        title="A reward that it has never had",
+        title="Adaptation to an unseen reward",
         blocks=[
             report.paragraph(
-                f"Now the reward grows the nearer the agent comes to {goal}. It is not told "
-                f"which; it has {len(shares['chance'])} episodes to find out, and nothing "
-                f"is trained any more: it remembers. The first {settings.num_shown} of "
-                f"{settings.num_tasks} such tasks, not chosen:"
+                f"The reward now increases with proximity to {goal}, which the agent has to find "
+                f"within {len(shares['random'])} episodes. No weights change; it adapts through "
+                f"its hidden state. The first {settings.num_shown} of {settings.num_tasks} test "
+                "tasks, not selected:"
             ),
             report.video(
-                clip, "Where the agent is, and what it sees if it has eyes; the ring is the goal."
+                clip, "The agent's path and, where it has pixels, its view; the ring is the goal."
             ),
             report.table(
-                ("goal reached", *(f"episode {n + 1}" for n in range(len(shares["chance"])))),
+                ("goal reached", *(f"episode {n + 1}" for n in range(len(shares["random"])))),
                 list(shares.items()),
                 f"Share of {settings.num_tasks} tasks; "
                 f"give or take {_margin(found['the agent']):.2f}.",

@@ -1,4 +1,4 @@
-"""The contrastive random walk: labels carried through a synthetic clip, and why it works."""
+"""The contrastive random walk: labels carried through real and synthetic clips."""
 
 from scalable_binding.demo.context import Context, DemoChapter
 from scalable_binding.demo.crw import confidence, contest, masks, points, video, walks
@@ -6,24 +6,26 @@ from scalable_binding.report import Section
 
 
 def sections(context: Context) -> list[Section]:
-    """Masks, key points, confidence and walks on one synthetic clip; then the user's own video.
+    """A real clip, the user's own video, then masks, points and walks scored on a synthetic clip.
 
     Raises:
         UserError: the weights or the user's video cannot be used, or a file cannot be written.
     """
-    context.say("Drawing a clip, with the truth about every pixel")
     prepared = contest.prepare(context)
-    context.say(f"Masks, by the {prepared.shown}")
+    real = [video.bundled(context, prepared)]
+    if context.config.crw.video is not None:
+        real.append(video.own(context, prepared))
+    context.say(f"Masks of a synthetic clip, by the {prepared.shown}")
     labeled = {
         name: contest.carry(context, prepared, name, prepared.scene.masks[0])
         for name in prepared.models
     }
     return [
+        *real,
         masks.show(context, prepared, labeled),
         points.show(context, prepared),
         confidence.show(context, prepared.scene, labeled[prepared.shown]),
         walks.show(context, prepared),
-        video.show(context, prepared),
         video.how_to(),
     ]
 
@@ -31,9 +33,8 @@ def sections(context: Context) -> list[Section]:
 CHAPTER = DemoChapter(
     name="crw",
     title="Label one frame, get all the others",
-    lead="Masks and key points follow their objects through a video. Nothing is trained on them: "
-    "every spot takes its label from the spots of earlier frames that look most alike to an "
-    "encoder. Encoders learn from unlabeled videos by the contrastive random walk; the one that "
-    "ships has random convolutions, tuned to real videos by the statistics of a few frames.",
+    lead="Masks and key points follow their objects through a video. Nothing is trained on that "
+    "video: each cell of a frame copies the labels of the most similar cells in earlier frames. "
+    "Similarity comes from an encoder trained on unlabeled video by the contrastive random walk.",
     run=sections,
 )

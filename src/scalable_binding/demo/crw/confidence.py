@@ -1,4 +1,4 @@
-"""Soft maps and confidence: where the program is in doubt, and whether it is right to be."""
+"""Soft masks and confidence, and how well confidence predicts errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SURE = 0.9
 
 def show(context: Context, scene: Scene, predictions: Sequence[Prediction]) -> Section:
     """The soft map of the object that is hidden most, the confidence, and how far to trust it."""
-    context.say("Soft maps and confidence")
+    context.say("Soft masks and confidence")
     label = int(scene.box_visible.amin(dim=0).argmin()) + 1
     seen = scene.box_visible[:, label - 1]
     last = len(predictions) - 1
@@ -38,17 +38,17 @@ def show(context: Context, scene: Scene, predictions: Sequence[Prediction]) -> S
     scores = trust(scene, predictions)
     return Section(
         name="confidence",
-        title="Soft maps and confidence",
+        title="Soft masks and confidence",
         blocks=[
             report.paragraph(
-                "On their way labels stay soft: every spot holds a share of every object. Here is "
-                f"the share of object {label}, the one that is hidden most in this clip."
+                "Labels stay soft while they propagate: each cell holds a share of every object. "
+                f"Below is the share of object {label}, the most occluded one in this clip."
             ),
             report.pictures(soft),
             report.paragraph(
-                "The largest share at a spot is its confidence. It shows where to look when "
-                f"correcting: pixels above {SURE} were right in {scores['sure']:.1%} of all cases, "
-                f"the others in {scores['unsure']:.1%}."
+                "The largest share of a cell is its confidence, which shows where to correct: "
+                f"{scores['sure']:.1%} of the pixels above {SURE} have the right label, and "
+                f"{scores['unsure']:.1%} of the others."
             ),
             report.pictures(sure),
         ],

@@ -27,7 +27,7 @@ Scores = Mapping[str, list[ObjectScore]]
 
 
 def show(context: Context, contest: Contest, labeled: Mapping[str, list[Prediction]]) -> Section:
-    """The labeled frame, the video that comes of it, the other encoders beside it, and scores."""
+    """The labeled frame, the propagated masks, the baselines beside them, and scores."""
     scene, shown = contest.scene, contest.shown
     ids = {name: torch.stack([one.labels for one in found]) for name, found in labeled.items()}
     scores = {name: score_sequence(masks, scene.masks) for name, masks in ids.items()}
@@ -41,28 +41,31 @@ def show(context: Context, contest: Contest, labeled: Mapping[str, list[Predicti
     videos.write(compared, _beside(scene, {**ids, "truth": scene.masks}), fps=FPS)
     curves.save(curve, [_curves(scores)])
     what = (
-        f"{scene.boxes.shape[1]} objects cross and hide one another. The program was told what is "
-        "what in *one* frame, the first. The computer has drawn this clip itself, so the truth "
-        "about every pixel is known."
+        f"{scene.boxes.shape[1]} objects cross and occlude each other. The model gets the mask of "
+        "the first frame only. The clip is rendered, so every pixel has a ground-truth label."
     )
     if (zoom := context.config.crw.zoom) > 1:
-        what += f" Frames are read at {zoom:g} times their size (`--zoom`): some limbs are thin."
+        what += (
+            f" Frames are read at {zoom:g} times their size (`--zoom {zoom:g}`) for the thin limbs."
+        )
     blocks = [
         report.paragraph(what),
         report.columns(
             [
-                report.pictures([(given, "Given: the mask of the first frame.")]),
-                report.video(made, f"Made: the masks of the other {len(scene.frames) - 1}."),
+                report.pictures([(given, "Input: the mask of the first frame.")]),
+                report.video(
+                    made, f"Output: the masks of the other {len(scene.frames) - 1} frames."
+                ),
             ]
         ),
         *_origin(shown),
         report.paragraph(
-            "Untrained features and mere colors find what looks alike, so they are what any "
-            "encoder has to beat. Colors go far in a drawn scene, whose surfaces keep them; in "
-            "real videos the shipped encoder is ahead (`benchmarks/crw/encoder.md`)."
+            "Baselines: a randomly initialized ResNet-18, and raw pixel colors. Colors are a "
+            "strong cue in rendered scenes, whose surfaces do not change; scores on real video "
+            "are in `benchmarks/crw/encoder.md`."
         ),
-        report.columns([_table(scores), report.pictures([(curve, "Overlap, frame by frame.")])]),
-        report.video(compared, "The masks that each of them makes, and the truth."),
+        report.columns([_table(scores), report.pictures([(curve, "J in each frame.")])]),
+        report.video(compared, "Masks from each encoder, beside the ground truth."),
     ]
     return Section(
         name="masks",
@@ -73,13 +76,13 @@ def show(context: Context, contest: Contest, labeled: Mapping[str, list[Predicti
 
 
 def _origin(shown: str) -> list[str]:
-    """A warning where what is shown was never trained."""
+    """A warning if the encoder shown is untrained."""
     if shown != RANDOM:
         return []
     said = (
-        "This page shows a *random encoder*: this installation holds no trained one, or none was "
-        "asked for. Nothing here has been learned. `sbind crw train` makes an encoder, "
-        "`sbind demo --weights RUN` shows it."
+        "This page shows a *random encoder*, because this installation has no trained one or none "
+        "was requested. Nothing here has been learned. Train one with `sbind crw train` and show "
+        "it with `sbind demo --weights RUN`."
     )
     return [report.note(said)]
 
@@ -102,8 +105,8 @@ def _table(scores: Scores) -> str:
         )
         rows.append((name, [region, boundary, (region + boundary) / 2]))
     note = (
-        "J is the overlap with the true masks (intersection over union), F the agreement of their "
-        "outlines; means over objects and frames. 1 is perfect."
+        "J: intersection over union with the true masks. F: boundary F-measure. Means over objects "
+        "and frames; 1 is perfect."
     )
     return report.table(["encoder", "J", "F", "J&F"], rows, note, best_of="column")
 

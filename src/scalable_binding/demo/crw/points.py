@@ -22,12 +22,12 @@ from scalable_binding.plots import keypoints as drawn
 from scalable_binding.report import Section
 
 _TRAIL = 15
-"""Frames of the past along which the way of a point is drawn in the video."""
+"""Length of a point's trail in the video, in frames."""
 
 _ALPHAS = (0.1, 0.2)
 
 _LOST = 0.1
-"""Confidence below which a point's way is not drawn."""
+"""Confidence below which a point's trail is not drawn."""
 
 
 def show(context: Context, contest: Contest) -> Section:
@@ -36,7 +36,7 @@ def show(context: Context, contest: Contest) -> Section:
     scene, shown = contest.scene, contest.shown
     prompt = _prompt(scene)
     if not prompt:
-        said = "No key point can be seen in the first frame of this clip, so none was carried."
+        said = "No key point is visible in the first frame of this clip, so none was tracked."
         return Section(name="points", title="Key points", blocks=[report.paragraph(said)])
     tracks = {name: _track(carry(context, contest, name, prompt)) for name in contest.models}
     truth, visible, diagonals = _truth(scene, prompt)
@@ -53,12 +53,11 @@ def show(context: Context, contest: Contest) -> Section:
         title="Key points",
         blocks=[
             report.paragraph(
-                f"Points are copied in the same way. {len(prompt)} of them, on bodies and limbs, "
-                "were given in the first frame. A dot is faint, and its way broken, where the "
-                "program is in doubt."
+                f"Key points propagate the same way. {len(prompt)} points on bodies and limbs were "
+                "given in the first frame. Faint dots and broken trails mark low confidence."
             ),
-            report.video(clip, "Points with the way they came; the truth only while visible."),
-            report.columns([_table(scores), report.pictures([(picture, "All of their ways.")])]),
+            report.video(clip, "Points with their trails; ground truth is shown while visible."),
+            report.columns([_table(scores), report.pictures([(picture, "Full trajectories.")])]),
         ],
         scores=scores,
     )
@@ -68,8 +67,8 @@ def _table(scores: Mapping[str, Mapping[str, float]]) -> str:
     return report.table(
         ["encoder", *(f"PCK@{alpha}" for alpha in _ALPHAS)],
         [(name, list(score.values())) for name, score in scores.items()],
-        "Share of the visible points that are within .1 or .2 of the object's size (.6 of the "
-        "diagonal of its box). 1 is perfect.",
+        "PCK: share of visible points within .1 or .2 of the object's size (.6 of the diagonal of "
+        "its box). 1 is perfect.",
         best_of="column",
     )
 

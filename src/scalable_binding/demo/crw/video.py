@@ -1,4 +1,4 @@
-"""A video of the user's own, and how to go on after the demo."""
+"""Real videos: the clip that ships, the user's own, and the commands to go on with."""
 
 from __future__ import annotations
 
@@ -45,65 +45,94 @@ for found in inference.propagate(frames, labels, model.load("shipped")):
 """
 
 
-def show(context: Context, contest: Contest) -> Section:
-    """The user's video with its masks and their confidence, or how to bring one.
+CLIP = Path(__file__).parents[1] / "clip"
+"""The real clip that ships: ``juggling.mp4``, and the mask of its first frame."""
+
+
+def bundled(context: Context, contest: Contest) -> Section:
+    """A real clip that ships with the package, labeled from the mask of its first frame.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    context.say("A real video")
+    path, labels = CLIP / "juggling.mp4", CLIP / "juggling.png"
+    blocks, count = _propagated(context, contest, path, labels, context.config.crw.num_clip_frames)
+    said = report.paragraph(
+        f"A person painted two objects in *one* frame. The {contest.shown} carried both through "
+        f"the other {count - 1} frames, in one pass and without training on this clip. The video "
+        "has no other labels, so there is nothing to score: watch the outlines, the fast ball, "
+        "and the confidence map, which is dark where a correction would help."
+    )
+    blocks = [said, *blocks]
+    return Section(name="clip", title="A real video", blocks=blocks, scores={"frames": count})
+
+
+def own(context: Context, contest: Contest) -> Section:
+    """The user's video, labeled from the mask of its first frame.
 
     Raises:
         UserError: the video or its labels cannot be used.
     """
     path, labels = context.config.crw.video, context.config.crw.labels
-    if path is None or labels is None:
-        missing = [
-            report.paragraph(
-                "No real video ships with the package and none was given, so there is none here. "
-                "This shows yours; the mask is that of its first frame:"
-            ),
-            report.code("sbind demo --video video.mp4 --labels first.png --out demo --overwrite"),
-        ]
-        return Section(name="video", title="A real video", blocks=missing)
+    assert path is not None and labels is not None
     context.say("Your video")
-    ids = _read_mask(labels, path)
-    size = min(_LARGEST, *ids.shape)
-    first, mask = context.out / "video_frame.jpg", context.out / "video_mask.jpg"
-    frame = next(videos.stream(path, size=size))
-    ids = functional.interpolate(ids[None, None], frame.shape[1:], mode="nearest-exact")[0, 0]
-    images.write(first, frame)
-    images.write(mask, plots.overlay(frame, ids))
-    clip = context.out / "video.mp4"
-    count = videos.write(clip, _label(context, contest, size, ids), fps=videos.probe(path).fps)
+    size = _shown_size(labels, path)
+    most = context.config.crw.num_video_frames
+    blocks, count = _propagated(context, contest, path, labels, most)
+    said = report.paragraph(
+        f"The first {count} frames of `{path.name}` at {size} pixels on the short side, labeled by "
+        f"the {contest.shown} from the mask of the first frame."
+    )
     return Section(
         name="video",
-        title="A real video",
-        blocks=[
-            report.paragraph(
-                f"The first {count} frames of `{path.name}`, with {size} pixels on the short side, "
-                f"labeled from the mask of the first by the {contest.shown}. There is no truth to "
-                "compare with; the confidence tells where a correction helps most."
-            ),
-            report.pictures([(first, "The first frame."), (mask, f"Its mask, `{labels.name}`.")]),
-            report.video(clip, "Masks, and confidence."),
-        ],
+        title="Your video",
+        blocks=[said, *blocks],
         scores={"file": path.name, "frames": count},
     )
 
 
-def _read_mask(labels: Path, video: Path) -> UInt8[Tensor, "h w"]:
-    """The mask of the first frame of a video, whose size it must have."""
-    info = videos.probe(video)
+def _propagated(
+    context: Context, contest: Contest, path: Path, labels: Path, most: int
+) -> tuple[list[str], int]:
+    """The first frame, its mask and a video of the masks, as blocks; and the number of frames."""
+    size, name = _shown_size(labels, path), path.stem
+    first = next(videos.stream(path, size=size))
     ids = masks.read(labels)
-    if ids.shape != (info.height, info.width):
+    ids = functional.interpolate(ids[None, None], first.shape[1:], mode="nearest-exact")[0, 0]
+    frame, mask, clip = (
+        context.out / f"{name}{end}" for end in ("_frame.jpg", "_mask.jpg", ".mp4")
+    )
+    images.write(frame, first)
+    images.write(mask, plots.overlay(first, ids))
+    panels = _label(context, contest, path, ids, size=size, most=most)
+    count = videos.write(clip, panels, fps=videos.probe(path).fps)
+    blocks = [
+        report.pictures([(frame, "The first frame."), (mask, f"Its mask, `{labels.name}`.")]),
+        report.video(clip, "Propagated masks, and their confidence."),
+    ]
+    return blocks, count
+
+
+def _shown_size(labels: Path, video: Path) -> int:
+    """Pixels of the short side at which a video is shown; its mask must have the video's size."""
+    info, shape = videos.probe(video), masks.read(labels).shape
+    if shape != (info.height, info.width):
         expected = f"the size of {video}, {info.height} x {info.width} pixels"
-        got = f"{ids.shape[0]} x {ids.shape[1]}"
-        raise UserError(f"mask {labels}", expected=expected, got=got)
-    return ids
+        raise UserError(f"mask {labels}", expected=expected, got=f"{shape[0]} x {shape[1]}")
+    return min(_LARGEST, *shape)
 
 
 def _label(
-    context: Context, contest: Contest, size: int, ids: UInt8[Tensor, "h w"]
+    context: Context,
+    contest: Contest,
+    path: Path,
+    ids: UInt8[Tensor, "h w"],
+    *,
+    size: int,
+    most: int,
 ) -> Iterator[UInt8[Tensor, "3 rows columns"]]:
-    """The frames with their masks and their confidence, side by side; few in memory at a time."""
-    path, most = context.config.crw.video, context.config.crw.num_video_frames
-    assert path is not None
+    """Frames with masks and confidence side by side, in bounded memory."""
     frames, again = (videos.stream(path, size=size, stop=most) for _ in range(2))
     known = videos.probe(path).num_frames or most
     found = inference.propagate(frames, ids, contest.models[contest.shown])
@@ -114,22 +143,22 @@ def _label(
 
 
 def how_to() -> Section:
-    """The commands and the lines of Python that label a video of the reader's own."""
+    """Commands and Python that label a video of the reader's own."""
     return Section(
         name="own",
         title="Your own video",
         blocks=[
             report.paragraph(
-                "A video file or a folder of frames and the labels of one frame are all that is "
-                "needed. Object ids are kept; new objects and corrections can come at any frame "
-                "(`--correct 17=mask.png`); `sbind crw propagate --help` tells the rest."
+                "You need a video (a file or a folder of frames) and the labels of one frame. "
+                "Object ids are kept. Add objects or corrections at any frame with "
+                "`--correct 17=mask.png`, or work on a page in the browser with `sbind app`."
             ),
             report.code(_COMMANDS),
-            report.paragraph("The same in Python, one frame at a time and in bounded memory:"),
+            report.paragraph("The same in Python, one frame at a time, in bounded memory:"),
             report.code(_PYTHON),
             report.paragraph(
-                "An encoder of your own, from unlabeled videos: `sbind crw train VIDEOS --run "
-                "RUN`, and then `--weights RUN` with the commands above."
+                "To train an encoder on your own unlabeled videos, run `sbind crw train VIDEOS "
+                "--run RUN`, then add `--weights RUN` to the commands above."
             ),
         ],
     )

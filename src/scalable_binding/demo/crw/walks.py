@@ -1,4 +1,4 @@
-"""Walks: where walkers go that start on an object, and how many of them stay on it."""
+"""Random walks from objects in the first frame, and the share of walkers that stay on them."""
 
 from __future__ import annotations
 
@@ -51,24 +51,25 @@ def show(context: Context, contest: Contest) -> Section:
     images.write(picture, walks.draw(frames, steps[shown], grid, starts, labels=headings))
     return Section(
         name="walks",
-        title="Where walkers go",
+        title="Random walks",
         blocks=[
             report.paragraph(
-                "This is the game that encoders learn from. A walker starts on a spot of the first "
-                "frame (boxed) and steps from frame to frame, each time to one of the "
-                f"{_LABELING.neighbors} spots, anywhere in the picture, that look most alike; "
-                "the picture is bright where it may be. In training it goes to the end of a clip "
-                "and back, and the encoder is rewarded when it comes home: no label is needed."
+                "The training signal, shown on this clip. A walker starts on a cell of the first "
+                "frame (boxed) and steps to one of the "
+                f"{_LABELING.neighbors} most similar cells of the next frame, anywhere in the "
+                "picture; bright cells are likely positions. In training, walks go to the end of a "
+                "clip and back, and the encoder learns to make them return to their start. No "
+                "label is needed."
             ),
-            report.pictures([(picture, "One walker an object.")], wide=True),
+            report.pictures([(picture, "One walk per object.")], wide=True),
             report.table(
                 ["start", *scores],
                 [
                     (report.swatch(label) + name, [shares[name] for shares in scores.values()])
                     for label, name in zip(labels, next(iter(scores.values())), strict=True)
                 ],
-                f"Share of the walkers from an object that are on it after {_NUM_STEPS} steps of "
-                f"{stride} frames, free to go anywhere in the picture.",
+                f"Share of walkers that are still on their object after {_NUM_STEPS} steps of "
+                f"{stride} frames.",
             ),
         ],
         scores=scores,

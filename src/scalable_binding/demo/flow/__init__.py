@@ -1,4 +1,4 @@
-"""Optical flow on a synthetic clip, beside the truth, and points followed through it."""
+"""Optical flow and point tracks on a synthetic clip, beside the ground truth."""
 
 from scalable_binding import report
 from scalable_binding.demo.context import Context, DemoChapter
@@ -36,7 +36,9 @@ def _how_to() -> Section:
         name="own",
         title="Your own videos",
         blocks=[
-            report.paragraph("A video, or two images, and for tracks a table `frame,id,x,y`:"),
+            report.paragraph(
+                "You need a video or two images; for point tracks also a table `frame,id,x,y`:"
+            ),
             report.code(_COMMANDS),
         ],
     )
@@ -44,8 +46,8 @@ def _how_to() -> Section:
 
 CHAPTER = DemoChapter(
     name="flow",
-    title="Where every pixel goes",
-    lead="The same walk with pixels as its nodes, made from coarse to fine: optical flow and point "
-    "tracks from a network that learned on videos without any label.",
+    title="Optical flow and point tracks",
+    lead="The multiscale contrastive random walk: the same walk with pixels as nodes, from coarse to "
+    "fine. The network learned optical flow and point tracks from unlabeled video.",
     run=sections,
 )

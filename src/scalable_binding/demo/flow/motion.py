@@ -55,11 +55,13 @@ def show(context: Context, scene: Scene, network: FlowNet) -> Section:
         title="Optical flow",
         blocks=[
             report.paragraph(
-                "The hue says where a pixel goes to, its strength how far; the disc is the key. "
-                "The truth comes from the program that drew the clip."
+                "Hue is the direction of motion, saturation its length; the disc is the key. The "
+                "clip is rendered, so its true flow is known."
             ),
-            report.video(clip, "Frames, flow found, true flow, and what was found to be hidden."),
-            report.columns([_table(scores), report.pictures([(picture, "One of its frames.")])]),
+            report.video(clip, "Frame, estimated flow, occluded pixels (dark) and true flow."),
+            report.columns(
+                [_table(scores), report.pictures([(picture, "One frame of the video.")])]
+            ),
         ],
         scores=scores,
     )
@@ -83,8 +85,8 @@ def _table(scores: Mapping[str, Mapping[str, float]]) -> str:
     return report.table(
         ["", *heading],
         [(name, [score[column] for column in heading]) for name, score in scores.items()],
-        "Share of the pixels whose end point is so near to the true one. Mean distance of the end "
-        f"points in pixels (EPE): {errors}.",
+        "Share of pixels whose flow error is below 1 or 3 pixels. Mean end-point error (EPE) in "
+        f"pixels: {errors}.",
         best_of="column",
     )
 
@@ -103,8 +105,8 @@ def _panels(
         yield tiled(
             [
                 titled(frame, "frame"),
-                titled(drawn.draw(found, largest), "found"),
-                titled(hidden.byte(), "truly hidden next: dark"),
+                titled(drawn.draw(found, largest), "estimate"),
+                titled(hidden.byte(), "occluded next: dark"),
                 key,
             ]
         )

@@ -1,4 +1,4 @@
-"""Points followed through the clip by the chained walk."""
+"""Point tracks through the clip."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def show(context: Context, scene: Scene, network: FlowNet) -> Section:
     context.say("Point tracks")
     points = _points(scene)
     if not points:
-        said = "No key point can be seen in the first frame of this clip, so none was followed."
-        return Section(name="tracks", title="Points followed", blocks=[report.paragraph(said)])
+        said = "No key point is visible in the first frame of this clip, so none was tracked."
+        return Section(name="tracks", title="Point tracks", blocks=[report.paragraph(said)])
     found = list(tracks.follow(scene.frames, points, network))
     clip = context.out / "tracks.mp4"
     videos.write(clip, _draw(scene, found), fps=FPS)
     scores = _score(scene, found)
     return Section(
         name="tracks",
-        title="Points followed",
+        title="Point tracks",
         blocks=[
             report.paragraph(
-                f"{len(points)} points, given in the first frame, go along the flow; a dot is "
-                "drawn while its point is found to be seen. Of the places where a point truly can "
-                f"be seen, {scores['near']:.0%} are within {_NEAR:.0f} pixels of the track, with "
-                f"points left where they began {scores['near, left in place']:.0%}. Whether a "
-                f"point can be seen is told rightly in {scores['visibility']:.0%} of the cases."
+                f"{len(points)} points were given in the first frame; a dot is drawn while its "
+                "point is estimated to be visible. While truly visible, "
+                f"{scores['near']:.0%} of the points are within {_NEAR:.0f} pixels of the truth "
+                f"({scores['near, left in place']:.0%} if points stay where they started). "
+                f"Visibility is right in {scores['visibility']:.0%} of the cases."
             ),
-            report.video(clip, "Points with the way they came."),
+            report.video(clip, "Points with their trails."),
         ],
         scores=scores,
     )

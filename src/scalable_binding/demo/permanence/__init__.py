@@ -1,4 +1,4 @@
-"""The random walk along memory: objects followed while nothing is seen of them."""
+"""The random walk along memory: objects tracked while fully hidden."""
 
 from scalable_binding import report
 from scalable_binding.demo.context import Context, DemoChapter
@@ -24,7 +24,7 @@ def sections(context: Context) -> list[Section]:
     """
     weights = context.config.permanence.weights
     if weights is None and not inference.SHIPPED.is_dir():
-        text = "This installation holds no trained tracker."
+        text = "This installation has no trained tracker."
         return [Section(name="games", title=games.TITLE, blocks=[report.note(text)])]
     return [games.show(context, weights or "shipped"), _how_to()]
 
@@ -35,9 +35,9 @@ def _how_to() -> Section:
         title="Your own video",
         blocks=[
             report.paragraph(
-                "A table with the boxes of the first frame is all that is needed. The tracker that "
-                "ships has seen synthetic games alone, in frames of 48 pixels, for three minutes: "
-                "it shows the method with its faults, and is no tool for real videos."
+                "You need a table with the boxes of the first frame. The bundled tracker was "
+                "trained for minutes on small synthetic clips: it demonstrates the method and is "
+                "not a tool for real videos yet."
             ),
             report.code(_COMMANDS),
         ],
@@ -47,8 +47,8 @@ def _how_to() -> Section:
 CHAPTER = DemoChapter(
     name="permanence",
     title="Out of sight, not out of mind",
-    lead="Objects go on existing behind others and in cups. Nobody tells the network where they "
-    "are then: a walker along the states of its memory must be with the object when that is seen "
-    "again, and so learns to stay with it meanwhile.",
+    lead="Objects keep existing behind others and inside cups. The network gets no labels for "
+    "hidden objects: a random walk along its memory states has to arrive at the object when it "
+    "reappears, and so learns where it was in between.",
     run=sections,
 )

@@ -1,4 +1,4 @@
-"""One game of each kind, played and followed; scores on more of them."""
+"""One synthetic clip of each kind of hiding, with tracks; scores on more of them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _NAMES = {
     "constant velocity": "constant velocity",
 }
 _CAPTIONS = {
-    "occlusion": "Occlusion: things pass behind screens, and screens over things.",
-    "containment": "Containment: a cup is lowered over a thing and lifted again.",
-    "carrying": "Carrying: the cup takes the thing to another place.",
-    "shell game": "A shell game: one of three cups that look the same hides the ball.",
+    "occlusion": "Occlusion: objects pass behind screens, and screens pass over objects.",
+    "containment": "Containment: a cup is lowered over an object and lifted again.",
+    "carrying": "Carrying: the cup moves with the object inside.",
+    "shell game": "Shell game: one of three identical cups hides the ball.",
 }
 
 
@@ -46,9 +46,9 @@ def show(context: Context, weights: str) -> Section:
     cases = list(evaluate.synthetic_cases(wanted, size=network.side, seed=context.config.seed))
     blocks = [
         report.paragraph(
-            "The tracker is told the boxes of the first frame and nothing else. Boxes are solid "
-            "where it sees the object and dashed, with a cross, where it only remembers; thin "
-            "white boxes are the truth."
+            "The tracker gets the boxes of the first frame only. Solid boxes: the object is "
+            "visible. Dashed boxes with a cross: it is hidden, and its place comes from memory. "
+            "Thin white boxes: ground truth."
         )
     ]
     for kind, caption in _CAPTIONS.items():
@@ -94,6 +94,7 @@ def _compare(scores: dict[str, dict[str, float]]) -> str:
         for state in states
     ]
     return (
-        "Mean distance from the truth while objects are hidden, in pixels of 48, when all are told "
-        f"where an object is whenever it is seen; {'; '.join(lines)}."
+        "Mean distance from the true position while objects are hidden, in pixels of a 48-pixel "
+        "frame, when every method gets the true position while an object is visible; "
+        f"{'; '.join(lines)}."
     )

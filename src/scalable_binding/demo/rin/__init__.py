@@ -1,4 +1,4 @@
-"""Recurrent interface networks: digits out of noise, futures of a video, and where they read."""
+"""Recurrent interface networks: sampled digits, video prediction, and read attention."""
 
 from scalable_binding import report
 from scalable_binding.demo.context import Context, DemoChapter
@@ -37,8 +37,8 @@ def sections(context: Context) -> list[Section]:
 
 
 def _missing(name: str) -> Section:
-    text = f"This installation holds no trained network of {name.replace('-', ' ')}."
-    title = {"digits": "Digits out of noise", "moving-digits": "What may come next"}[name]
+    text = f"This installation has no trained network for {name.replace('-', ' ')}."
+    title = {"digits": "Digits sampled from noise", "moving-digits": "Video prediction"}[name]
     return Section(name=name, title=title, blocks=[report.note(text)])
 
 
@@ -48,8 +48,8 @@ def _how_to() -> Section:
         title="Your own images and videos",
         blocks=[
             report.paragraph(
-                "The same network learns any images or videos; `sbind config presets rin` lists "
-                "sizes from these digits to a million pixels."
+                "The same network trains on any images or videos; `sbind config presets rin` lists "
+                "presets from these digits to 1024 x 1024 pixels."
             ),
             report.code(_COMMANDS),
         ],
@@ -58,9 +58,9 @@ def _how_to() -> Section:
 
 CHAPTER = DemoChapter(
     name="rin",
-    title="Generate, and see where the work is done",
-    lead="A diffusion model makes images and videos out of noise. This one has few *latents* that "
-    "read from all patches, do the work, and write back: what they read shows where computing is "
-    "worth it.",
+    title="Generate images and videos, and see where compute goes",
+    lead="A diffusion model generates images and videos from noise. In a recurrent interface network "
+    "a few *latents* read from all patches, compute, and write back. Their read attention shows "
+    "where compute is spent.",
     run=sections,
 )

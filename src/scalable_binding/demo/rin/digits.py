@@ -1,4 +1,4 @@
-"""Digits of every class out of noise, and where the network reads meanwhile."""
+"""Digits of every class sampled from noise, and the read attention on the way."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HOLD = 20
 
 def show(context: Context, pretrained: Pretrained) -> Section:
     """A grid of samples, the video of how they came about, and maps of the read attention."""
-    context.say("Digits out of noise")
+    context.say("Digits sampled from noise")
     settings = context.config.rin
     classes = range(pretrained.model.num_classes)
     num = len(classes) * settings.num_rows
@@ -51,26 +51,25 @@ def show(context: Context, pretrained: Pretrained) -> Section:
     evenness = [float(reading.entropy[step, -1]) for step in (0, -1)]
     return Section(
         name="digits",
-        title="Digits out of noise",
+        title="Digits sampled from noise",
         blocks=[
             report.paragraph(
-                f"A column for each class; nothing but noise and the class was given, and "
-                f"{settings.steps} steps lead from there to the digits. They are new ones: the "
-                f"nearest digit of the training set is {nearest['samples']:.2f} away (root of the "
-                f"summed squares, pixels in [0, 1]; the median), where from digits kept from "
-                f"training it is {nearest['held-out digits']:.2f}."
+                f"One column per class. Each digit was sampled from noise and its class in "
+                f"{settings.steps} steps. The samples are not copies: the median Euclidean distance "
+                f"to the nearest training digit is {nearest['samples']:.2f} (pixels in [0, 1]), and "
+                f"{nearest['held-out digits']:.2f} for held-out digits."
             ),
             report.columns(
                 [
-                    report.video(clip, "What the network sees in the noise, step by step."),
-                    report.pictures([(picture, "The digits in the end.")]),
+                    report.video(clip, "The denoised estimate, step by step."),
+                    report.pictures([(picture, "The samples.")]),
                 ]
             ),
             report.paragraph(
-                "Below, one of them: what the network sees at six steps (time 1 is all noise), and "
-                "how much the latents read of each patch in each block. Light patches are read "
-                f"most. Patches with detail get {first:.2f} times their even share of the last "
-                f"block's reading in the first step and {last:.2f} times in the last one."
+                "One sample at six steps (time 1 is pure noise): the denoised estimate, and how "
+                "much the latents read from each patch in each block; light patches are read "
+                f"most. In the last block, patches with detail get {first:.2f} times their uniform "
+                f"share in the first step and {last:.2f} times in the last step."
             ),
             report.pictures([(maps, "Read attention, averaged over latents.")], wide=True),
         ],

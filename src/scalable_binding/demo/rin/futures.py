@@ -1,4 +1,4 @@
-"""How a video of moving digits may go on, and where the network reads to tell."""
+"""Several futures of a video of moving digits, and the read attention."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WINDOWS = 2
 
 def show(context: Context, pretrained: Pretrained) -> Section:
     """Futures beside the truth, the read attention over one, and errors of pixels."""
-    context.say("Futures of a video")
+    context.say("Video prediction")
     model, settings = pretrained.model, context.config.rin
     sampling = SamplingConfig(steps=settings.steps, seed=context.config.seed)
     length = _WINDOWS * (model.size[0] - model.context)
@@ -49,25 +49,25 @@ def show(context: Context, pretrained: Pretrained) -> Section:
     share = float(reading.concentration[:, -1].mean())
     return Section(
         name="moving-digits",
-        title="What may come next",
+        title="Video prediction",
         blocks=[
             report.paragraph(
-                f"The first {model.context} frames of a video that it never saw are given; the "
-                f"network makes up the next {length}, {window} at a time, each future from noise "
-                "of its own. They agree on what is certain and differ in what is not."
+                f"The network gets the first {model.context} frames of a held-out video and "
+                f"generates the next {length}, {window} at a time. Each future starts from other "
+                "noise: futures agree on what is certain and differ in what is not."
             ),
             report.video(clip, f"{model.context} given frames, then the truth and the futures."),
             report.paragraph(
-                f"Squared error of the first {window} frames: {sum(errors) / len(errors):.4f} on "
-                f"average, {copied:.4f} if the last given frame is repeated."
+                f"Mean squared error of the first {window} frames: {sum(errors) / len(errors):.4f}; "
+                f"repeating the last given frame: {copied:.4f}."
             ),
             report.pictures(
                 [(context.out / "reading_of_video.png", "Read attention in the last step.")],
                 wide=True,
             ),
             report.paragraph(
-                f"Over all steps, moving patches get {share:.2f} times their even share of what "
-                "the last block reads."
+                f"Over all steps, moving patches get {share:.2f} times their uniform share of the "
+                "last block's read attention."
             ),
         ],
         scores={
