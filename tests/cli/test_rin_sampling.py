@@ -12,7 +12,7 @@ from PIL import Image
 
 from rin import untrained
 from scalable_binding.cli import main
-from scalable_binding.cli.rin_sampling import parse_classes
+from scalable_binding.cli.rin.options import parse_classes
 from scalable_binding.data.frames import images, videos
 from scalable_binding.errors import UserError
 from scalable_binding.rin.config import DiffusionConfig

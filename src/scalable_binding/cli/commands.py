@@ -32,50 +32,58 @@ def build() -> cyclopts.App:
         name="crw",
         help="Contrastive random walk: learn from videos; carry labels through a video.",
     )
-    crw.command(f"{_HERE}.crw:train", help="Train an encoder on unlabeled videos.")
+    crw.command(f"{_HERE}.crw.train:train", help="Train an encoder on unlabeled videos.")
     crw.command(
-        f"{_HERE}.crw:propagate",
+        f"{_HERE}.crw.propagate:propagate",
         help="Carry masks, parts or keypoints from one labeled frame through a video.",
     )
-    crw.command(f"{_HERE}.crw:evaluate", help="Score an encoder on a benchmark.")
+    crw.command(f"{_HERE}.crw.evaluate:evaluate", help="Score an encoder on a benchmark.")
     rin = cyclopts.App(
         name="rin",
         help="Recurrent interface networks: generate images and video, see where compute goes.",
     )
-    rin.command(f"{_HERE}.rin:train", help="Train a network to generate images or video.")
-    rin.command(f"{_HERE}.rin:count", help="Print parameters and cost beside Table 2.4.")
-    rin.command(f"{_HERE}.rin_sampling:sample", help="Generate images or videos.")
-    rin.command(f"{_HERE}.rin_sampling:predict", help="Predict how a video may go on.")
-    rin.command(f"{_HERE}.rin_sampling:attend", help="Show where a network reads.")
+    rin.command(f"{_HERE}.rin.train:train", help="Train a network to generate images or video.")
+    rin.command(f"{_HERE}.rin.count:count", help="Print parameters and cost beside Table 2.4.")
+    rin.command(f"{_HERE}.rin.sample:sample", help="Generate images or videos.")
+    rin.command(f"{_HERE}.rin.predict:predict", help="Predict how a video may go on.")
+    rin.command(f"{_HERE}.rin.attend:attend", help="Show where a network reads.")
     rin.command(
-        f"{_HERE}.rin_evaluation:evaluate", help="Score a network and its samples against data."
+        f"{_HERE}.rin.evaluate:evaluate", help="Score a network and its samples against data."
     )
     carml = cyclopts.App(
         name="carml",
         help="Unsupervised meta-reinforcement learning: an agent that makes its own tasks.",
     )
-    carml.command(f"{_HERE}.carml:train", help="Train an agent without rewards.")
-    carml.command(f"{_HERE}.carml_use:adapt", help="Let an agent adapt to a task, no gradient.")
-    carml.command(f"{_HERE}.carml_use:finetune", help="Train an agent further, on given tasks.")
-    carml.command(f"{_HERE}.carml_use:evaluate", help="Score an agent on tasks it never saw.")
+    carml.command(f"{_HERE}.carml.train:train", help="Train an agent without rewards.")
+    carml.command(f"{_HERE}.carml.adapt:adapt", help="Let an agent adapt to a task, no gradient.")
+    carml.command(
+        f"{_HERE}.carml.finetune:finetune", help="Train an agent further, on given tasks."
+    )
+    carml.command(f"{_HERE}.carml.evaluate:evaluate", help="Score an agent on tasks it never saw.")
     flow = cyclopts.App(
         name="flow",
         help="Multiscale random walk: where every pixel of a video goes, and points followed.",
     )
-    flow.command(f"{_HERE}.flow:train", help="Train a network on unlabeled videos.")
-    flow.command(f"{_HERE}.flow:estimate", help="Find the flow of a video or of two images.")
-    flow.command(f"{_HERE}.flow:track", help="Follow points through a video.")
-    flow.command(f"{_HERE}.flow:evaluate", help="Score a network on a benchmark.")
+    flow.command(f"{_HERE}.flow.train:train", help="Train a network on unlabeled videos.")
+    flow.command(
+        f"{_HERE}.flow.estimate:estimate", help="Find the flow of a video or of two images."
+    )
+    flow.command(f"{_HERE}.flow.track:track", help="Follow points through a video.")
+    flow.command(f"{_HERE}.flow.evaluate:evaluate", help="Score a network on a benchmark.")
     permanence = cyclopts.App(
         name="permanence",
         help="Random walk along memory: follow objects also while nothing is seen of them.",
     )
-    permanence.command(f"{_HERE}.permanence:train", help="Train a tracker on games.")
-    permanence.command(f"{_HERE}.permanence:track", help="Follow boxed objects through a video.")
-    permanence.command(f"{_HERE}.permanence:evaluate", help="Score a tracker on hidden objects.")
+    permanence.command(f"{_HERE}.permanence.train:train", help="Train a tracker on games.")
+    permanence.command(
+        f"{_HERE}.permanence.track:track", help="Follow boxed objects through a video."
+    )
+    permanence.command(
+        f"{_HERE}.permanence.evaluate:evaluate", help="Score a tracker on hidden objects."
+    )
     config = cyclopts.App(name="config", help="Show presets and their settings.")
-    config.command(f"{_HERE}.config:presets", help="List the presets of a system.")
-    config.command(f"{_HERE}.config:show", help="Print a preset, overrides applied, as YAML.")
+    config.command(f"{_HERE}.config.presets:presets", help="List the presets of a system.")
+    config.command(f"{_HERE}.config.show:show", help="Print a preset, overrides applied, as YAML.")
     app.command(crw)
     app.command(rin)
     app.command(flow)

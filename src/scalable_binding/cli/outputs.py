@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from scalable_binding.data.results import refuse_input
 from scalable_binding.errors import UserError
-
-NUMBER = "[0-9]" * 5
-"""What results are numbered by: 00000.png, 00001.flo, ..."""
 
 
 def _check_json(_: object, path: Path | None) -> None:
@@ -71,21 +69,6 @@ def _write_something(folder: Path) -> None:
     probe.unlink(missing_ok=True)  # other ranks may have been as far
 
 
-def remove_results(out: Path, *patterns: str, given: Sequence[Path] = ()) -> None:
-    """Remove what an earlier call wrote to the folder ``out`` under names like these.
-
-    Raises:
-        UserError: one of these files, or a folder that it lies in, was ``given`` as input.
-    """
-    stale = [path for pattern in patterns for path in out.glob(pattern) if path.is_file()]
-    for path in stale:
-        for one in given:
-            refuse_input(path, one)
-            refuse_input(path.parent, one)
-    for path in stale:
-        path.unlink()
-
-
 def prepare_target(path: Path, *, overwrite: bool) -> None:
     """Check, before the work is done, that a file or folder can be written at its end.
 
@@ -116,16 +99,6 @@ def prepare_overlay(overlay: Path, video: Path, out: Path, *, overwrite: bool) -
         raise UserError(f"{overlay} is where other results go", fix="choose another name")
     prepare_target(overlay, overwrite=overwrite)
     videos.check_writable(overlay)
-
-
-def refuse_input(target: Path, given: Path) -> None:
-    """Nothing, unless results would take the place of what they are made from.
-
-    Raises:
-        UserError: both paths lead to the same file or folder.
-    """
-    if target.resolve() == given.resolve():
-        raise UserError(f"{target} is the input itself", fix="choose another name for the output")
 
 
 @contextmanager

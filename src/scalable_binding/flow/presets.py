@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig, ScheduleConfig
 from scalable_binding.errors import UserError, require
@@ -230,3 +231,7 @@ def debug() -> FlowConfig:
         ),
         picture_every=30,
     )
+
+
+ResultKind = Literal["flo", "kitti", "npz", "pictures", "hidden"]
+"""What can be written of a pair's flow; see :func:`scalable_binding.flow.video.write_flow`."""

@@ -127,6 +127,22 @@ def stream(
     return _of_one_size(path, islice(frames, None if stop is None else stop - start))
 
 
+_CHUNK = 32
+"""Frames in memory while a video is read backward."""
+
+
+def count(path: str | Path) -> int:
+    """The number of frames that can be decoded, which a header may not tell, or tell wrongly."""
+    return sum(1 for _ in stream(path))
+
+
+def stream_backward(path: str | Path, num: int, size: int) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    """The ``num`` frames of a video from the last to the first, a few in memory at a time."""
+    for stop in range(num, 0, -_CHUNK):
+        chunk = stream(path, start=max(0, stop - _CHUNK), stop=stop, size=size)
+        yield from reversed(list(chunk))
+
+
 def _list_frames(folder: Path) -> list[Path]:
     frames = images.list_frames(folder)
     if not frames:

@@ -1,4 +1,4 @@
-"""``sbind rin evaluate``: score a trained network on data that it did not learn from."""
+"""``sbind rin evaluate``: score a network and its samples against data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from scalable_binding.cli.outputs import JsonOption, keeping, write_json
-from scalable_binding.cli.rin_sampling import RunArgument, SamplingOptions
+from scalable_binding.cli.rin.options import RunArgument, SamplingOptions
 from scalable_binding.rin.evaluation_config import EvaluationConfig
 
 EvaluationOptions = Annotated[EvaluationConfig | None, Parameter(name="*")]

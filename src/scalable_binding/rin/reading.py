@@ -12,16 +12,16 @@ from einops import rearrange
 from rich.console import Console
 from rich.progress import Progress
 
-from scalable_binding.cli.futures import Given
-from scalable_binding.cli.generation import colored
-from scalable_binding.cli.outputs import remove_results
-from scalable_binding.cli.sample_files import write_video
 from scalable_binding.data.frames import images
+from scalable_binding.data.results import remove_results
 from scalable_binding.errors import UserError
 from scalable_binding.plots import attention as drawn_attention
 from scalable_binding.plots import curves
 from scalable_binding.rin import attention, prediction
+from scalable_binding.rin.futures import Given
 from scalable_binding.rin.inference import Classes, Pretrained, SamplingConfig
+from scalable_binding.rin.sample_files import write_video
+from scalable_binding.rin.sample_folders import colored
 
 _FPS = 8
 

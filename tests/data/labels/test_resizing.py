@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalable_binding.cli.scale import Scale, scale_of
 from scalable_binding.crw.inference import Prediction
 from scalable_binding.data.frames import videos
 from scalable_binding.data.labels.keypoints import Keypoint
+from scalable_binding.data.labels.resizing import Scale, scale_of
 from scalable_binding.errors import UserError
 
 HALF = Scale((40, 60), (20, 30))

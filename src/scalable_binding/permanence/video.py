@@ -1,8 +1,8 @@
-"""A video and the boxes of its first frame in, boxes of every frame and an overlay out."""
+"""Box tracking from files to files: a video and its first boxes in, boxes and an overlay out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,6 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional
 
-from scalable_binding.cli.labeling import count_frames
-from scalable_binding.cli.permanence import BOXES, OVERLAY
 from scalable_binding.data.frames import videos
 from scalable_binding.data.labels import boxes as box_files
 from scalable_binding.data.labels.boxes import Box
@@ -30,7 +28,7 @@ from scalable_binding.plots import boxes as drawn
 
 Frame = UInt8[Tensor, "3 h w"]
 
-STATES = ("visible", "occluded", "contained", "carried", "hidden")
+BOXES, OVERLAY = "boxes.csv", "overlay.mp4"
 
 _FPS = 8.0
 _SHOWN = 384
@@ -48,7 +46,7 @@ def follow(
     given = _by_frame(box_files.read(boxes))
     if 0 not in given:
         raise UserError(f"boxes {boxes}", expected="boxes of frame 0", got="none")
-    count = count_frames(video)
+    count = videos.count(video)
     if max(given) >= count:
         expected = f"a frame from 0 to {count - 1} of the video"
         raise UserError(f"boxes of frame {max(given)}", expected=expected)
@@ -83,7 +81,7 @@ def score(
     num: int,
     config: TrackingConfig | None,
 ) -> dict[str, Any]:
-    """Scores of a tracker and of the baselines, also printed; of LA-CATER where there is a root.
+    """Scores of a tracker and of the baselines; of LA-CATER where there is a root.
 
     Raises:
         UserError: weights or data that cannot be used.
@@ -96,21 +94,7 @@ def score(
     )
     with Progress(console=Console(stderr=True)) as progress:
         watched = progress.track(cases, total=None, description="scoring")
-        scores = evaluation.evaluate(weights, watched, config, memoryless=memoryless)
-    for measure, title in (
-        ("overlap", "mean overlap (IoU)"),
-        ("distance", "mean distance, pixels"),
-    ):
-        print(f"{title:24}" + "".join(f"{state:>11}" for state in STATES))
-        for name, found in scores["scores"].items():
-            print(f"  {name:22}" + _row(found[measure]["all"]))
-    return scores
-
-
-def _row(values: Mapping[str, float]) -> str:
-    return "".join(
-        f"{values[state]:11.3f}" if state in values else f"{'-':>11}" for state in STATES
-    )
+        return evaluation.evaluate(weights, watched, config, memoryless=memoryless)
 
 
 def _by_frame(boxes: Iterable[Box]) -> dict[int, list[Box]]:

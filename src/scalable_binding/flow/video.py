@@ -16,15 +16,14 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional
 
-from scalable_binding.cli.flow import Kind
-from scalable_binding.cli.labeling import count_frames
-from scalable_binding.cli.outputs import NUMBER, remove_results
-from scalable_binding.cli.scale import Scale, scale_of
 from scalable_binding.data.frames import images, videos
 from scalable_binding.data.labels import flow_files, keypoints, masks
 from scalable_binding.data.labels.keypoints import check_inside
+from scalable_binding.data.labels.resizing import Scale, scale_of
+from scalable_binding.data.results import NUMBER, remove_results
 from scalable_binding.flow import model, tracks
 from scalable_binding.flow.inference import Flow, estimate_video
+from scalable_binding.flow.presets import ResultKind
 from scalable_binding.plots import flow as drawn
 from scalable_binding.plots import keypoints as drawn_points
 
@@ -52,7 +51,7 @@ def write_flow(
     network = model.load(weights)
     if second is None:
         scale = scale_of(video, min(_sides(video)) if size is None else size)
-        num_frames = count_frames(video)
+        num_frames = videos.count(video)
         frames: Iterable[Frame] = videos.stream(video, size=min(scale.carried))
     else:
         pair = [images.read(path, size=None) for path in (video, second)]
@@ -64,7 +63,7 @@ def write_flow(
     flows = estimate_video(frames, network)
     first = next(flows)  # refuses what cannot be used, before older results are removed
     given = [video] if second is None else [video, second]
-    remove_results(out, *(f"{kind}/{NUMBER}.*" for kind in get_args(Kind)), given=given)
+    remove_results(out, *(f"{kind}/{NUMBER}.*" for kind in get_args(ResultKind)), given=given)
     found = (_grown(one, scale) for one in chain([first], flows))
     with Progress(console=Console(stderr=True)) as progress:
         listed = progress.track(found, max(num_frames - 1, 1), description="flow")
@@ -144,7 +143,7 @@ def write_tracks(
     check_inside(given, *scale.own)
     moved = scale.shrink(given)
     assert isinstance(moved, list)
-    count = count_frames(video)
+    count = videos.count(video)
     tracks.check_frames(moved, count)
     found: list[tracks.Track] = []
     try:

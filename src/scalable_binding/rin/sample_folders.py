@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from scalable_binding.cli.outputs import NUMBER, remove_results
-from scalable_binding.cli.sample_files import SampleFile, write_video
 from scalable_binding.data.frames import images
+from scalable_binding.data.results import NUMBER, remove_results
 from scalable_binding.diffusion.samplers import State
 from scalable_binding.engine.devices import choose_device
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
 from scalable_binding.rin import inference
 from scalable_binding.rin.inference import Classes, Pretrained, SamplingConfig
+from scalable_binding.rin.sample_files import SampleFile, write_video
 
 GRID = 64
 """Samples in the grid at most."""

@@ -1,10 +1,10 @@
-"""A video file and the labels of one frame in, label files and an overlay out."""
+"""Label propagation from files to files: a video and its labeled frame in, label files out."""
 
 from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -16,13 +16,13 @@ from rich.progress import Progress
 from torch import Tensor
 
 from scalable_binding import plots
-from scalable_binding.cli.outputs import NUMBER
-from scalable_binding.cli.scale import Prompt, scale_of
 from scalable_binding.crw import inference, model
 from scalable_binding.crw.labels import space_of
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.data.frames import videos
 from scalable_binding.data.labels import keypoints, masks
+from scalable_binding.data.labels.resizing import Prompt, scale_of
+from scalable_binding.data.results import NUMBER
 from scalable_binding.errors import UserError
 from scalable_binding.plots import keypoints as drawn_points
 
@@ -66,7 +66,7 @@ def label_video(
     """
     encoder = model.load(weights)
     scale = scale_of(video, size)
-    count = count_frames(video)
+    count = videos.count(video)
     given = read_prompts(labels, corrections, count, backward=backward)
     order = range(count - 1, -1, -1) if backward else range(count)
     prompts = {
@@ -74,7 +74,9 @@ def label_video(
         for number, prompt in given.items()
     }
     side = min(scale.carried)
-    frames = reversed_frames(video, count, side) if backward else videos.stream(video, size=side)
+    frames = (
+        videos.stream_backward(video, count, side) if backward else videos.stream(video, size=side)
+    )
     predictions = inference.propagate(
         frames, prompts.pop(0), encoder, config, adaptation=adaptation, corrections=prompts
     )
@@ -217,15 +219,3 @@ def _with_points(points: Iterable[keypoints.Keypoint]) -> Draw:
         )
 
     return draw
-
-
-def count_frames(video: Path) -> int:
-    """The number of frames that can be decoded, which a header may not tell, or tell wrongly."""
-    return sum(1 for _ in videos.stream(video))
-
-
-def reversed_frames(video: Path, count: int, size: int) -> Iterator[Frame]:
-    """The frames of a video from the last to the first, a few of them in memory at a time."""
-    for stop in range(count, 0, -_CHUNK):
-        chunk = videos.stream(video, start=max(0, stop - _CHUNK), stop=stop, size=size)
-        yield from reversed(list(chunk))

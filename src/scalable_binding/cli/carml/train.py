@@ -1,4 +1,4 @@
-"""``sbind carml train``: an agent that makes its own tasks and learns to adapt to them."""
+"""``sbind carml train``: unsupervised meta-reinforcement learning."""
 
 from __future__ import annotations
 

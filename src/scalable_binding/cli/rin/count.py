@@ -1,4 +1,4 @@
-"""``sbind rin train`` and ``count``: train a network; see how large the thesis' networks are."""
+"""``sbind rin count``: parameters and FLOPs beside Table 2.4."""
 
 from __future__ import annotations
 
@@ -9,36 +9,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from scalable_binding.cli.outputs import JsonOption, training_run, write_json
+from scalable_binding.cli.outputs import JsonOption, write_json
 from scalable_binding.cli.settings import ConfigOption, SettingsOption, configure
 
 WIDTH = 88
-
-
-def train(
-    *data: Path,
-    run: Path,
-    preset: str | None = None,
-    config: ConfigOption = None,
-    settings: SettingsOption = (),
-) -> None:
-    """Train a network to generate; a run that was stopped goes on where it was.
-
-    Parameters
-    ----------
-    data
-        Folders of images, ZIP archives or tar shards, with a folder for each class; folders of
-        videos for presets that predict; none for those that draw their data.
-    run
-        Folder for checkpoints, log and samples.
-    preset
-        Named configuration to start from; images32 where DATA is given, or else digits.
-    """
-    chosen = configure("rin", preset or ("images32" if data else "digits"), config, settings)
-    with training_run(run, "network"):
-        from scalable_binding.rin import train as training
-
-        training.train(chosen, data, run)
 
 
 def count(

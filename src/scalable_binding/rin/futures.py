@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from scalable_binding.cli.generation import colored
-from scalable_binding.cli.outputs import remove_results
-from scalable_binding.cli.sample_files import SampleFile, write_video
 from scalable_binding.data.frames import videos
+from scalable_binding.data.results import remove_results
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
 from scalable_binding.rin import prediction
 from scalable_binding.rin.inference import Pretrained, SamplingConfig
+from scalable_binding.rin.sample_files import SampleFile, write_video
+from scalable_binding.rin.sample_folders import colored
 
 Frames = UInt8[Tensor, "t 3 h w"]
 

@@ -1,4 +1,4 @@
-"""Labels between a video's own size and the smaller one at which they are carried."""
+"""Label resizing: between a video's own size and the smaller one at which labels are carried."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from scalable_binding.crw.inference import Prediction
 from scalable_binding.data.frames import images, videos
 from scalable_binding.data.labels.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
@@ -21,6 +21,27 @@ Ids = UInt8[Tensor, "_ _"]
 Prompt = Ids | list[Keypoint]
 
 SMALLEST = 16
+
+
+@runtime_checkable
+class Labeled(Protocol):
+    """Labels found in a frame, as prediction gives them."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Of the objects, in the order of ``scores`` after the background."""
+
+    @property
+    def labels(self) -> Ids:
+        """The id of every pixel."""
+
+    @property
+    def scores(self) -> Float[Tensor, "k h w"]:
+        """The soft map of each id, background first."""
+
+    @property
+    def keypoints(self) -> tuple[Keypoint, ...]:
+        """Filled when points were given."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,7 @@ class Scale:
             warnings.warn(text, stacklevel=2)
         return small
 
-    def grow(self, prediction: Prediction) -> Prompt:
+    def grow(self, prediction: Labeled) -> Prompt:
         """The labels of a prediction at the video's own size: its points, if it has any, or ids.
 
         Soft maps grow bilinear; then the largest wins.

@@ -1,0 +1,1 @@
+"""``sbind carml``: one module a command."""

@@ -1,0 +1,18 @@
+"""Options that the commands of ``sbind carml`` share."""
+
+from __future__ import annotations
+
+from cyclopts import Parameter
+
+from scalable_binding.errors import UserError
+
+Asked = Parameter(
+    help="What is asked: goal=X,Y, object=N, own (the environment's own reward), or "
+    "FILE.py:FUNCTION, a function of observations and the true state that returns rewards."
+)
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        expected = f"a whole number of at least {least}"
+        raise UserError(f"--{name}", expected=expected, got=str(value))

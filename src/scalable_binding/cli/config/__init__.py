@@ -1,0 +1,1 @@
+"""``sbind config``: one module a command."""

@@ -1,0 +1,1 @@
+"""``sbind crw``: one module a command."""

@@ -1,0 +1,89 @@
+"""``sbind crw evaluate``: score an encoder on a benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from scalable_binding.cli.crw.options import (
+    AdaptationOption,
+    AdaptOption,
+    Flag,
+    WeightsOption,
+    _adaptation,
+)
+from scalable_binding.cli.outputs import (
+    JsonOption,
+    keeping,
+    write_json,
+)
+
+
+def evaluate(
+    benchmark: Literal["davis", "jhmdb", "vip", "synthetic"],
+    root: Path | None = None,
+    /,
+    *,
+    weights: WeightsOption = "shipped",
+    context: int | None = None,
+    neighbors: int | None = None,
+    radius: float | None = None,
+    temperature: float | None = None,
+    axes: int | None = None,
+    zoom: float | None = None,
+    adapt: AdaptOption = False,
+    adaptation: AdaptationOption = (),
+    sequences: str | None = None,
+    list_file: Annotated[Path | None, Parameter(name="--list")] = None,
+    out: Path | None = None,
+    overwrite: Annotated[bool, Flag] = False,
+    json: JsonOption = None,
+) -> None:
+    """Score an encoder by how well labels propagate with it.
+
+    Parameters
+    ----------
+    benchmark
+        Data and protocol.
+    root
+        Folder in the benchmark's official layout; 'synthetic' needs none.
+    context
+        Instead of the protocol's own; likewise neighbors, radius, temperature, axes, zoom.
+    sequences
+        Names of those to score, with commas between them, instead of all.
+    list_file
+        File that names the sequences, a line each, instead of the benchmark's own list.
+    out
+        Folder for predictions and scores per sequence; a stopped evaluation goes on from there.
+    overwrite
+        Discard another evaluation's results in that folder.
+    """
+    changes = {
+        "context": context,
+        "neighbors": neighbors,
+        "radius": radius,
+        "temperature": temperature,
+        "axes": axes,
+        "zoom": zoom,
+    }
+    adapting = _adaptation(adapt, adaptation)
+    kept = "nothing was kept, since --out was not given"
+    with keeping(kept if out is None else f"the sequences scored so far are in {out}"):
+        from scalable_binding.crw import evaluate as evaluation
+
+        scores = evaluation.evaluate(
+            benchmark,
+            root,
+            weights=weights,
+            changes={name: value for name, value in changes.items() if value is not None},
+            adaptation=adapting,
+            sequences=None if sequences is None else sequences.split(","),
+            listed=list_file,
+            out=out,
+            overwrite=overwrite,
+        )
+    for name, value in scores["overall"].items():
+        print(f"{name:24} {value:.3f}")
+    write_json(json, scores)

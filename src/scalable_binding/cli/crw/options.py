@@ -1,0 +1,57 @@
+"""Options that the commands of ``sbind crw`` share."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from scalable_binding.cli.settings import (
+    pairs,
+)
+from scalable_binding.crw.presets import AdaptationConfig
+from scalable_binding.engine.config import override
+from scalable_binding.engine.config import settings as settings_of
+from scalable_binding.errors import UserError
+
+Flag = Parameter(negative="")
+
+
+WeightsOption = Annotated[
+    str,
+    Parameter(
+        help="'shipped', 'random', 'raw' (colors of patches, no encoder), a run's folder, or a "
+        "file: ours, torchvision's ResNet-18 or the authors' checkpoint."
+    ),
+]
+
+
+AdaptOption = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Train on a sliding window of the video before labels go to a frame; slow on a CPU.",
+    ),
+]
+
+
+AdaptationOption = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--adaptation",
+        negative="",
+        show_default=False,
+        help="One setting of --adapt, NAME=VALUE, such as "
+        + ", ".join(
+            f"{leaf.path}={leaf.value}" for leaf in islice(settings_of(AdaptationConfig()), 4)
+        )
+        + ".",
+    ),
+]
+
+
+def _adaptation(adapt: bool, settings: tuple[str, ...]) -> AdaptationConfig | None:
+    if settings and not adapt:
+        raise UserError(f"--adaptation {settings[0]} has no effect without --adapt")
+    return override(AdaptationConfig(), pairs(settings)) if adapt else None

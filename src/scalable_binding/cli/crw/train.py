@@ -1,0 +1,38 @@
+"""``sbind crw train``: train an encoder on unlabeled videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scalable_binding.cli.outputs import (
+    training_run,
+)
+from scalable_binding.cli.settings import (
+    ConfigOption,
+    PresetOption,
+    SettingsOption,
+    configure,
+)
+
+
+def train(
+    *data: Path,
+    run: Path,
+    preset: PresetOption = "small",
+    config: ConfigOption = None,
+    settings: SettingsOption = (),
+) -> None:
+    """Train an encoder on unlabeled videos; a run that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    data
+        Folders of videos, of frame folders or of tar shards; none if all clips are synthetic.
+    run
+        Folder for checkpoints, log and pictures.
+    """
+    chosen = configure("crw", preset, config, settings)
+    with training_run(run, "encoder"):
+        from scalable_binding.crw import train as training
+
+        training.train(chosen, data, run)

@@ -1,0 +1,1 @@
+"""``sbind flow``: one module a command."""

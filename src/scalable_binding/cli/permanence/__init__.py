@@ -1,0 +1,1 @@
+"""``sbind permanence``: one module a command."""

@@ -1,0 +1,1 @@
+"""``sbind rin``: one module a command."""
