@@ -77,7 +77,7 @@ def _how_to() -> Section:
 CHAPTER = DemoChapter(
     name="carml",
     title="Pre-train without rewards, adapt in four episodes",
-    lead="Without rewards, the agent clusters its experience into tasks, meta-learns to solve them, "
-    "and clusters again with the new experience. Then it gets a reward it has never seen.",
+    lead="Without rewards, the agent clusters its experience into tasks, meta-learns to solve "
+    "them, and clusters again with the new experience. Then it gets a reward it has never seen.",
     run=sections,
 )

@@ -47,7 +47,7 @@ def _how_to() -> Section:
 CHAPTER = DemoChapter(
     name="flow",
     title="Optical flow and point tracks",
-    lead="The multiscale contrastive random walk: the same walk with pixels as nodes, from coarse to "
-    "fine. The network learned optical flow and point tracks from unlabeled video.",
+    lead="The multiscale contrastive random walk: the same walk with pixels as nodes, from coarse "
+    "to fine. The network learned optical flow and point tracks from unlabeled video.",
     run=sections,
 )

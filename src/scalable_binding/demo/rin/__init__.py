@@ -59,8 +59,8 @@ def _how_to() -> Section:
 CHAPTER = DemoChapter(
     name="rin",
     title="Generate images and videos, and see where compute goes",
-    lead="A diffusion model generates images and videos from noise. In a recurrent interface network "
-    "a few *latents* read from all patches, compute, and write back. Their read attention shows "
-    "where compute is spent.",
+    lead="A diffusion model generates images and videos from noise. In a recurrent interface "
+    "network a few *latents* read from all patches, compute, and write back. Their read attention "
+    "shows where compute is spent.",
     run=sections,
 )

@@ -55,9 +55,9 @@ def show(context: Context, pretrained: Pretrained) -> Section:
         blocks=[
             report.paragraph(
                 f"One column per class. Each digit was sampled from noise and its class in "
-                f"{settings.steps} steps. The samples are not copies: the median Euclidean distance "
-                f"to the nearest training digit is {nearest['samples']:.2f} (pixels in [0, 1]), and "
-                f"{nearest['held-out digits']:.2f} for held-out digits."
+                f"{settings.steps} steps. The samples are not copies: the median Euclidean "
+                f"distance to the nearest training digit is {nearest['samples']:.2f} (pixels in "
+                f"[0, 1]), and {nearest['held-out digits']:.2f} for held-out digits."
             ),
             report.columns(
                 [

@@ -58,8 +58,8 @@ def show(context: Context, pretrained: Pretrained) -> Section:
             ),
             report.video(clip, f"{model.context} given frames, then the truth and the futures."),
             report.paragraph(
-                f"Mean squared error of the first {window} frames: {sum(errors) / len(errors):.4f}; "
-                f"repeating the last given frame: {copied:.4f}."
+                f"Mean squared error of the first {window} frames: "
+                f"{sum(errors) / len(errors):.4f}; repeating the last given frame: {copied:.4f}."
             ),
             report.pictures(
                 [(context.out / "reading_of_video.png", "Read attention in the last step.")],
