@@ -27,7 +27,7 @@ from scalable_binding.atomic import write_text
 from scalable_binding.cli.settings import configure, pairs
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.plots import curves
-from scalable_binding.rin import counting, evaluate, train
+from scalable_binding.rin import evaluate, flops, train
 from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.evaluation_config import EvaluationConfig
 from scalable_binding.rin.sampling_config import SamplingConfig
@@ -87,7 +87,7 @@ def _rounds(config: RINConfig) -> dict[str, Changes]:
     """
 
     def cost(changes: Changes) -> int:
-        return counting.count(override(config, changes).model).multiply_adds
+        return flops.count(override(config, changes).model).multiply_adds
 
     def settings(blocks: int, layers: int) -> Changes:
         return {"model.num_blocks": blocks, "model.num_layers": layers}

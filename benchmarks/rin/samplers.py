@@ -33,7 +33,7 @@ SAMPLERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ddpm", {"sampler": "ddpm"}),
     ("ddpm, small variance", {"sampler": "ddpm", "variance": "small"}),
     ("ddim", {"sampler": "ddim"}),
-    ("dpm", {"sampler": "dpm"}),
+    ("dpmpp_2m", {"sampler": "dpmpp_2m"}),
 )
 
 

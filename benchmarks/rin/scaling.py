@@ -46,7 +46,7 @@ class Transformer(nn.Module):
 
 def contestants(side: int) -> dict[str, Callable[[], object]]:
     """Return a forward pass over one image for each network."""
-    network = model.draw(
+    network = model.init_model(
         0,
         size=(side, side),
         channels=3,

@@ -106,7 +106,7 @@ def ours(
     batch: int, *, bfloat16: bool, checkpointing: bool = False
 ) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Return a forward pass and a training step of this package."""
-    network = model.draw(
+    network = model.init_model(
         0,
         size=(SIDE, SIDE),
         channels=3,

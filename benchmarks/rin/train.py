@@ -27,7 +27,8 @@ from scalable_binding.plots import curves
 from scalable_binding.rin import evaluate, train
 from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.evaluation_config import EvaluationConfig
-from scalable_binding.rin.pretrained import SHIPPED, load
+from scalable_binding.rin.inference import load
+from scalable_binding.rin.pretrained import SHIPPED
 from scalable_binding.rin.sampling_config import SamplingConfig
 
 LICENSE = "digits: UCI optical recognition of handwritten digits, CC BY 4.0; weights: Apache-2.0"

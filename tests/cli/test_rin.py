@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from scalable_binding.cli import main
-from scalable_binding.rin import counting, presets, train
+from scalable_binding.rin import flops, presets, train
 from scalable_binding.rin.config import RINConfig
-from scalable_binding.rin.counting import Count, Row
+from scalable_binding.rin.flops import Count, Row
 
 
 def run(*tokens: object) -> int:
@@ -92,7 +92,7 @@ def test_count_prints_the_table_beside_the_thesis(
         thesis_parameters=320.0,
         thesis_gflops=415.0,
     )
-    monkeypatch.setattr(counting, "table", lambda: [row])
+    monkeypatch.setattr(flops, "table", lambda: [row])
     assert run("rin", "count", "--json", tmp_path / "count.json") == 0
     printed = capsys.readouterr().out
     line = next(line for line in printed.splitlines() if line.startswith("IN 512"))

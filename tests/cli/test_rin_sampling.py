@@ -73,7 +73,7 @@ def test_samples_are_written_one_by_one_and_together(runs: Path, tmp_path: Path)
 
 def test_samples_are_those_of_the_seed(runs: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        given = ("--num", 2, "--steps", 3, "--seed", seed, "--sampler", "dpm")
+        given = ("--num", 2, "--steps", 3, "--seed", seed, "--sampler", "dpmpp_2m")
         assert run("sample", runs / "images", "--out", tmp_path / name, *given) == 0
     first, again, other = (
         np.load(tmp_path / name / "samples.npz")["arr_0"] for name in ("a", "b", "c")

@@ -11,7 +11,7 @@ from scalable_binding.data.frames import images, videos
 from scalable_binding.demo import DemoConfig, RINSettings, rin
 from scalable_binding.demo.context import Context
 from scalable_binding.errors import UserError
-from scalable_binding.rin import pretrained
+from scalable_binding.rin import inference, pretrained
 
 
 def context(out: Path, **settings: object) -> Context:
@@ -43,7 +43,7 @@ def test_what_is_not_shipped_is_said_to_be_missing(
     shown = rin.sections(context(tmp_path / "out"))
     assert "has no trained network for moving digits" in shown[1].blocks[0]
     with pytest.raises(UserError, match="holds no network digits"):
-        pretrained.load("digits")
+        inference.load("digits")
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -31,7 +31,7 @@ def run(rule: str, *given: Any, **named: Any) -> list[State]:
     """The states of the sampler of that name; DDPM's noise has seed 1."""
     if rule == "ddpm":
         return list(samplers.ddpm(*given, torch.Generator().manual_seed(1), **named))
-    return list({"ddim": samplers.ddim, "dpm": samplers.dpm}[rule](*given, **named))
+    return list({"ddim": samplers.ddim, "dpmpp_2m": samplers.dpmpp_2m}[rule](*given, **named))
 
 
 def bent(x_t: float, gamma: float) -> float:
@@ -74,7 +74,7 @@ def test_every_step_is_that_of_algorithm_5(
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize(("rule", "order"), [("ddim", 1), ("dpm", 2)])
+@pytest.mark.parametrize(("rule", "order"), [("ddim", 1), ("dpmpp_2m", 2)])
 def test_errors_fall_with_the_order_of_the_sampler(
     rule: str, order: int, schedule: Schedule
 ) -> None:
@@ -130,7 +130,7 @@ def test_inverted_samples_come_back() -> None:
     torch.testing.assert_close(back.x, signal, rtol=0, atol=0.02)
 
 
-@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpm"])
+@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpmpp_2m"])
 def test_every_target_gives_the_same_sample(rule: str) -> None:
     start = noise(4, 3)
     found = []
@@ -143,7 +143,7 @@ def test_every_target_gives_the_same_sample(rule: str) -> None:
     assert float(found[0].abs().max()) <= 0.5
 
 
-@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpm"])
+@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpmpp_2m"])
 def test_the_carry_travels_and_the_last_estimate_is_the_sample(rule: str) -> None:
     start = noise(4, 3).float()
     states = run(rule, gaussian.denoiser(0.3, 0.5, "eps"), start, Cosine(), 5)
@@ -156,7 +156,7 @@ def test_the_carry_travels_and_the_last_estimate_is_the_sample(rule: str) -> Non
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpm"])
+@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpmpp_2m"])
 def test_single_precision_is_enough(
     rule: str, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,17 +166,17 @@ def test_single_precision_is_enough(
     for x in (start, start.float()):
         # Generators give other numbers in single precision; here both get the same.
         draws = (noise(64, 3, seed=step) for step in range(100, 150))
-        monkeypatch.setattr(noises, "draw_like", lambda x, _, d=draws: next(d).to(x.dtype))
+        monkeypatch.setattr(noises, "sample_noise_like", lambda x, _, d=draws: next(d).to(x.dtype))
         found.append(run(rule, gaussian.denoiser(0.3, 0.5, "eps"), x, schedule, 50)[-1].x0)
     assert found[1].dtype == torch.float32
     torch.testing.assert_close(found[1].double(), found[0], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpm"])
+@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpmpp_2m"])
 def test_two_halves_equal_the_whole(rule: str) -> None:
     def sample(indices: range) -> Tensor:
         generators = noises.generators(5, indices)
-        start = noises.draw(generators, (3, 2))
+        start = noises.sample_noise(generators, (3, 2))
         extra = (generators,) if rule == "ddpm" else ()
         sampler = getattr(samplers, rule)
         return last(sampler(gaussian.denoiser(0.3, 0.5), start, Cosine(), 6, *extra, target="x"))
@@ -192,11 +192,11 @@ def test_no_gradient_is_recorded() -> None:
     def denoise(x_t: Tensor, gamma: Tensor, carry: Any) -> tuple[Tensor, Any]:
         return weight * x_t, carry
 
-    for state in samplers.dpm(denoise, noise(2, 2), Cosine(), 3):
+    for state in samplers.dpmpp_2m(denoise, noise(2, 2), Cosine(), 3):
         assert not state.x.requires_grad and torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpm"])
+@pytest.mark.parametrize("rule", ["ddpm", "ddim", "dpmpp_2m"])
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
@@ -223,7 +223,7 @@ def _betas(schedule: Callable[[Tensor], Tensor], count: int) -> list[float]:
 
 
 @pytest.mark.parametrize("target", ["eps", "x", "v"])
-@pytest.mark.parametrize("rule", ["ddim", "small", "large", "dpm"])
+@pytest.mark.parametrize("rule", ["ddim", "small", "large", "dpmpp_2m"])
 def test_steps_equal_those_of_diffusers(rule: str, target: Target) -> None:
     diffusers = pytest.importorskip("diffusers")
     schedule, steps, count = Sigmoid(), 20, 100
@@ -239,17 +239,17 @@ def test_steps_equal_those_of_diffusers(rule: str, target: Target) -> None:
     if rule == "ddim":
         peer = diffusers.DDIMScheduler(**shared, **clipping)
         extra = {"use_clipped_model_output": True}
-    elif rule == "dpm":
+    elif rule == "dpmpp_2m":
         peer = diffusers.DPMSolverMultistepScheduler(**shared)
     else:
         peer = diffusers.DDPMScheduler(**shared, **clipping, variance_type=f"fixed_{rule}")
         extra = {"generator": torch.Generator().manual_seed(1)}
     peer.set_timesteps(steps)
     denoise, start = gaussian.denoiser(0.3, 0.5, target), noise(5, 2)
-    named: dict[str, Any] = {"target": target, "bound": None if rule == "dpm" else 0.6}
+    named: dict[str, Any] = {"target": target, "bound": None if rule == "dpmpp_2m" else 0.6}
     if rule in ("small", "large"):
         named["variance"] = rule
-    name = rule if rule in ("ddim", "dpm") else "ddpm"
+    name = rule if rule in ("ddim", "dpmpp_2m") else "ddpm"
     x = start
     for state in run(name, denoise, start, schedule, steps, **named):
         if state.step == steps - 1:
@@ -272,7 +272,7 @@ def test_a_step_from_where_there_is_no_noise_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("rule", ["ddpm", "dpm"])
+@pytest.mark.parametrize("rule", ["ddpm", "dpmpp_2m"])
 @pytest.mark.parametrize("times", [[1.0, 1.0, 0.5, 0.0], [0.0, 0.5, 1.0]])
 def test_times_have_to_fall(rule: str, times: list[float]) -> None:
     with pytest.raises(UserError, match="times of sampling: expected falling ones"):

@@ -33,7 +33,7 @@ def images() -> Pretrained:
 def loop(pretrained: Pretrained, classes: Tensor, steps: int, *, carries: bool = True) -> Tensor:
     """DDIM as Alg. 2 and 5 spell it, with the network called by hand."""
     generators = noises.generators(0, range(len(classes)))
-    x_t = noises.draw(generators, (1, 8, 8)).double()
+    x_t = noises.sample_noise(generators, (1, 8, 8)).double()
     bound, latents = pretrained.diffusion.scale, None
     x0 = x_t
     for step in range(steps):
@@ -82,7 +82,7 @@ def test_the_interface_is_carried_where_the_network_takes_it() -> None:
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmpp_2m"])
 def test_two_halves_equal_the_whole(images: Pretrained, sampler: Any, guidance: float) -> None:
     config = replace(FEW, sampler=sampler, guidance=guidance)
     whole = last(sample(images, 5, config, classes=[3, 8]))
@@ -261,7 +261,7 @@ def test_impossible_settings_are_refused(named: dict[str, Any], words: str) -> N
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("sampler", "sampler: expected one of ddpm, ddim, dpm, got 'bogus'"),
+        ("sampler", "sampler: expected one of ddpm, ddim, dpmpp_2m, got 'bogus'"),
         ("variance", "variance: expected one of large, small"),
         ("schedule", "schedule: expected one of cosine, sigmoid"),
     ],

@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {
 
 def small(**changes: Any) -> RIN:
     """A small network whose every parameter has been moved from its special start."""
-    network = model.draw(0, **(SMALL | changes)).eval()
+    network = model.init_model(0, **(SMALL | changes)).eval()
     generator = torch.Generator().manual_seed(1)
     for parameter in network.parameters():
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
@@ -93,7 +93,7 @@ def test_the_network_is_alg_3(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("conditioning", [False, True])
 def test_at_first_previous_latents_change_nothing(conditioning: bool) -> None:
-    network = model.draw(0, **SMALL, interface_conditioning=conditioning).eval()
+    network = model.init_model(0, **SMALL, interface_conditioning=conditioning).eval()
     fresh = network(**inputs(network))
     again = network(**inputs(network), latents=previous(network), interface=fresh.interface)
     assert torch.equal(fresh.prediction, again.prediction)
@@ -128,7 +128,7 @@ def test_no_gradient_reaches_the_previous_step() -> None:
 def test_a_preview_is_the_latents_of_a_first_pass(conditioning: bool) -> None:
     network = small(interface_conditioning=conditioning)
     whole = network(**inputs(network))
-    latents, interface = network.preview(**inputs(network))
+    latents, interface = network.estimate_latents(**inputs(network))
     assert torch.equal(latents, whole.latents)
     assert not latents.requires_grad
     if conditioning:
@@ -238,7 +238,7 @@ def test_dropout_acts_in_training_and_only_in_the_layers_on_latents() -> None:
 
 def test_the_start_is_the_authors() -> None:
     """Glorot's limits over (width, heads, d_head), normal embeddings, biases and norms at rest."""
-    network = model.draw(0, **(SMALL | {"latent_width": 64, "interface_width": 32}))
+    network = model.init_model(0, **(SMALL | {"latent_width": 64, "interface_width": 32}))
     state = network.state_dict()
     limits = {
         "blocks.0.layers.0.attention.qkv": (6 / (64 * (4 + 16))) ** 0.5,
@@ -261,7 +261,7 @@ def test_the_start_is_the_authors() -> None:
 
 def test_weights_are_a_function_of_the_seed_and_leave_the_global_generator() -> None:
     before = torch.random.get_rng_state()
-    first, second, third = (model.draw(seed, **SMALL).state_dict() for seed in (0, 0, 1))
+    first, second, third = (model.init_model(seed, **SMALL).state_dict() for seed in (0, 0, 1))
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["latents"], third["latents"])
@@ -322,19 +322,19 @@ for changes in (
     {"size": (4, 4, 4), "patch": (2, 2, 2), "context": 1, "checkpointing": True,
      "dropout": 0.1, "interface_conditioning": True, "normalize_input": True},
 ):
-    network = model.draw(0, channels=1, num_classes=3, num_latents=5, latent_width=16,
+    network = model.init_model(0, channels=1, num_classes=3, num_latents=5, latent_width=16,
                          interface_width=8, num_blocks=2, num_layers=1, num_heads=2,
                          cross_heads=2, **changes)
     x, gamma = torch.randn(2, 1, *network.size), torch.rand(2)
     classes = torch.tensor([0, -1])
     network.eval()
     plain = network(x, gamma, classes=classes)
-    preview = network.preview(x, gamma, classes=classes)
+    estimate_latents = network.estimate_latents(x, gamma, classes=classes)
     network.compile(fullgraph=True, backend="eager")
     found = network(x, gamma, classes=classes)
     assert torch.allclose(found.prediction, plain.prediction, atol=1e-6)
-    latents, _ = network.preview(x, gamma, classes=classes)
-    assert torch.allclose(latents, preview[0], atol=1e-6)
+    latents, _ = network.estimate_latents(x, gamma, classes=classes)
+    assert torch.allclose(latents, estimate_latents[0], atol=1e-6)
     network.train()
     with torch.autocast("cpu", torch.bfloat16):
         network(x, gamma, classes=classes, latents=latents).prediction.sum().backward()

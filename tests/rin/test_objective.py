@@ -43,7 +43,7 @@ class Spy(RIN):
         prediction = targets.from_x(self.truth, eps, gamma, self.target) + self.error
         return Output(prediction, torch.zeros(len(x), 4, 8))
 
-    def preview(self, x: Tensor, gamma: Tensor, **named: Any) -> Any:
+    def estimate_latents(self, x: Tensor, gamma: Tensor, **named: Any) -> Any:
         self.looks += len(x)
         marks = torch.arange(1.0, len(x) + 1)[:, None, None].expand(-1, 4, 8)
         return marks, marks if self.settings.interface_conditioning else None

@@ -125,7 +125,7 @@ def test_networks_that_do_not_predict_are_refused() -> None:
 @pytest.mark.parametrize(("height", "width"), [(20, 41), (41, 20), (6, 7), (8, 8)])
 def test_frames_are_cut_to_the_shape_of_the_network(height: int, width: int) -> None:
     ramp = torch.linspace(0, 255, width).expand(2, 3, height, width).byte()
-    fitted = prediction.fit(ramp, 8, 8)
+    fitted = prediction.crop_and_resize(ramp, 8, 8)
     assert fitted.shape == (2, 3, 8, 8)
     middle = fitted[..., 3:5].float().mean()
     assert float(middle) == pytest.approx(127, abs=20)

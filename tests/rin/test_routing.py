@@ -43,7 +43,7 @@ def test_places_are_told_apart_within_seconds() -> None:
     blind to places, at 1/6.
     """
     generator = Generator().manual_seed(0)
-    network = model.draw(0, **SMALL, embedding_std=1.0)
+    network = model.init_model(0, **SMALL, embedding_std=1.0)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.01)
     errors = []
     for _ in range(220):

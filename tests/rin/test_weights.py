@@ -7,11 +7,11 @@ import json
 import pytest
 import torch
 
-from scalable_binding.rin import attention, evaluate, pretrained
+from scalable_binding.rin import attention, evaluate, inference, pretrained
 from scalable_binding.rin.evaluation_config import EvaluationConfig
 from scalable_binding.rin.sampling_config import SamplingConfig
 
-FEW_STEPS = SamplingConfig(sampler="dpm", steps=10)
+FEW_STEPS = SamplingConfig(sampler="dpmpp_2m", steps=10)
 
 
 @pytest.mark.parametrize("name", pretrained.NAMES)
@@ -40,7 +40,7 @@ def test_predicted_frames_beat_repeated_and_extrapolated_ones() -> None:
 
 
 def test_the_last_block_reads_what_moves() -> None:
-    network = pretrained.load("moving-digits")
+    network = inference.load("moving-digits")
     videos = evaluate.open_held_out("moving-digits", network, ())
     given = torch.stack([videos[index]["video"] for index in range(8)])
     context = 2 * given[:, :, : network.model.context].float() / 255 - 1

@@ -62,7 +62,7 @@ def features(folder: Path) -> Path:
 
 
 def _build(diffusion: DiffusionConfig, arguments: dict[str, Any]) -> Pretrained:
-    model = networks.draw(0, **(SMALL | arguments)).eval()
+    model = networks.init_model(0, **(SMALL | arguments)).eval()
     # What starts at zero would have no effect.
     generator = torch.Generator().manual_seed(1)
     for module in (model.previous, model.previous_interface):

@@ -1,1 +1,1 @@
-"""Diffusion around any denoiser: noise schedules, targets, samplers. No network is known here."""
+"""Diffusion for any denoiser: noise schedules, prediction targets, samplers, guidance."""

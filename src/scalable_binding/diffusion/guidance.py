@@ -1,4 +1,4 @@
-"""Classifier-free guidance: away from what the model would do without the condition."""
+"""Classifier-free guidance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scalable_binding.errors import UserError
 
 
 def guide(denoise: Denoise, scale: float, interval: tuple[float, float] = (0.0, 1.0)) -> Denoise:
-    """A guided denoiser of b samples, from one of 2 b: b with their condition, then b without.
+    """Classifier-free guidance: a denoiser of b samples from a conditional one of 2 b.
 
     ``prediction = without + scale (with - without)``. That combines eps, x and v alike, since each
     is an affine function of the others. Both halves run in one batch, and the carry holds both.

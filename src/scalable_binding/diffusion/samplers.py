@@ -1,4 +1,4 @@
-"""Samplers: from noise to a sample, step by step, with any denoiser.
+"""Diffusion samplers for any denoiser: DDPM, DDIM, DPM-Solver++ (2M).
 
 Each is a generator of states; the ``x0`` of the last one is the sample. A denoiser is a function
 ``denoise(x_t, gamma, carry) -> (prediction, carry)``: ``x_t`` is ``(b *size)``, ``gamma`` ``(b,)``,
@@ -33,7 +33,7 @@ Steps = int | Sequence[float]
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What a step has led to.
+    """State of the reverse process after a step.
 
     ``x`` is the noisy signal at ``time``, ``x0`` the signal that the denoiser saw in the ``x`` of
     the state before, ``carry`` what it remembers. ``step`` counts from 0.
@@ -57,7 +57,7 @@ def ddpm(
     bound: float | None = 1.0,
     variance: Variance = "large",
 ) -> Iterator[State]:
-    """The states of ancestral sampling: each step takes noise away and adds some anew.
+    """DDPM (ancestral) sampling: Algorithm 2 with the DDPM step of Algorithm 5.
 
     ``x_next = sqrt(gamma_next) (1 - alpha) / (1 - gamma) x0
     + sqrt(alpha) (1 - gamma_next) / (1 - gamma) x_t + sigma z`` with
@@ -91,7 +91,7 @@ def ddpm(
         # Nothing comes after the last step that would take its noise away.
         if step < len(times) - 2:
             squared = (1 - alpha) * (share if variance == "small" else 1)
-            chain.x = chain.x + squared.sqrt() * noises.draw_like(x, generators)
+            chain.x = chain.x + squared.sqrt() * noises.sample_noise_like(x, generators)
         yield State(step=step, time=after, x=chain.x, x0=x0, carry=chain.carry)
 
 
@@ -104,7 +104,7 @@ def ddim(
     target: Target = "eps",
     bound: float | None = 1.0,
 ) -> Iterator[State]:
-    """The states of deterministic sampling, of first order.
+    """DDIM sampling (deterministic, first order): Algorithm 2 with the DDIM step of Algorithm 5.
 
     ``x_next = sqrt(gamma_next) x0 + sqrt(1 - gamma_next) eps``, eps being what is in ``x_t`` beside
     the clipped x0. With rising times it leads from a signal (as ``noise``) to its noise; the first
@@ -124,7 +124,7 @@ def ddim(
         yield State(step=step, time=after, x=chain.x, x0=x0, carry=chain.carry)
 
 
-def dpm(
+def dpmpp_2m(
     denoise: Denoise,
     noise: Float[Tensor, "b *size"],
     schedule: Schedule,
@@ -133,7 +133,7 @@ def dpm(
     target: Target = "eps",
     bound: float | None = 1.0,
 ) -> Iterator[State]:
-    """The states of deterministic sampling, of second order: DPM-Solver++ (2M), for few steps.
+    """DPM-Solver++ (2M) sampling: deterministic, second order, for few steps.
 
     With ``lambda = log sqrt(gamma / (1 - gamma))``, ``h = lambda_next - lambda`` and
     ``r = h_before / h``, x0 is extrapolated, ``D = x0 + (x0 - x0_before) / (2 r)``, and
@@ -163,13 +163,13 @@ def dpm(
 
 
 def last(states: Iterable[State]) -> Float[Tensor, "b *size"]:
-    """The sample at which a sampler arrives."""
+    """The final sample of a sampler."""
     (state,) = deque(states, maxlen=1)
     return state.x0
 
 
 def spread(steps: Steps) -> list[float]:
-    """The times between which a sampler steps: evenly from 1 to 0, or those that were given.
+    """Sampling times: ``steps`` even ones from 1 to 0, or those given.
 
     Raises:
         UserError: fewer than one step, or times outside [0, 1].

@@ -1,4 +1,4 @@
-"""Noise schedules: how much of the signal is left, gamma, as a function of time.
+"""Noise schedules (cosine, sigmoid, linear): the signal's share of variance, gamma, over time.
 
 ``x_t = sqrt(gamma(t)) x + sqrt(1 - gamma(t)) eps`` at a time t in [0, 1]; gamma falls from 1 at
 time 0 to almost 0 at time 1. A network is told gamma and not the time, so that a model may be
@@ -21,7 +21,7 @@ NAMES = ("cosine", "sigmoid", "linear")
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine:
-    """``gamma(t) = cos^2(pi/2 (t + start) / (1 + span))``.
+    """Cosine schedule: ``gamma(t) = cos^2(pi/2 (t + start) / (1 + span))``.
 
     Args:
         start: time by which the curve is ahead at 0, so that some noise is always there.
@@ -48,9 +48,10 @@ class Cosine:
 
 @dataclass(frozen=True, kw_only=True)
 class Sigmoid:
-    """``gamma(t) = (s(end) - s(start + t (end - start))) / (s(end) - s(start))``.
+    """Sigmoid schedule.
 
-    Here ``s(v) = sigmoid(v / temperature)``. Low temperatures give more of the time to low and
+    ``gamma(t) = (s(end) - s(start + t (end - start))) / (s(end) - s(start))`` with
+    ``s(v) = sigmoid(v / temperature)``. Low temperatures give more of the time to low and
     high levels of noise, high ones approach a straight line.
 
     Args:
@@ -84,7 +85,7 @@ class Sigmoid:
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """``gamma(t) = 1 - t``, at least ``floor``.
+    """Linear schedule: ``gamma(t) = 1 - t``, at least ``floor``.
 
     Source: the schedule of the authors' configuration for ImageNet at 64 pixels.
     """
@@ -103,7 +104,7 @@ Schedule = Cosine | Sigmoid | Linear
 
 
 def named(name: str, *, temperature: float | None = None) -> Schedule:
-    """The schedule of that name with its usual numbers.
+    """The noise schedule of a name.
 
     Args:
         name: cosine, sigmoid or linear.

@@ -1,4 +1,4 @@
-"""What a denoiser predicts, the noise eps, the signal x or the velocity v, and each from another.
+"""Prediction targets: noise eps, signal x or velocity v, and conversions between them.
 
 With ``x_t = sqrt(gamma) x + sqrt(1 - gamma) eps`` and ``v = sqrt(gamma) eps - sqrt(1 - gamma) x``,
 any of the three and x_t give the other two. Everywhere gamma is one number an example, ``(b,)``,
@@ -20,7 +20,7 @@ Gamma = Float[Tensor, "#b"] | Float[Tensor, ""]
 
 
 def add_noise(x: Signal, eps: Signal, gamma: Gamma) -> Signal:
-    """``x_t``, the signal with noise over it.
+    """Forward process: ``x_t = sqrt(gamma) x + sqrt(1 - gamma) eps``.
 
     Source: Thesis Alg. 1.
     """
@@ -29,7 +29,7 @@ def add_noise(x: Signal, eps: Signal, gamma: Gamma) -> Signal:
 
 
 def from_x(x: Signal, eps: Signal, gamma: Gamma, target: Target) -> Signal:
-    """What a perfect denoiser of this kind would predict."""
+    """The prediction target of a signal and its noise."""
     if target == "eps":
         return eps
     if target == "x":
@@ -39,7 +39,7 @@ def from_x(x: Signal, eps: Signal, gamma: Gamma, target: Target) -> Signal:
 
 
 def to_x(prediction: Signal, x_t: Signal, gamma: Gamma, target: Target) -> Signal:
-    """The signal x that a prediction implies, not clipped."""
+    """The signal x implied by a prediction, not clipped."""
     if target == "x":
         return prediction
     signal, noise = _rates(gamma, x_t)
@@ -75,7 +75,7 @@ def unscale(x: Signal, bound: float) -> Signal:
 def min_snr_weight(
     gamma: Float[Tensor, " b"], target: Target, limit: float = 5.0
 ) -> Float[Tensor, " b"]:
-    """What each example's squared error is multiplied with so that no level of noise dominates.
+    """Min-SNR loss weight of each example.
 
     In terms of x the weight is ``min(SNR, limit)`` with ``SNR = gamma / (1 - gamma)``; the errors
     of eps and v are those of x times SNR and SNR + 1.

@@ -1,4 +1,4 @@
-"""Multi-head attention: tokens among themselves, or queries over other tokens."""
+"""Multi-head self-attention and cross-attention."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Heads = Float[Tensor, "b heads n d"]
 
 
 class SelfAttention(nn.Module):
-    """``softmax(q k' / sqrt(d_head)) v`` among tokens, with q, k and v from one product.
+    """Multi-head self-attention: ``softmax(q k' / sqrt(d_head)) v``, one product for q, k and v.
 
     The weight ``qkv`` stacks three matrices, and says so to optimizers (``fused_slices``).
 
@@ -45,7 +45,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """``softmax(q k' / sqrt(d_head)) v`` of queries over the tokens of a context.
+    """Multi-head cross-attention: ``softmax(q k' / sqrt(d_head)) v`` over a context.
 
     Queries, keys and values are as wide as the narrower of the two, and the result as the query.
     The weight ``kv`` stacks two matrices, and says so to optimizers (``fused_slices``).
@@ -89,7 +89,7 @@ def gather(
     k: Float[Tensor, "b heads n d"],
     v: Float[Tensor, "b heads n d"],
 ) -> Float[Tensor, "b heads m d"]:
-    """``softmax(q k' / sqrt(d)) v`` by PyTorch's fused kernels, in the precision of the queries.
+    """Scaled dot-product attention by PyTorch's fused kernels, in the queries' precision.
 
     On a CPU bfloat16 is attended in float32: the kernels' way back takes two to four times as long
     in bfloat16, and their way forward no less.

@@ -1,4 +1,4 @@
-"""How weights begin."""
+"""Weight initialization."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ EMBEDDING_STD = 0.02
 
 
 def glorot_uniform_(weight: Tensor, fan_in: int, fan_out: int) -> None:
-    """Draw a weight from +-sqrt(6 / (fan_in + fan_out))."""
+    """Glorot (Xavier) uniform initialization: +-sqrt(6 / (fan_in + fan_out))."""
     limit = (6 / (fan_in + fan_out)) ** 0.5
     nn.init.uniform_(weight, -limit, limit)
 
 
 def linear(width_in: int, width_out: int) -> nn.Linear:
-    """A layer with Glorot's weights, and biases at 0."""
+    """A linear layer with Glorot weights and zero bias."""
     layer = nn.Linear(width_in, width_out)
     glorot_uniform_(layer.weight, width_in, width_out)
     nn.init.zeros_(layer.bias)
@@ -22,5 +22,5 @@ def linear(width_in: int, width_out: int) -> nn.Linear:
 
 
 def embedding_(weight: Tensor, std: float = EMBEDDING_STD) -> None:
-    """Draw learned vectors from a normal distribution, cut at two deviations."""
+    """Truncated normal initialization, cut at two standard deviations."""
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)

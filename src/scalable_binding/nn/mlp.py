@@ -1,4 +1,4 @@
-"""What happens to each token by itself: feed-forward networks, and paths that are dropped."""
+"""Feed-forward networks (MLP) and stochastic depth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NORM_EPS = 1e-6
 
 
 class FeedForward(nn.Module):
-    """``W2 dropout(gelu(W1 LN(x)))``, the branch without the x that it is added to.
+    """Pre-norm MLP branch: ``W2 dropout(gelu(W1 LN(x)))``, without the residual.
 
     Args:
         width: of the tokens.
@@ -43,7 +43,7 @@ class FeedForward(nn.Module):
 
 
 class DropPath(nn.Module):
-    """A branch that is dropped as a whole for some examples, and scaled up for the others.
+    """Stochastic depth: drops a residual branch for some examples, rescaled for the others.
 
     Args:
         rate: of examples that go without the branch in training.

@@ -1,4 +1,4 @@
-"""Signals of one, two or three dimensions as tokens, one a patch, and back.
+"""Patch embedding of signals of one, two or three dimensions: patchify and unpatchify.
 
 A signal is ``(b c *size)``: samples, an image or a video ``(b c t h w)``. Tokens come row by row,
 the last dimension fastest.
@@ -35,7 +35,7 @@ def grid_of(size: Sequence[int], patch: Sequence[int]) -> tuple[int, ...]:
 
 
 def cut(x: Float[Tensor, "b c *size"], patch: Sequence[int]) -> Float[Tensor, "b n d"]:
-    """The patches of a signal as vectors of c x patch values."""
+    """Patchify: the patches of a signal as vectors of c x patch values."""
     places, insides = _axes(patch)
     sides = " ".join(f"({g} {p})" for g, p in zip(places, insides, strict=True))
     pattern = f"b c {sides} -> b ({' '.join(places)}) (c {' '.join(insides)})"
@@ -45,7 +45,7 @@ def cut(x: Float[Tensor, "b c *size"], patch: Sequence[int]) -> Float[Tensor, "b
 def join(
     tokens: Float[Tensor, "b n d"], grid: Sequence[int], patch: Sequence[int]
 ) -> Float[Tensor, "b c *size"]:
-    """The signal whose patches these are, on a grid: the inverse of :func:`cut`."""
+    """Unpatchify: the signal of a grid of patches; inverse of :func:`cut`."""
     places, insides = _axes(patch)
     sides = " ".join(f"({g} {p})" for g, p in zip(places, insides, strict=True))
     pattern = f"b ({' '.join(places)}) (c {' '.join(insides)}) -> b c {sides}"
@@ -54,7 +54,7 @@ def join(
 
 
 class PatchEmbedding(nn.Module):
-    """``LN(W patch + bias) + position``, a learned position for each patch.
+    """Patch embedding with learned positions: ``LN(W patch + bias) + position``.
 
     Args:
         size: of the signals.
@@ -105,7 +105,7 @@ class PatchEmbedding(nn.Module):
 
 
 def waves_of(grid: Sequence[int], width: int) -> Float[Tensor, "n width"]:
-    """A vector for each patch: waves along each axis, about as many numbers for one as for another.
+    """Sinusoidal position embedding of a grid, its channels split among the axes.
 
     Of one axis these are ``sqrt(2) sin(pi x f)`` and ``sqrt(2) cos(pi x f)``, where x in (0, 1) is
     the patch's middle and f = 1, sqrt(2), 2, ...

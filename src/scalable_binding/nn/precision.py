@@ -1,4 +1,4 @@
-"""Where bfloat16 is the faster number, and where it must not be."""
+"""Mixed precision: where bfloat16 is fast, and scopes without autocast."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where reading goes: how unevenly, and how far to regions that carry information.
+"""Read attention during sampling: entropy, and concentration on regions that carry information.
 
-Everything is said of read attention averaged over the latents: of each token, the share of all
-reading that it gets. The shares of a map sum to 1.
+All figures are of read attention averaged over the latents: each token's share of it. The shares
+of a map sum to 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHANGE = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the read attention of one reverse process shows.
+    """Read attention of one reverse process.
 
     ``maps`` are the shares ``(s b k n)`` of s steps, b samples, k blocks and n tokens; ``times``
     when each step looked, 1 being all noise; ``regions`` ``(b n)`` the tokens that change or carry
@@ -67,7 +67,7 @@ def read(
     num_shown: int = 6,
     watch: Callable[[int, State], object] | None = None,
 ) -> Reading:
-    """Where a network reads while it generates samples.
+    """Record read attention while sampling (Fig. 2.6, 2.11).
 
     Args:
         pretrained, num, config, classes, context: as :func:`scalable_binding.rin.inference.sample`;

@@ -1,4 +1,4 @@
-"""What the network is stacked from: read, compute, write."""
+"""RIN blocks: read (cross-attention), compute (self-attention), write (cross-attention)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Interface = Float[Tensor, "b n e"]
 
 
 class Layer(nn.Module):
-    """Computation on latents: attention among them, and a feed-forward network.
+    """Transformer layer on the latents: pre-norm self-attention and feed-forward network.
 
     Source: Thesis Alg. 3, with the second feed-forward network inside the loop over layers.
     """
@@ -34,7 +34,7 @@ class Layer(nn.Module):
 
 
 class Block(nn.Module):
-    """One round of routing between latents Z and interface X.
+    """RIN block: read from interface X into latents Z, compute on Z, write back to X.
 
     | Read: Z = Z + MHA(LN(Z), X), Z = Z + FFN(Z)
     | Compute, ``num_layers`` times: Z = Z + MHA(LN(Z), LN(Z)), Z = Z + FFN(Z)

@@ -1,4 +1,4 @@
-"""What the latents are told before they read: noise level, class, and their previous state."""
+"""Conditioning tokens: noise level, class, and latent self-conditioning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STD_EPS = 1e-6
 
 
 class GammaEmbedding(nn.Module):
-    """A token that tells how much signal is left: an MLP of sinusoids of 1000 gamma.
+    """Noise-level embedding: an MLP of sinusoids of 1000 gamma, as one token.
 
     The sinusoids are a quarter as wide as the token, and standardized. They are float32 under any
     autocast.
@@ -46,7 +46,7 @@ class GammaEmbedding(nn.Module):
 
 
 class ClassEmbedding(nn.Module):
-    """A token that tells the class: one-hot times a matrix, plus a bias.
+    """Class embedding: one-hot times a matrix, plus a bias, as one token.
 
     A dropped label, -1, is a vector of zeros in place of the one-hot one.
     """
@@ -65,7 +65,7 @@ class ClassEmbedding(nn.Module):
 
 
 class SelfConditioning(nn.Module):
-    """What vectors take over from those of a previous step: ``LN(prev + FFN(prev))``.
+    """Latent self-conditioning: ``LN(prev + FFN(prev))`` of the previous step's latents.
 
     Scale and bias of the norm start at 0, so that at first nothing is taken over.
 

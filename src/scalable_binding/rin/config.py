@@ -1,4 +1,4 @@
-"""Settings of recurrent interface networks. Torch is not imported here."""
+"""Configuration of recurrent interface networks. Torch is not imported here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DataKind = Literal["images", "videos", "digits", "shapes", "moving_digits"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The network (Table 2.4).
+    """Architecture of the network (Table 2.4).
 
     Args:
         size: of what is generated: length, or height and width, or frames, height and width.
@@ -109,7 +109,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
-    """What is learned (Alg. 1).
+    """Diffusion training objective (Alg. 1).
 
     Args:
         schedule: of the noise in training.
@@ -161,7 +161,7 @@ class DiffusionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What to train on; sizes come from the model.
+    """Training data; sizes come from the model.
 
     Args:
         kind: "images" or "videos" read files under the folders that a run is given; "digits",

@@ -1,4 +1,4 @@
-"""How good a trained network is: its loss on held-out data, and its samples against real ones."""
+"""Evaluation: held-out loss, and scores of samples against real data."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from scalable_binding.rin.evaluation_config import EvaluationConfig
 from scalable_binding.rin.features import Features, choose
 from scalable_binding.rin.forecasts import ForecastScores
 from scalable_binding.rin.inference import Batch, Pretrained, SamplingConfig
-from scalable_binding.rin.levels import NUM_LEVELS, losses_by_level
-from scalable_binding.rin.pretrained import NAMES, SHIPPED
+from scalable_binding.rin.loss_by_noise_level import NUM_LEVELS, loss_by_noise_level
+from scalable_binding.rin.pretrained import run_folder
 from scalable_binding.rin.sample_store import SampleStore
 from scalable_binding.rin.scoring import SampleScores, describe
 
@@ -55,7 +55,7 @@ def evaluate(
     *,
     tick: Tick | None = None,
 ) -> dict[str, Any]:
-    """Scores with all that they depend on, fit for JSON; the same in every process of a run.
+    """Evaluate a network; returns scores and everything that they depend on, ready for JSON.
 
     "loss" is the loss on held-out data, over all and "by_level" of noise. "scores" are those of
     samples against the data; "yardstick" is the Fréchet distance of training data, where some are
@@ -114,8 +114,7 @@ def open_held_out(
         UserError: files are needed and none given, they do not fit the network, or their classes
             are not those that it was trained on.
     """
-    folder = SHIPPED / NAMES[str(run)] if str(run) in NAMES else Path(run)
-    record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    record = json.loads((run_folder(run) / CONFIG).read_text(encoding="utf-8"))
     described = record.get("data")
     kind = from_mapping(DataConfig, described if isinstance(described, dict) else {})
     settings = RINConfig(
@@ -152,7 +151,7 @@ class _Job:
     def losses(self) -> dict[str, Any]:
         """The held-out loss: its mean, and by level of noise, computed by every process alike."""
         count = min(self.num_real, LOSS_EXAMPLES)
-        by_level = losses_by_level(
+        by_level = loss_by_noise_level(
             self.pretrained, self._batches(self.held_out, range(count), "loss")
         )
         edges = [level / NUM_LEVELS for level in range(NUM_LEVELS + 1)]

@@ -1,4 +1,4 @@
-"""What an evaluation is of. Torch is not imported, so that the command line reads this."""
+"""Evaluation configuration. Torch is not imported, so that the command line can read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scalable_binding.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """What to evaluate.
+    """Evaluation settings.
 
     Args:
         num: samples, or videos to predict.

@@ -1,4 +1,4 @@
-"""Which network's features samples are compared by: one that ships, or one from a file."""
+"""Feature networks for Frechet distances: Inception-v3, I3D, or a small one that ships."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predicted frames against the true ones, and against two predictions that nothing has to learn."""
+"""Scores of video prediction, beside two baselines: copy the last frame, extrapolate."""
 
 from __future__ import annotations
 

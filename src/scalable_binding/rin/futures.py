@@ -71,7 +71,7 @@ def read_video(
     taken = []
     for frame in videos.stream(path, fps=rate, stop=needed + total):
         if resize:
-            taken.append(prediction.fit(frame[None], *model.size[1:])[0])
+            taken.append(prediction.crop_and_resize(frame[None], *model.size[1:])[0])
         else:
             prediction.check_size(pretrained, frame)
             taken.append(frame)

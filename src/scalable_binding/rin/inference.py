@@ -1,4 +1,4 @@
-"""What one does with a trained network: load it, and sample from it step by step or by the many.
+"""Inference: load a trained network, and sample from it step by step or in batches.
 
 >>> from scalable_binding.rin import inference                              # doctest: +SKIP
 >>> model = inference.load("digits")                                        # doctest: +SKIP
@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,8 +23,10 @@ from scalable_binding.diffusion.guidance import guide
 from scalable_binding.diffusion.samplers import Denoise, State
 from scalable_binding.diffusion.schedules import Schedule
 from scalable_binding.errors import UserError
+from scalable_binding.rin.classes import Classes, class_numbers
+from scalable_binding.rin.denoiser import Carry, denoiser
 from scalable_binding.rin.model import DROPPED
-from scalable_binding.rin.pretrained import Pretrained, load
+from scalable_binding.rin.pretrained import Pretrained, open_run, run_folder
 from scalable_binding.rin.sampling_config import SamplingConfig
 
 __all__ = [
@@ -34,26 +37,10 @@ __all__ = [
     "SamplingConfig",
     "denoiser",
     "generate",
-    "label",
     "load",
     "pictures",
     "sample",
 ]
-
-NAMES_SHOWN = 10
-"""Names of classes, at most, in a line that says which there are."""
-
-Classes = Sequence[int | str]
-"""Numbers of classes, or their names where a run knows them."""
-
-
-@dataclass(frozen=True)
-class Carry:
-    """What a network hands from step to step, and where it read if it was asked to attend."""
-
-    latents: Float[Tensor, "b m d"]
-    interface: Float[Tensor, "b n e"] | None
-    attention: list[Float[Tensor, "b m n"]] | None
 
 
 @dataclass(frozen=True)
@@ -63,6 +50,21 @@ class Batch:
     first: int
     samples: UInt8[Tensor, "b c *size"]
     classes: Int64[Tensor, " b"]
+
+
+def load(run: str | Path, *, device: torch.device | str = "cpu") -> Pretrained:
+    """The trained network of a run's folder, or one that comes with the package.
+
+    Args:
+        run: a folder with ``config.json`` and ``model.safetensors``, or the name of a network that
+            ships: "digits", "moving-digits".
+        device: where it is to run.
+
+    Raises:
+        UserError: no such folder, no weights in it yet, another system's, or weights that do not
+            fit the configuration.
+    """
+    return open_run(run_folder(run), device=device)
 
 
 def sample(
@@ -98,7 +100,7 @@ def sample(
     Source: Thesis Alg. 2.
     """
     config = config or SamplingConfig()
-    labels = label(pretrained, num, classes, first)
+    labels = class_numbers(pretrained, num, classes, first)
     _check_context(pretrained, num, context)
     if classes is None and pretrained.model.num_classes and not pretrained.diffusion.label_dropout:
         text = "this network was never without a class (label_dropout 0): samples will be poor"
@@ -118,7 +120,7 @@ def sample(
         )
         denoise = guide(denoise, config.guidance, (low, high))
     generators = noises.generators(config.seed, range(first, first + num), device)
-    noise = noises.draw(generators, pretrained.drawn_size)
+    noise = noises.sample_noise(generators, pretrained.generated_size)
     return _run(pretrained, denoise, noise, schedule, config, generators)
 
 
@@ -138,44 +140,8 @@ def _run(
         return samplers.ddpm(
             denoise, noise, schedule, config.steps, generators, variance=config.variance, **named
         )
-    sampler = samplers.ddim if config.sampler == "ddim" else samplers.dpm
+    sampler = samplers.ddim if config.sampler == "ddim" else samplers.dpmpp_2m
     return sampler(denoise, noise, schedule, config.steps, **named)
-
-
-def denoiser(
-    pretrained: Pretrained,
-    classes: Int64[Tensor, " b"] | None = None,
-    *,
-    context: Float[Tensor, "b c k h w"] | None = None,
-    attend: bool = False,
-    bfloat16: bool = False,
-) -> Denoise:
-    """The network as a denoiser of ``x_t``, for any sampler; its carry holds the latents.
-
-    Context frames stand before ``x_t`` in what the network sees, and are cut off its prediction.
-    A network that was trained without latents of a step before is never given any.
-    """
-    model, device = pretrained.model, pretrained.device
-    num_context = 0 if context is None else context.shape[2]
-    classes = None if classes is None else classes.to(device)
-    clean = None if context is None else context.to(device)
-
-    def denoise(x_t: Tensor, gamma: Tensor, carry: Carry | None) -> tuple[Tensor, Carry]:
-        x = x_t if clean is None else torch.cat([clean.to(x_t.dtype), x_t], dim=2)
-        carry = carry if pretrained.carries_latents else None
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            output = model(
-                x,
-                gamma,
-                classes=classes,
-                latents=carry and carry.latents,
-                interface=carry and carry.interface,
-                attend=attend,
-            )
-        prediction = output.prediction[:, :, num_context:]
-        return prediction, Carry(output.latents, output.interface, output.attention)
-
-    return denoise
 
 
 def generate(
@@ -215,46 +181,9 @@ def generate(
             size = (count + 1) // 2
             continue
         assert state is not None
-        labels = label(pretrained, count, classes, start)
+        labels = class_numbers(pretrained, count, classes, start)
         yield Batch(start, pictures(pretrained, state.x0), labels)
         start += count
-
-
-def label(
-    pretrained: Pretrained, num: int, classes: Classes | None, first: int = 0
-) -> Int64[Tensor, " num"]:
-    """The class of each of the samples number ``first`` and up: in turn, -1 for none.
-
-    Raises:
-        UserError: a class that the network does not know.
-    """
-    if classes is None:
-        return torch.full((num,), DROPPED)
-    numbers = [_number(pretrained, one) for one in classes]
-    if not numbers:
-        raise UserError("class of a sample", expected=_known(pretrained), got="none")
-    return torch.tensor([numbers[number % len(numbers)] for number in range(first, first + num)])
-
-
-def _number(pretrained: Pretrained, one: int | str) -> int:
-    """The number of a class that may be given by its name."""
-    if isinstance(one, str) and one in pretrained.classes:
-        return pretrained.classes.index(one)
-    if isinstance(one, str) or not 0 <= one < pretrained.model.num_classes:
-        raise UserError("class of a sample", expected=_known(pretrained), got=str(one))
-    return one
-
-
-def _known(pretrained: Pretrained) -> str:
-    """The classes that there are, in words."""
-    count, names = pretrained.model.num_classes, pretrained.classes
-    if not count:
-        return "none: the network knows no classes"
-    numbers = f"0 to {count - 1}"
-    if not names:
-        return numbers
-    shown = ", ".join(names[:NAMES_SHOWN])
-    return f"{numbers}, or a name: {shown}{', ...' if count > NAMES_SHOWN else ''}"
 
 
 def pictures(pretrained: Pretrained, x: Float[Tensor, "b c *size"]) -> UInt8[Tensor, "b c *size"]:

@@ -1,4 +1,4 @@
-"""Labels that are looked at on their way from the data to the network."""
+"""Validation of class labels in training data."""
 
 from __future__ import annotations
 

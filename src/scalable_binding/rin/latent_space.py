@@ -1,4 +1,4 @@
-"""Diffusion in the space of an autoencoder that the user brings."""
+"""Latent diffusion: train and sample in the code space of an autoencoder."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The recurrent interface network: a noisy signal and its latents in, a prediction out."""
+"""The recurrent interface network (RIN)."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from scalable_binding.engine.config import to_mapping
+from scalable_binding.engine.config import from_mapping, to_mapping
 from scalable_binding.errors import UserError
 from scalable_binding.nn import initialization, patches
 from scalable_binding.nn.mlp import layer_norm
@@ -31,7 +31,7 @@ STD_FLOOR = 1e-6
 
 
 class Output(NamedTuple):
-    """What the network returns.
+    """Output of the network.
 
     ``prediction`` is of the input's shape and float32, 0 in the frames that are given;
     ``latents`` go into the next call; ``attention`` is where each latent read, averaged over heads,
@@ -46,7 +46,7 @@ class Output(NamedTuple):
 
 
 class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
-    """A stack of blocks that read from tokens X into latents Z, compute on Z, and write to X.
+    """Recurrent interface network: blocks read from tokens X into latents Z, compute, write to X.
 
     | X = LN(W patches(x) + b) + positions
     | Z = [learned, time(gamma), class] + LN(Z_prev + FFN(Z_prev))
@@ -63,69 +63,24 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     Source: Thesis 2.2.2, 2.2.3 and Alg. 3.
     """
 
-    def __init__(
-        self,
-        size: Sequence[int],
-        channels: int,
-        patch: Sequence[int],
-        num_classes: int = 0,
-        num_latents: int = 128,
-        latent_width: int = 1024,
-        interface_width: int = 256,
-        num_blocks: int = 4,
-        num_layers: int = 4,
-        num_heads: int = 16,
-        cross_heads: int = 16,
-        latent_expansion: int = 4,
-        interface_expansion: int = 4,
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
-        context: int = 0,
-        normalize_input: bool = False,
-        interface_conditioning: bool = False,
-        checkpointing: bool = False,
-        embedding_std: float = initialization.EMBEDDING_STD,
-        smooth_positions: bool = False,
-    ) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__()
-        self.settings = ModelConfig(
-            size=tuple(size),
-            channels=channels,
-            patch=tuple(patch),
-            num_classes=num_classes,
-            num_latents=num_latents,
-            latent_width=latent_width,
-            interface_width=interface_width,
-            num_blocks=num_blocks,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            cross_heads=cross_heads,
-            latent_expansion=latent_expansion,
-            interface_expansion=interface_expansion,
-            dropout=dropout,
-            drop_path=drop_path,
-            context=context,
-            normalize_input=normalize_input,
-            interface_conditioning=interface_conditioning,
-            checkpointing=checkpointing,
-            embedding_std=embedding_std,
-            smooth_positions=smooth_positions,
-        )
-        self._build_ends(self.settings)
-        self._build_conditions(self.settings)
+        self.settings = s = from_mapping(ModelConfig, settings)
+        self._build_ends(s)
+        self._build_conditions(s)
         self.blocks = nn.ModuleList(
             Block(
-                latent_width,
-                interface_width,
-                num_layers=num_layers,
-                num_heads=num_heads,
-                cross_heads=cross_heads,
-                latent_expansion=latent_expansion,
-                interface_expansion=interface_expansion,
-                dropout=dropout,
-                drop_path=drop_path,
+                s.latent_width,
+                s.interface_width,
+                num_layers=s.num_layers,
+                num_heads=s.num_heads,
+                cross_heads=s.cross_heads,
+                latent_expansion=s.latent_expansion,
+                interface_expansion=s.interface_expansion,
+                dropout=s.dropout,
+                drop_path=s.drop_path,
             )
-            for _ in range(num_blocks)
+            for _ in range(s.num_blocks)
         )
 
     def _build_ends(self, s: ModelConfig) -> None:
@@ -193,7 +148,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         interface: Float[Tensor, "b n e"] | None = None,
         attend: bool = False,
     ) -> Output:
-        """The prediction for noisy signals at noise levels ``gamma``, and new latents.
+        """Predict from noisy signals at noise levels ``gamma``; also return new latents.
 
         Args:
             x: noisy signals; of a video the first ``context`` frames are without noise.
@@ -212,16 +167,16 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         return Output(self._read_out(tokens), z, maps if attend else None, kept)
 
     @torch.no_grad()
-    def preview(
+    def estimate_latents(
         self,
         x: Float[Tensor, "b c *size"],
         gamma: Float[Tensor, " b"],
         *,
         classes: Int64[Tensor, " b"] | None = None,
     ) -> tuple[Latents, Interface | None]:
-        """The latents (and interface) that :meth:`forward` would return at first, and no more.
+        """Latents (and interface) of a first pass, for self-conditioning: no gradient, no readout.
 
-        Cheaper, since what only the prediction needs is left out, and without gradient.
+        The same as :meth:`forward` returns without previous latents, and cheaper.
         """
         z, tokens = self._begin(x, gamma, classes, None, None)
         for position, block in enumerate(self.blocks):
@@ -231,9 +186,9 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         return z, tokens if self.settings.interface_conditioning else None
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile :meth:`forward` and :meth:`preview`, as ``torch.compile`` does."""
+        """Compile :meth:`forward` and :meth:`estimate_latents`, as ``torch.compile`` does."""
         super().compile(*args, **kwargs)
-        self.preview = torch.compile(self.preview, *args, **kwargs)  # type: ignore[method-assign]
+        self.estimate_latents = torch.compile(self.estimate_latents, *args, **kwargs)  # type: ignore[method-assign]
 
     def _begin(
         self,
@@ -297,8 +252,13 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
             )
 
 
-def draw(seed: int, **arguments: Any) -> RIN:
-    """A fresh network with weights drawn from ``seed``; the global generator stays as it was."""
+# The arguments are the fields of ModelConfig: help() and the hub's mixin read their names here.
+RIN.__signature__ = inspect.signature(ModelConfig)  # type: ignore[attr-defined]
+RIN._hub_mixin_init_parameters = dict(inspect.signature(ModelConfig.__init__).parameters)
+
+
+def init_model(seed: int, **arguments: Any) -> RIN:
+    """Initialize a network from ``seed``, leaving the global random generator as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return RIN(**arguments)

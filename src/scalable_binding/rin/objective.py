@@ -1,4 +1,4 @@
-"""The loss: tell what noise is in a signal, with the latents of a first look at hand or without."""
+"""Training loss: denoising with latent self-conditioning (Alg. 1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def loss(
     *,
     encode: Encode | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-    """The mean squared error of what the network predicts, and metrics.
+    """Denoising loss with latent self-conditioning (Alg. 1): mean squared error, and metrics.
 
     ``L = mean (f(x_t, gamma, Z) - eps)^2``, where Z are latents ``sg(f(x_t, gamma, 0))`` for the
     share ``config.self_conditioning`` of examples, each by itself, and 0 for the others.
@@ -67,7 +67,7 @@ def add_noise(
     eps: Float[Tensor, "b c *size"],
     gamma: Float[Tensor, " b"],
 ) -> Float[Tensor, "b c *size"]:
-    """The signals with noise over them, but for frames that are given."""
+    """Forward process; context frames stay clean."""
     x_t = targets.add_noise(x, eps, gamma)
     if model.context == 0:
         return x_t
@@ -82,7 +82,7 @@ def squared_errors(
     gamma: Float[Tensor, " b"],
     config: DiffusionConfig,
 ) -> Float[Tensor, " b"]:
-    """The mean squared error of each example, of what is generated of it."""
+    """Mean squared error of each example, over what is generated of it."""
     if config.target == "x":
         prediction = targets.clip(prediction, config.bound)
     goal = targets.from_x(x, eps, gamma, config.target)
@@ -127,7 +127,7 @@ def _first_look(
     count = math.ceil(expected)
     if count == 0:
         return None, None
-    latents, interface = model.preview(
+    latents, interface = model.estimate_latents(
         x_t[:count], gamma[:count], classes=None if classes is None else classes[:count]
     )
     chance = torch.rand(count, generator=generator, device=x_t.device)
@@ -150,7 +150,7 @@ def held_out_loss(
     encode: Encode | None = None,
     at_once: int | None = None,
 ) -> float:
-    """The loss of a batch that the network does not learn from, averaged over fresh noise.
+    """Validation loss: the training loss on held-out examples, averaged over fresh noise.
 
     Noise, times and rates are those of training, drawn from the seed; labels are not hidden. So
     many examples ``at_once`` take up memory, None: all.

@@ -1,4 +1,4 @@
-"""Futures of a video: what may come after its first frames."""
+"""Video prediction: sample futures of a video from its first frames."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def predict(
     num_frames: int | None = None,
     watch: Callable[[int, State], object] | None = None,
 ) -> Iterator[UInt8[Tensor, "num c k h w"]]:
-    """The frames that may follow, a window at a time, in ``num`` different futures.
+    """Sample ``num`` futures of a video, one window of frames at a time.
 
     Each window is generated after the network's number of context frames: those given first, then
     the last ones that were generated, and so on for as long as is asked.
@@ -123,10 +123,10 @@ def check_size(pretrained: Pretrained, frame: UInt8[Tensor, "3 h w"]) -> None:
         )
 
 
-def fit(
+def crop_and_resize(
     frames: UInt8[Tensor, "t 3 h w"], height: int, width: int
 ) -> UInt8[Tensor, "t 3 height width"]:
-    """The frames cut in the middle to the shape of ``height`` x ``width`` and resized to it."""
+    """Center-crop frames to the aspect ratio of ``height`` x ``width``, and resize them."""
     scale = max(height / frames.shape[2], width / frames.shape[3])
     sides = [
         max(s, round(scale * old)) for s, old in zip((height, width), frames.shape[2:], strict=True)

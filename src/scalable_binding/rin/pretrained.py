@@ -1,4 +1,4 @@
-"""A trained network as inference needs it: with what it was trained to predict, and from what."""
+"""Trained networks read from run folders, with the settings that sampling needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = {"digits": "rin-digits", "moving-digits": "rin-moving-digits"}
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """A network, and what sampling has to know of its training.
+    """A trained network with the training settings that sampling needs.
 
     Args:
         model: in evaluation mode, where it is to run.
@@ -62,7 +62,7 @@ class Pretrained:
         return len(self.model.size) == 3
 
     @property
-    def drawn_size(self) -> tuple[int, ...]:
+    def generated_size(self) -> tuple[int, ...]:
         """Channels and sides of what is sampled: context frames are not."""
         first, *others = self.model.size
         return (self.model.channels, first - self.model.context, *others)
@@ -73,31 +73,36 @@ def is_shipped(name: str) -> bool:
     return (SHIPPED / NAMES[name] / WEIGHTS).is_file()
 
 
-def load(run: str | Path, *, device: torch.device | str = "cpu") -> Pretrained:
-    """The network of a run's folder, or one that comes with the package.
-
-    Args:
-        run: a folder with ``config.json`` and ``model.safetensors``; "digits" and "moving-digits"
-            are shipped.
-        device: where it is to run.
+def run_folder(run: str | Path) -> Path:
+    """The folder of a run, or of a network that ships, given by its name.
 
     Raises:
-        UserError: no such folder, no weights in it yet, another system's, or weights that do not
-            fit the configuration.
+        UserError: there is no such folder.
     """
-    folder = SHIPPED / NAMES[str(run)] if str(run) in NAMES else Path(run)
+    name = str(run)
+    folder = SHIPPED / NAMES[name] if name in NAMES else Path(run)
     if not folder.is_dir():
-        if str(run) in NAMES:
+        if name in NAMES:
             raise UserError(f"this installation holds no network {run}", fix="give a run's folder")
         names = " or ".join(repr(name) for name in NAMES)
         raise UserError(f"no such run: {folder}", fix=f"give a run's folder, or {names}")
+    return folder
+
+
+def open_run(folder: Path, *, device: torch.device | str = "cpu") -> Pretrained:
+    """The network of a folder with ``config.json`` and ``model.safetensors``.
+
+    Raises:
+        UserError: no weights in it yet, another system's, or weights that do not fit the
+            configuration.
+    """
     record = _read(folder / CONFIG)
     if not (folder / WEIGHTS).is_file():
         expected = f"{WEIGHTS}, which training writes with its first checkpoint"
         raise UserError(f"run {folder} has no weights", expected=expected)
     settings = _settings(record, folder / CONFIG)
     tensors = read_tensors(folder / WEIGHTS)
-    make = partial(networks.draw, 0, **config.to_mapping(settings))
+    make = partial(networks.init_model, 0, **config.to_mapping(settings))
     model = restore(make, tensors, folder / WEIGHTS, "a network")
     return Pretrained(
         model=model.to(device),

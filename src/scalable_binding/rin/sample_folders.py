@@ -73,7 +73,7 @@ def write_samples(
     _clear(singles, out)
     process = _Process(pretrained, config.steps)
     first: list[Tensor] = []
-    size = pretrained.drawn_size
+    size = pretrained.generated_size
     with (
         Progress(console=Console(stderr=True)) as progress,
         SampleFile(out / "samples.npz", num, size) as together,

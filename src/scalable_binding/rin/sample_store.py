@@ -1,4 +1,4 @@
-"""Samples kept in a folder, so that an evaluation that was stopped need not draw them again."""
+"""Cache of generated samples, so that an interrupted evaluation resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a trained model is sampled. Torch is not imported, so that the command line reads this."""
+"""Sampling configuration. Torch is not imported, so that the command line can read it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Literal, get_args
 
 from scalable_binding.errors import UserError, require_one_of
 
-Sampler = Literal["ddpm", "ddim", "dpm"]
+Sampler = Literal["ddpm", "ddim", "dpmpp_2m"]
 Variance = Literal["large", "small"]
 Curve = Literal["cosine", "sigmoid", "linear", "trained"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """Sampling, with the thesis' choices where the number of steps is not the point.
+    """Sampling settings; defaults as in the thesis, but for the number of steps.
 
     Args:
         steps: evaluations of the network for a sample.
-        sampler: "ddpm" (adds noise anew), "ddim" (deterministic) or "dpm" (DPM-Solver++, second
-            order).
+        sampler: "ddpm" (ancestral), "ddim" (deterministic, first order) or "dpmpp_2m"
+            (DPM-Solver++ 2M, second order).
         variance: of the noise that "ddpm" adds.
         schedule: of the noise while sampling; "trained" is that of training.
         guidance: 1 is the conditional model, above 1 exaggerates the class.

@@ -1,4 +1,4 @@
-"""Scores of samples: how far they are from data, and how good, varied and true to class."""
+"""Sample scores: Frechet distance, kernel distance, precision/recall, inception score, accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on images or videos: from files, or drawn as they are needed."""
+"""Training on images or videos, from files or generated on the fly."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ VALIDATION_SIZE = {
 
 
 def train(config: RINConfig, data: Sequence[Path], run: Path) -> RIN:
-    """The network trained on what ``config`` says, averaged over the run (EMA).
+    """Train a network; returns its EMA copy.
 
     Writes the run folder of :func:`scalable_binding.engine.fit.fit`, and grids of samples under
     ``samples/``; a run that was stopped goes on.
@@ -78,7 +78,7 @@ def train_on(
     encode: Encode | None = None,
     hooks: Sequence[Hook] = (),
 ) -> RIN:
-    """The network trained on one's own data, or on signals of one's own making.
+    """Train on a data set of your own, or on signals made from it; returns the EMA copy.
 
     Args:
         dataset: its items are what ``encode`` reads, by default "image" or "video", uint8, and
@@ -109,8 +109,8 @@ def train_on(
 
 
 def build(config: RINConfig) -> RIN:
-    """A fresh network whose weights are drawn from the run's seed."""
-    return model.draw(config.fit.seed, **to_mapping(config.model))
+    """Initialize the network from the run's seed."""
+    return model.init_model(config.fit.seed, **to_mapping(config.model))
 
 
 def open_data(
@@ -198,18 +198,18 @@ def check_classes(what: str, dataset: EndlessDataset, expected: Sequence[str]) -
         raise UserError(f"classes of {what}", expected=names(expected), got=names(found))
 
 
-def draw_samples(
+def render_samples(
     step: int, network: nn.Module, run: Path, *, config: RINConfig, dataset: EndlessDataset
 ) -> None:
-    """Write a grid of samples to ``samples/<step>.png`` in the run.
+    """Callback: write a grid of samples to ``samples/<step>.png`` in the run.
 
     Images stand in a column for each class, up to 16; of a video, its true frames stand above those
     that the network predicts after the given ones.
     """
     assert isinstance(network, RIN)
     pretrained = Pretrained(model=network, diffusion=config.diffusion)
-    draw = _draw_videos if pretrained.is_video else _draw_images
-    picture = draw(pretrained, config, dataset)
+    render = _render_videos if pretrained.is_video else _render_images
+    picture = render(pretrained, config, dataset)
     folder = run / "samples"
     folder.mkdir(exist_ok=True)
     Image.fromarray(rearrange(picture, "c h w -> h w c").numpy()).save(folder / f"{step:07}.png")
@@ -218,7 +218,7 @@ def draw_samples(
 def validate(
     step: int, network: nn.Module, run: Path, *, config: RINConfig, batch: dict[str, Tensor]
 ) -> dict[str, float]:
-    """The loss on held-out data, for the log."""
+    """Callback: validation loss, for the log."""
     assert isinstance(network, RIN)
     batch = {name: value.to(network.device) for name, value in batch.items()}
     loss = objective.held_out_loss(network, batch, config.diffusion, at_once=_at_once(config))
@@ -247,8 +247,8 @@ def held_out_batch(config: RINConfig, classes: Sequence[str] = ()) -> dict[str, 
 def _hooks(config: RINConfig, dataset: EndlessDataset) -> list[Hook]:
     hooks = []
     if config.sample_every:
-        drawing = partial(draw_samples, config=config, dataset=dataset)
-        hooks.append(Hook(config.sample_every, drawing))
+        rendering = partial(render_samples, config=config, dataset=dataset)
+        hooks.append(Hook(config.sample_every, rendering))
     if config.validate_every and config.data.reads_files and config.data.held_out is None:
         text = "validate_every is ignored: of files, data.held_out names those to validate on"
         warnings.warn(text, stacklevel=2)
@@ -262,7 +262,7 @@ def _hooks(config: RINConfig, dataset: EndlessDataset) -> list[Hook]:
     return hooks
 
 
-def _draw_images(
+def _render_images(
     pretrained: Pretrained, config: RINConfig, dataset: EndlessDataset
 ) -> UInt8[Tensor, "3 height width"]:
     known = pretrained.model.num_classes
@@ -274,7 +274,7 @@ def _draw_images(
     return grids.grid(_colored(found), columns=columns)
 
 
-def _draw_videos(
+def _render_videos(
     pretrained: Pretrained, config: RINConfig, dataset: EndlessDataset
 ) -> UInt8[Tensor, "3 height width"]:
     truth = torch.stack([dataset[i]["video"] for i in range(SAMPLE_VIDEOS)])

@@ -27,9 +27,9 @@ def count(
     """Print parameters and cost of the thesis' networks beside its Table 2.4."""
     if preset is not None or config is not None or settings:
         chosen = configure("rin", preset or "digits", config, settings)
-        from scalable_binding.rin import counting
+        from scalable_binding.rin import flops
 
-        found = counting.count(chosen.model)
+        found = flops.count(chosen.model)
         print(f"parameters     {found.parameters:,}")
         print(f"multiply-adds  {found.multiply_adds:,} an example")
         write_json(json, asdict(found))
@@ -38,9 +38,9 @@ def count(
 
 
 def _count_table(json: Path | None) -> None:
-    from scalable_binding.rin import counting
+    from scalable_binding.rin import flops
 
-    rows = counting.table()
+    rows = flops.table()
     print(f"{'':18}{'parameters, M':^26}{'multiply-':>11}{'GFLOPs':^18}")
     print(
         f"{'task':18}{'here':>8}{'thesis':>8}{'less':>8}  {'adds, G':>11}{'here':>9}{'thesis':>8}"
@@ -51,7 +51,7 @@ def _count_table(json: Path | None) -> None:
             f"{row.task:18}{row.parameters:8.2f}{row.thesis_parameters:8g}{row.difference:8.2f}  "
             f"{row.count.multiply_adds / 1e9:11.1f}{row.gflops:9.1f}{thesis:>8}"
         )
-    for note in counting.NOTES:
+    for note in flops.NOTES:
         print("\n" + textwrap.fill(note, WIDTH))
     records = [{**asdict(row), "difference": row.difference, "gflops": row.gflops} for row in rows]
-    write_json(json, {"rows": records, "notes": list(counting.NOTES)})
+    write_json(json, {"rows": records, "notes": list(flops.NOTES)})

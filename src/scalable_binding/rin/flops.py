@@ -1,4 +1,4 @@
-"""How large a network is and what a forward pass costs, beside what Table 2.4 says."""
+"""Parameters and FLOPs (multiply-adds) of a network, beside those of Table 2.4."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scalable_binding.rin.model import RIN
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """Of one example going forward through a network.
+    """Parameters of a network, and multiply-adds of one example's forward pass.
 
     ``multiply_adds`` are those of matrix products, attention among them; norms, activations and
     sums are left out. A multiply-add is two floating-point operations.
@@ -77,7 +77,7 @@ NOTES = (
 
 
 def count(config: ModelConfig) -> Count:
-    """Parameters, and multiply-adds of one example, counted in the network itself.
+    """Count parameters and the multiply-adds of one example's forward pass.
 
     The network is built and run without memory or arithmetic (torch's "meta" device).
     """

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalable_binding.rin import counting, presets
+from scalable_binding.rin import flops, presets
 from scalable_binding.rin.config import ModelConfig
-from scalable_binding.rin.counting import Count, Row
+from scalable_binding.rin.flops import Count, Row
 from scalable_binding.rin.model import RIN
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "rin.json").read_text())
@@ -39,14 +39,14 @@ def by_hand(s: ModelConfig) -> int:
     return s.num_blocks * block + ends + conditions
 
 
-@pytest.mark.parametrize("preset", [row[0] for row in counting.ROWS])
+@pytest.mark.parametrize("preset", [row[0] for row in flops.ROWS])
 def test_parameters_are_those_of_the_thesis_where_they_can_be(preset: str) -> None:
     with torch.device("meta"):
-        network = RIN(**counting.to_mapping(getattr(presets, preset)().model))
+        network = RIN(**flops.to_mapping(getattr(presets, preset)().model))
     found = sum(parameter.numel() for parameter in network.parameters())
     if preset in GOLDEN["exact_parameters"]:
         assert found == GOLDEN["exact_parameters"][preset]
-        row = next(row for row in counting.ROWS if row[0] == preset)
+        row = next(row for row in flops.ROWS if row[0] == preset)
         assert abs(found / 1e6 - row[2]) < 1
     else:
         printed = GOLDEN["table_2_4"][preset]["parameters_m"]
@@ -56,7 +56,7 @@ def test_parameters_are_those_of_the_thesis_where_they_can_be(preset: str) -> No
 @pytest.mark.parametrize("preset", ["digits", "moving_digits"])
 def test_what_is_counted_in_the_network_is_what_one_counts_by_hand(preset: str) -> None:
     config = getattr(presets, preset)().model
-    assert counting.count(config).multiply_adds == by_hand(config)
+    assert flops.count(config).multiply_adds == by_hand(config)
 
 
 @pytest.mark.parametrize("preset", list(GOLDEN["multiply_adds_g"]))
@@ -66,7 +66,7 @@ def test_multiply_adds_of_the_table(preset: str) -> None:
 
 
 def test_rows_are_the_thesis() -> None:
-    for preset, _, parameters, gflops in counting.ROWS:
+    for preset, _, parameters, gflops in flops.ROWS:
         if preset in GOLDEN["table_2_4"]:
             golden = GOLDEN["table_2_4"][preset]
             assert (parameters, gflops) == (golden["parameters_m"], golden["gflops"])

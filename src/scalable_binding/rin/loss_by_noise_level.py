@@ -1,4 +1,4 @@
-"""The loss on data that a network did not learn from, level of noise by level of noise."""
+"""Held-out loss by noise level."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NUM_LEVELS = 10
 
 
 @torch.no_grad()
-def losses_by_level(
+def loss_by_noise_level(
     pretrained: Pretrained,
     batches: Iterable[Mapping[str, Tensor]],
     *,
     num_levels: int = NUM_LEVELS,
     seed: int = 0,
 ) -> Float64[Tensor, " levels"]:
-    """The mean squared error in each of equal parts of the time, from no noise to noise alone.
+    """Mean squared error in equal intervals of diffusion time, from no noise to pure noise.
 
     Error and schedule are those of training; their mean is the training loss but for one thing:
     every example gets the latents of a first look, as in sampling, if the network was taught to
@@ -67,6 +67,6 @@ def _errors(
     x_t = objective.add_noise(model, x, eps, gamma)
     latents, interface = None, None
     if pretrained.carries_latents:
-        latents, interface = model.preview(x_t, gamma, classes=labels)
+        latents, interface = model.estimate_latents(x_t, gamma, classes=labels)
     output = model(x_t, gamma, classes=labels, latents=latents, interface=interface)
     return objective.squared_errors(model, output.prediction, x, eps, gamma, pretrained.diffusion)

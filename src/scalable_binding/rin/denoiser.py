@@ -1,0 +1,57 @@
+"""The network as a denoiser for any sampler; its carry holds the latents of the previous step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from scalable_binding.diffusion.samplers import Denoise
+from scalable_binding.rin.pretrained import Pretrained
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a network hands from step to step, and where it read if it was asked to attend."""
+
+    latents: Float[Tensor, "b m d"]
+    interface: Float[Tensor, "b n e"] | None
+    attention: list[Float[Tensor, "b m n"]] | None
+
+
+def denoiser(
+    pretrained: Pretrained,
+    classes: Int64[Tensor, " b"] | None = None,
+    *,
+    context: Float[Tensor, "b c k h w"] | None = None,
+    attend: bool = False,
+    bfloat16: bool = False,
+) -> Denoise:
+    """The network as a denoiser of ``x_t``, for any sampler; its carry holds the latents.
+
+    Context frames stand before ``x_t`` in what the network sees, and are cut off its prediction.
+    A network that was trained without latents of a step before is never given any.
+    """
+    model, device = pretrained.model, pretrained.device
+    num_context = 0 if context is None else context.shape[2]
+    classes = None if classes is None else classes.to(device)
+    clean = None if context is None else context.to(device)
+
+    def denoise(x_t: Tensor, gamma: Tensor, carry: Carry | None) -> tuple[Tensor, Carry]:
+        x = x_t if clean is None else torch.cat([clean.to(x_t.dtype), x_t], dim=2)
+        carry = carry if pretrained.carries_latents else None
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            output = model(
+                x,
+                gamma,
+                classes=classes,
+                latents=carry and carry.latents,
+                interface=carry and carry.interface,
+                attend=attend,
+            )
+        prediction = output.prediction[:, :, num_context:]
+        return prediction, Carry(output.latents, output.interface, output.attention)
+
+    return denoise
