@@ -34,6 +34,8 @@ WAVES_A_PIXEL = 0.06
 class Truth:
     """A model that knows, frame after frame, which place of which surface a cell shows."""
 
+    stride = STRIDE
+
     def __init__(self, world: World, zoom: float) -> None:
         self.placements = place(world, world.times)
         self.cell = STRIDE / zoom

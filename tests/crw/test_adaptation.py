@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scalable_binding.crw.adaptation import Adapter, windows
 from scalable_binding.crw.inference import propagate
-from scalable_binding.crw.model import Encoder, RawPatches
+from scalable_binding.crw.model import Encoder, RawPatches, draw
 from scalable_binding.crw.presets import AdaptationConfig, PatchConfig, ViewConfig, WalkConfig
 from scalable_binding.errors import UserError
 
@@ -27,9 +27,7 @@ def video(count: int = 6, height: int = 40, width: int = 48) -> list[Tensor]:
 
 
 def encoder() -> Encoder:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Encoder((4, 8, 8), width=6).eval()
+    return draw(0, widths=(4, 8, 8), width=6).eval()
 
 
 def state(model: Encoder) -> dict[str, Tensor]:

@@ -314,7 +314,7 @@ def test_impossible_requests_are_one_line(davis: Path, given: dict[str, Any], li
 
 def test_fingerprints_tell_models_apart() -> None:
     first, same, other = (model.load("random", seed=seed) for seed in (0, 0, 1))
-    zeros = model.Encoder(padding_mode="zeros")
+    zeros = model.draw(0, padding_mode="zeros").eval()
     zeros.load_state_dict(first.state_dict())
     prints = [evaluation.fingerprint(each) for each in (first, other, zeros, model.RawPatches())]
     assert len(set(prints)) == 4

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from reference import propagation as reference
 from scalable_binding.crw import labels as label_maps
 from scalable_binding.crw.inference import Prediction, Propagator, propagate
-from scalable_binding.crw.model import Encoder, RawPatches
+from scalable_binding.crw.model import RawPatches, draw
 from scalable_binding.crw.presets import PropagationConfig
 from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
@@ -24,6 +24,8 @@ SHARP = PropagationConfig(context=3, neighbors=3, radius=4.0, temperature=0.01)
 
 class Given:
     """A model whose features of frame number n, which its first pixel tells, are made up."""
+
+    stride = 8
 
     def __init__(self, features: Sequence[Tensor]) -> None:
         self.table = features
@@ -341,6 +343,8 @@ def test_frames_are_read_one_at_a_time_and_not_kept() -> None:
     read: list[int] = []
 
     class Watched:
+        stride = 8
+
         def __init__(self, model: Any) -> None:
             self.model, self.most = model, 0
 
@@ -436,8 +440,7 @@ def test_points_and_masks_do_not_mix(points_first: bool) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_model_on_a_card_takes_frames_and_labels_of_the_host() -> None:
-    torch.manual_seed(0)
     frames, masks = moving()
-    encoder = Encoder((8, 16, 16), width=8).eval()
+    encoder = draw(0, widths=(8, 16, 16), width=8).eval()
     for prediction in run(frames, masks[0], encoder.cuda(), SHARP):
         assert prediction.labels.device == frames.device

@@ -8,15 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from scalable_binding.crw.model import (
-    CHANNEL_MEAN,
-    CHANNEL_STD,
-    CONTRAST,
-    Encoder,
-    RawPatches,
-    cell_colors,
-    draw,
-)
+from scalable_binding.crw.backbone import CHANNEL_MEAN, CHANNEL_STD, Backbone
+from scalable_binding.crw.model import Encoder, RawPatches, draw
+from scalable_binding.crw.reader import CONTRAST, Reader, cell_colors
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +24,10 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 def test_the_default_is_table_3_4() -> None:
-    encoder = Encoder()
-    parts = {name: sum(p.numel() for p in m.parameters()) for name, m in encoder.named_children()}
+    backbone = Backbone()
+    parts = {name: sum(p.numel() for p in m.parameters()) for name, m in backbone.named_children()}
     assert parts == {"resnet": 11_176_512, "head": 512 * 128 + 128}
-    assert encoder(torch.rand(2, 3, 64, 64)).shape == (2, 1, 128)
+    assert backbone(torch.rand(2, 3, 64, 64)).shape == (2, 1, 128)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (37, 51), (9, 130)])
@@ -76,16 +70,13 @@ def test_features_come_from_the_stage_that_is_read(readout: int, width: int) -> 
 
 @pytest.mark.parametrize("size", [(32, 40), (37, 51)])
 def test_stages_side_by_side_compare_by_their_mean_similarity(size: tuple[int, int]) -> None:
-    tensors = draw(0, widths=(4, 8, 16)).state_dict()
-    frame = noise(3, *size)
+    together = draw(0, widths=(4, 8, 16), readout=(1, 2, 3, 0)).eval()
+    backbone, frame = together.backbone, noise(3, *size)
     alone = []
     for stage in (1, 2, 3):
-        encoder = draw(0, widths=(4, 8, 16), readout=stage).eval()
-        encoder.load_state_dict(tensors)
+        encoder = Encoder(backbone, Reader(backbone.channels, stage, stride=8)).eval()
         alone.append(encoder.features(frame).flatten(1))
-    alone.append(functional.normalize(cell_colors(frame[None] / 255)[0], dim=0).flatten(1))
-    together = draw(0, widths=(4, 8, 16), readout=(1, 2, 3, 0)).eval()
-    together.load_state_dict(tensors)
+    alone.append(functional.normalize(cell_colors(frame[None] / 255, 8)[0], dim=0).flatten(1))
     found = together.features(frame).flatten(1)
     assert len(found) == 4 + 8 + 16 + 12
     torch.testing.assert_close(found.norm(dim=0), torch.ones(found.shape[1]))
@@ -97,8 +88,8 @@ def test_a_window_tells_the_mean_of_the_cells_around_each() -> None:
     encoder = draw(0, widths=(4, 8, 16), width=None, readout=(0, 3), windows=(1, 3)).eval()
     frame = noise(3, 40, 48)
     with torch.no_grad():
-        deep = encoder.resnet((frame[None] / 255 - encoder.mean) / encoder.std)[0]
-    colors = cell_colors(frame[None] / 255)[0]
+        deep = encoder.resnet(encoder.backbone.normalize(frame[None] / 255))[0]
+    colors = cell_colors(frame[None] / 255, 8)[0]
     found = encoder.features(frame)
     for y, x, rows, columns in ((2, 3, (1, 4), (2, 5)), (0, 5, (0, 2), (4, 6))):
         parts = []
@@ -134,19 +125,21 @@ def test_calibration_gives_every_norm_the_statistics_of_the_images() -> None:
     assert len(seen) == 3
 
 
-def test_calibration_whitens_each_stage_at_each_window_by_what_the_images_show() -> None:
+def test_calibration_whitens_each_stage_at_each_window_by_what_the_images_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scalable_binding.crw.model.has_fast_bfloat16", lambda _: False)
     encoder = draw(
         0, widths=(4, 8, 16), width=None, readout=(0, 3), windows=(1, 3), components=14
     ).eval()
     images = noise(6, 3, 48, 64) / 255
     encoder.calibrate(images)
-    assert encoder.whitenings is not None
-    seen: dict[str, list[torch.Tensor]] = {name: [] for name in encoder.whitenings}
-    for name, whitening in encoder.whitenings.items():
+    assert encoder.reader.whitenings is not None
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in encoder.reader.whitenings}
+    for name, whitening in encoder.reader.whitenings.items():
         whitening.register_forward_hook(lambda _, __, out, name=name: seen[name].append(out))
-    with torch.no_grad():
-        for image in images:
-            encoder._read(image[None], encoder.windows)
+    for image in images:
+        encoder.features((255 * image).round().byte())
     components = []
     for maps in seen.values():
         cells = torch.cat([each.flatten(2)[0] for each in maps], dim=1)
@@ -175,7 +168,7 @@ def test_without_batch_statistics_training_keeps_those_it_began_with() -> None:
 
 def test_colors_of_a_cell_are_those_of_its_quarters() -> None:
     image = torch.rand(1, 3, 13, 17, generator=torch.Generator().manual_seed(0))
-    found = cell_colors(image)
+    found = cell_colors(image, 8)
     assert found.shape == (1, 12, 2, 3)
     for cell_y, cell_x, quarter in ((0, 1, 2), (0, 0, 1), (1, 2, 3)):
         row, column = 8 * cell_y + 4 * (quarter // 2), 8 * cell_x + 4 * (quarter % 2)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from reference import walk as reference
 from scalable_binding.crw import objective
-from scalable_binding.crw.model import Encoder
+from scalable_binding.crw.model import Encoder, draw
 from scalable_binding.crw.presets import PatchConfig, ViewConfig, WalkConfig
 
 PATCHES = WalkConfig(patches=PatchConfig(frame_size=48, size=16, stride=16))
@@ -43,9 +43,7 @@ def batch(b: int = 2, t: int = 3, seed: int = 0) -> dict[str, Tensor]:
 
 
 def encoder() -> Encoder:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Encoder((4, 8, 8), width=6)
+    return draw(0, widths=(4, 8, 8), width=6)
 
 
 @BOTH

@@ -67,7 +67,7 @@ def test_a_run_leaves_weights_settings_and_pictures(tmp_path: Path) -> None:
     loaded = load(tmp_path / "run")
     assert isinstance(loaded, Encoder) and same(loaded, trained)
     record = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert record["system"] == "crw" and record["widths"] == [4, 8, 8]
+    assert record["system"] == "crw" and record["backbone"]["widths"] == [4, 8, 8]
     kept = {name: record[name] for name in ("encoder", "clips", "walk", "fit")}
     assert from_mapping(CRWConfig, kept | {"picture_every": 2}) == config
     pictures = sorted(path.name for path in (tmp_path / "run" / "walks").iterdir())
@@ -196,7 +196,7 @@ def test_the_dense_walk_trains_and_its_run_is_read(clips: Path, tmp_path: Path) 
     loaded = load(tmp_path / "run")
     assert isinstance(loaded, Encoder) and same(loaded, trained)
     record = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert record["dense"]["graph"] == "batch" and record["widths"] == [4, 8, 8]
+    assert record["dense"]["graph"] == "batch" and record["backbone"]["widths"] == [4, 8, 8]
     assert len(list((tmp_path / "run" / "frames").glob("*.npy"))) == 2
     shared = override(config, {"clips.store": str(tmp_path / "run" / "frames")})
     assert same(train.train(shared, [clips], tmp_path / "again"), trained)
@@ -276,6 +276,11 @@ def test_a_calibrated_encoder_has_random_weights_and_the_statistics_of_the_video
     assert same(again, found)
 
 
+def test_a_walk_on_whitened_features_needs_statistics_before_it_starts() -> None:
+    with pytest.raises(UserError, match=r"encoder\.batch_statistics=false"):
+        override(debug(), {"encoder.width": "none", "encoder.components": "8"})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -283,7 +288,6 @@ def test_a_calibrated_encoder_has_random_weights_and_the_statistics_of_the_video
         ("encoder.width", "0"),
         ("encoder.windows", "2"),
         ("encoder.components", "0"),
-        ("encoder.components", "8"),
         ("clips.num_frames", "1"),
         ("clips.synthetic", "1.1"),
         ("walk.patches.size", "300"),

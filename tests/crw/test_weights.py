@@ -45,9 +45,7 @@ def made_up(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
 
 
 def small_encoder() -> Encoder:
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        return Encoder(**SMALL).eval()
+    return model.draw(5, **SMALL).eval()
 
 
 def same(a: Encoder, b: Encoder) -> bool:
@@ -69,7 +67,7 @@ def test_torchvisions_resnet18_loads_without_its_classifier(name: str, tmp_path:
     encoder = loaded(tmp_path / name)
     found = encoder.resnet.state_dict()
     assert all(torch.equal(found[n], t) for n, t in tensors.items() if not n.startswith("fc."))
-    assert encoder.padding_mode == "zeros"
+    assert encoder.backbone.padding_mode == "zeros"
     assert encoder.features(torch.zeros(3, 16, 24, dtype=torch.uint8)).shape == (256, 2, 3)
 
 
@@ -81,7 +79,7 @@ def test_the_authors_checkpoint_loads_with_their_head_and_padding(
     args = argparse.Namespace(lr=1e-4, frame_aug="grid", device="cuda")
     torch.save({"model": tensors, "epoch": 24, "args": args}, tmp_path / "pretrained.pth")
     encoder = loaded(tmp_path / "pretrained.pth")
-    assert encoder.padding_mode == "reflect"
+    assert encoder.backbone.padding_mode == "reflect"
     assert torch.equal(encoder.head.weight, tensors[f"{prefix}selfsim_fc.0.weight"])
     found = encoder.resnet.layer4[1].bn2.running_var
     assert torch.equal(found, tensors[f"{prefix}encoder.model.layer4.1.bn2.running_var"])
@@ -93,7 +91,7 @@ def test_our_own_tensors_load_whatever_the_widths(name: str, tmp_path: Path) -> 
     save: Callable[..., Any] = save_file if name.endswith("safetensors") else torch.save
     save(dict(encoder.state_dict()), tmp_path / name)
     found = loaded(tmp_path / name)
-    assert same(found, encoder) and found.widths == (4, 8, 8)
+    assert same(found, encoder) and found.backbone.widths == (4, 8, 8)
 
 
 def test_what_ships_is_not_mistaken_for_another_network(tmp_path: Path) -> None:
@@ -121,17 +119,30 @@ def test_a_run_folder_loads_in_both_ways(tmp_path: Path) -> None:
     record = {"system": "crw", **arguments(encoder), "encoder": {"padding": "reflect"}, "fit": {}}
     (tmp_path / "config.json").write_text(json.dumps(record))
     for found in (loaded(tmp_path), Encoder.from_pretrained(str(tmp_path))):
-        assert same(found, encoder) and found.padding_mode == "reflect"
+        assert same(found, encoder) and found.backbone.padding_mode == "reflect"
 
 
 def test_a_run_without_a_head_loads_with_the_stages_it_reads(tmp_path: Path) -> None:
-    with torch.random.fork_rng():
-        encoder = Encoder((4, 8, 8), width=None, readout=(0, 2, 3), windows=(1, 5))
+    encoder = model.draw(0, widths=(4, 8, 8), width=None, readout=(0, 2, 3), windows=(1, 5))
     save_file(dict(encoder.state_dict()), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(arguments(encoder)))
     for found in (loaded(tmp_path), Encoder.from_pretrained(str(tmp_path))):
-        assert same(found, encoder) and found.readout == (0, 2, 3) and found.head is None
-        assert found.windows == (1, 5)
+        assert same(found, encoder) and found.reader.stages == (0, 2, 3) and found.head is None
+        assert found.reader.windows == (1, 5)
+
+
+def test_a_run_of_before_readers_loads(tmp_path: Path) -> None:
+    """Its settings lie flat in config.json, its tensors have no prefix."""
+    encoder = model.draw(0, widths=(4, 8, 8), width=None, readout=(0, 3), components=4).eval()
+    encoder.calibrate(torch.rand(2, 3, 32, 32))
+    names = {
+        n.split(".", 1)[1].replace(".mean", ".centre"): t for n, t in encoder.state_dict().items()
+    }
+    old = {n.replace("running_centre", "running_mean"): t for n, t in names.items()}
+    save_file({n: t for n, t in old.items() if ".fitted" not in n}, tmp_path / "model.safetensors")
+    flat = {"widths": [4, 8, 8], "width": None, "readout": [0, 3], "windows": [1], "components": 4}
+    (tmp_path / "config.json").write_text(json.dumps(flat | {"batch_statistics": True}))
+    assert same(loaded(tmp_path), encoder)
 
 
 def test_somebody_elses_folder_is_read_by_its_tensors(tmp_path: Path) -> None:
@@ -240,6 +251,10 @@ def test_a_pickle_that_would_run_code_is_one_line_and_does_not_run(tmp_path: Pat
         '{"widths": [4, 8, 8], "width": 1e99}',
         '{"widths": [4, 8, 8], "padding_mode": "none"}',
         '{"widths": null}',
+        '{"backbone": 3}',
+        '{"backbone": {"depth": 3}}',
+        '{"backbone": {"widths": [4, 8, 8], "width": 6}, "reader": {"stages": [9]}}',
+        '{"backbone": {"widths": [4, 8, 8], "width": 6}, "reader": {"windows": 4}}',
     ],
 )
 def test_a_folder_with_a_damaged_config_is_one_line(config: str, tmp_path: Path) -> None:

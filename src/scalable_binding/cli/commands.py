@@ -37,6 +37,10 @@ def build() -> cyclopts.App:
         f"{_HERE}.crw.propagate:propagate",
         help="Carry masks, parts or keypoints from one labeled frame through a video.",
     )
+    crw.command(
+        f"{_HERE}.crw.calibrate:calibrate",
+        help="Fit how an encoder is read (batch norms, whitening) on unlabeled frames.",
+    )
     crw.command(f"{_HERE}.crw.evaluate:evaluate", help="Score an encoder on a benchmark.")
     rin = cyclopts.App(
         name="rin",

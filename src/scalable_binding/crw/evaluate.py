@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from scalable_binding.crw import calibration
 from scalable_binding.crw import model as models
 from scalable_binding.crw.benchmarks import BENCHMARKS, Benchmark, Entry, Video
 from scalable_binding.crw.inference import FeatureModel, Prediction, Search, propagate
@@ -40,6 +41,7 @@ def evaluate(
     root: Path | None = None,
     *,
     weights: str | Path = "shipped",
+    calibrate: Sequence[Path] = (),
     changes: Mapping[str, Any] | None = None,
     adaptation: AdaptationConfig | None = None,
     sequences: Iterable[str] | None = None,
@@ -57,6 +59,7 @@ def evaluate(
         benchmark: "davis", "jhmdb", "vip" or "synthetic".
         root: folder in the official layout; the synthetic world needs none.
         weights: whatever ``crw.model.load`` takes.
+        calibrate: folders of videos on whose frames the encoder's reader is fitted first.
         changes: settings of propagation that differ from the protocol's, by name.
         adaptation: train on each sequence while labels go through it.
         sequences: names of those to score; None scores all that belong to the protocol.
@@ -75,12 +78,13 @@ def evaluate(
     if root is None and benchmark != "synthetic":
         raise UserError(f"benchmark {benchmark}", expected="the folder of its data", got="none")
     config = override(protocol.propagation, dict(changes or {}))
-    model = models.load(weights)
+    model = calibration.load(weights, calibrate)
     entries = _entries(protocol, root or Path(), sequences, listed)
     settings = {
         "benchmark": benchmark,
         "root": None if root is None else str(root.resolve()),
         "weights": str(weights),
+        "calibrate": [str(path.resolve()) for path in calibrate],
         "fingerprint": fingerprint(model),
         "propagation": to_mapping(config),
         "adaptation": None if adaptation is None else to_mapping(adaptation),
@@ -189,6 +193,7 @@ class _Shared(Generic[T]):
 class _SharedModel:
     """A model whose features several propagations share."""
 
+    stride: int
     features: Callable[[UInt8[Tensor, "3 h w"]], Float[Tensor, "d h8 w8"]]
 
 
@@ -201,7 +206,7 @@ def _steps(
     """The predictions of each frame, by the kind of labels."""
     search: Search = top_neighbors
     if adaptation is None:
-        model = _SharedModel(_Shared(model.features, len(video.scores)))
+        model = _SharedModel(model.stride, _Shared(model.features, len(video.scores)))
         search = _Shared(top_neighbors, len(video.scores))
     propagations = [
         propagate(frames, scored.labels, model, config, adaptation=adaptation, search=search)

@@ -15,6 +15,7 @@ from scalable_binding.crw import labels as label_maps
 from scalable_binding.crw.adaptation import Adapter, windows
 from scalable_binding.crw.labels import Labels, LabelSpace
 from scalable_binding.crw.model import Encoder
+from scalable_binding.crw.model import load as load
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
@@ -26,7 +27,12 @@ Frame = UInt8[Tensor, "3 h w"]
 
 @runtime_checkable
 class FeatureModel(Protocol):
-    """Whatever turns a frame into unit vectors at 1/8 of its size."""
+    """Whatever turns a frame into unit vectors, one every ``stride`` pixels, rounded up."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels between neighboring cells."""
+        ...
 
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h8 w8"]:
         """The unit vector of each cell."""
@@ -97,7 +103,7 @@ class Propagator:
         """
         space = label_maps.space_of(labels)
         height, width = frame.shape[1:]
-        maps = label_maps.encode(labels, space, height, width, self.config.zoom)
+        maps = label_maps.encode(labels, space, height, width, self.config.zoom, self.model.stride)
         features = self._read_first(frame)
         self._space = space
         self._latest = _Node(frame, features, maps.to(features.device))
@@ -185,7 +191,9 @@ class Propagator:
             raise UserError("correction", expected="labels of the same kind as the first frame's")
         extended = self._space.extended(space.ids)
         height, width = latest.frame.shape[1:]
-        maps = label_maps.encode(labels, extended, height, width, self.config.zoom)
+        maps = label_maps.encode(
+            labels, extended, height, width, self.config.zoom, self.model.stride
+        )
         maps = maps.to(latest.maps.device)
         self._space = extended
         if latest is not self._references[-1]:
@@ -213,7 +221,16 @@ class Propagator:
         return project(self._features(frame), self._axes)
 
     def _features(self, frame: Frame) -> Float[Tensor, "d h8 w8"]:
-        return self.model.features(label_maps.enlarge(frame, self.config.zoom))
+        zoom, stride = self.config.zoom, self.model.stride
+        features = self.model.features(label_maps.enlarge(frame, zoom))
+        expected = label_maps.num_cells(frame.shape[1], frame.shape[2], zoom, stride)
+        if features.shape[1:] != expected:
+            expected_size, got = (
+                "{} x {}".format(*size) for size in (expected, features.shape[1:])
+            )
+            cells = f"{expected_size} cells, one every {stride} pixels"
+            raise UserError("features of the model", expected=cells, got=got)
+        return features
 
     def _started(self) -> _Node:
         """The latest frame."""
@@ -227,7 +244,13 @@ class Propagator:
         points: tuple[Keypoint, ...] = ()
         if self._space.are_points:
             points = label_maps.decode_points(
-                maps, self._space, self.frame, height, width, self.config.zoom
+                maps,
+                self._space,
+                self.frame,
+                height,
+                width,
+                self.config.zoom,
+                self.model.stride,
             )
         ids, scores = ids.to(frame.device), scores.to(frame.device)
         confidence = scores.amax(dim=0)

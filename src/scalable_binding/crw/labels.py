@@ -97,15 +97,23 @@ def enlarge(frame: UInt8[Tensor, "3 h w"], zoom: float) -> UInt8[Tensor, "3 h2 w
 
 
 def encode(
-    labels: Labels, space: LabelSpace, height: int, width: int, zoom: float = 1.0
+    labels: Labels,
+    space: LabelSpace,
+    height: int,
+    width: int,
+    zoom: float = 1.0,
+    stride: int = STRIDE,
 ) -> Float[Tensor, "h8 w8 c"]:
     """The label map of a prompt on the feature cells of a frame of ``height`` x ``width`` pixels.
+
+    Cells are ``stride`` pixels of the frame as it is read (the model's stride), enlarged by
+    ``zoom``.
 
     Raises:
         UserError: a mask of another size, or a point outside the frame.
     """
     if not isinstance(labels, Tensor):
-        return _encode_points(labels, space, height, width, zoom)
+        return _encode_points(labels, space, height, width, zoom, stride)
     if tuple(labels.shape[-2:]) != (height, width):
         raise UserError(
             "labels",
@@ -119,7 +127,7 @@ def encode(
         places = list(range(len(channels)))
     else:
         places = [0, *(1 + space.ids.index(label) for label in range(1, len(labels)))]
-    cells = _num_cells(height, width, zoom)
+    cells = num_cells(height, width, zoom, stride)
     maps = labels.new_zeros(len(space.ids) + 1, *cells)
     maps[places] = functional.interpolate(labels[None], cells, mode="bilinear")[0]
     return rearrange(maps, "c h w -> h w c")
@@ -150,6 +158,7 @@ def decode_points(
     height: int,
     width: int,
     zoom: float = 1.0,
+    stride: int = STRIDE,
 ) -> tuple[Keypoint, ...]:
     """Points in pixels: the mean of the three cells with the largest score, weighted by it.
 
@@ -162,7 +171,7 @@ def decode_points(
     total = weights.sum(dim=1).clamp(min=1e-12)
     x = (weights * (index % cells_wide)).sum(dim=1) / total
     y = (weights * (index // cells_wide)).sum(dim=1) / total
-    cell_height, cell_width = _cell(height, width, zoom)
+    cell_height, cell_width = _cell(height, width, zoom, stride)
     return tuple(
         Keypoint(
             frame=frame,
@@ -181,11 +190,12 @@ def _encode_points(
     height: int,
     width: int,
     zoom: float,
+    stride: int,
 ) -> Float[Tensor, "h8 w8 c"]:
     """A Gaussian around each point that is to be seen; background where none of them is."""
     check_inside(points, height, width)
-    cells = _num_cells(height, width, zoom)
-    cell_height, cell_width = _cell(height, width, zoom)
+    cells = num_cells(height, width, zoom, stride)
+    cell_height, cell_width = _cell(height, width, zoom, stride)
     y, x = torch.meshgrid(*(torch.arange(size) for size in cells), indexing="ij")
     maps = torch.zeros(*cells, len(space.ids) + 1)
     for point in points:
@@ -200,13 +210,13 @@ def _encode_points(
     return maps
 
 
-def _num_cells(height: int, width: int, zoom: float) -> tuple[int, int]:
+def num_cells(height: int, width: int, zoom: float, stride: int) -> tuple[int, int]:
     """Feature cells of a frame, the last of which may reach over its border."""
     tall, wide = read_size(height, width, zoom)
-    return -(-tall // STRIDE), -(-wide // STRIDE)
+    return -(-tall // stride), -(-wide // stride)
 
 
-def _cell(height: int, width: int, zoom: float) -> tuple[float, float]:
+def _cell(height: int, width: int, zoom: float, stride: int) -> tuple[float, float]:
     """Height and width of a cell, in pixels of the frame."""
     tall, wide = read_size(height, width, zoom)
-    return STRIDE * height / tall, STRIDE * width / wide
+    return stride * height / tall, stride * width / wide

@@ -29,9 +29,9 @@ class EncoderConfig:
         batch_statistics: normalize by those of each batch in training; without, batch norms only
             scale and shift, and what is seen in training is what is seen of whole frames.
         components: whiten each stage at each window before vectors are compared, and keep so many
-            principal axes at most; None compares them as they are. Their statistics, like those of
-            batch norms, come from the videos before training, so this needs ``batch_statistics``
-            off.
+            principal axes at most; None compares them as they are. Their statistics come from the
+            videos after training; before it, like those of batch norms, where the walk itself
+            compares them (no head), which needs ``batch_statistics`` off.
     """
 
     widths: tuple[int, ...] = (64, 128, 256, 512)
@@ -53,8 +53,11 @@ class EncoderConfig:
             raise UserError("encoder.readout", expected=expected, got=str(self.readout))
         if not self.windows or any(window < 1 or window % 2 == 0 for window in self.windows):
             raise UserError("encoder.windows", expected="odd numbers", got=str(self.windows))
-        if self.components is not None and (self.components < 1 or self.batch_statistics):
-            expected = "at least 1, with encoder.batch_statistics=false; or none"
+        if self.components is not None and self.components < 1:
+            got = str(self.components)
+            raise UserError("encoder.components", expected="at least 1, or none", got=got)
+        if self.components is not None and self.width is None and self.batch_statistics:
+            expected = "none, or a head, or encoder.batch_statistics=false"
             raise UserError("encoder.components", expected=expected, got=str(self.components))
 
 

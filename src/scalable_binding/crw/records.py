@@ -124,7 +124,8 @@ def _found(out: Path) -> dict[str, Any] | None:
 
 
 def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "weights"}
+    named = ("weights", "calibrate")  # what they come to is in the fingerprint
+    return {name: value for name, value in settings.items() if name not in named}
 
 
 def _read_json(path: Path) -> object:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from scalable_binding.crw import dense_objective, model, objective, views
+from scalable_binding.crw import calibration, dense_objective, model, objective, views
 from scalable_binding.crw.dense_clips import DenseClips
 from scalable_binding.crw.dense_config import DenseWalkConfig
 from scalable_binding.crw.model import Encoder
@@ -75,6 +75,10 @@ def train(
     loss = partial(objective.loss, config=config.walk)
     trained = fit(encoder, loss, clips, config.fit, run, hooks=hooks, record=record)
     assert isinstance(trained, Encoder)
+    if not trained.reader.is_fitted:
+        frames = _some_frames(clips, CALIBRATION_CLIPS)
+        trained.calibrate(frames)
+        calibration.save_reader(trained, run, {"videos": [path.name for path in data]})
     return trained
 
 

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from scalable_binding import plots
-from scalable_binding.crw import inference, model
+from scalable_binding.crw import calibration, inference
 from scalable_binding.crw.labels import space_of
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.data.frames import videos
@@ -49,6 +49,7 @@ def label_video(
     out: Path,
     *,
     weights: str,
+    calibrate: Sequence[Path] = (),
     size: int,
     config: PropagationConfig,
     adaptation: AdaptationConfig | None,
@@ -57,6 +58,7 @@ def label_video(
 ) -> str:
     """What was written to the folder ``out``: labels of every frame, each mask as it is known.
 
+    The encoder's reader is first fitted on frames of the videos in ``calibrate``.
     ``corrections`` are label files of other frames, by their number in the video; labels are
     carried with at most ``size`` pixels on the short side and come back at the video's own size.
     What the user gave for a frame is written as it was given.
@@ -64,7 +66,7 @@ def label_video(
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
     """
-    encoder = model.load(weights)
+    encoder = calibration.load(weights, calibrate)
     scale = scale_of(video, size)
     count = videos.count(video)
     given = read_prompts(labels, corrections, count, backward=backward)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +13,9 @@ from torch.nn import functional
 
 PaddingMode = Literal["zeros", "reflect"]
 
+STEM_STRIDE = 4
+"""Of the first convolution and the pool together."""
+
 
 class ReflectedConv2d(nn.Conv2d):
     """A convolution that reflects the border, in whatever number format its input has.
@@ -21,10 +25,7 @@ class ReflectedConv2d(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
         """The convolution of the input with its border reflected."""
-        rows, columns = self.kernel_size[0] // 2, self.kernel_size[1] // 2
-        with torch.autocast(x.device.type, enabled=False):
-            padded = functional.pad(x, (columns, columns, rows, rows), mode="reflect")
-        return functional.conv2d(padded, self.weight, self.bias, self.stride)
+        return _convolve(self, x, self.stride[0])
 
 
 class PointwiseConv2d(nn.Conv2d):
@@ -37,10 +38,12 @@ class PointwiseConv2d(nn.Conv2d):
     def __init__(self, width_in: int, width: int, stride: int, *, bias: bool = True) -> None:
         super().__init__(width_in, width, 1, stride, bias=bias)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
-        """The convolution of every ``stride``-th pixel."""
-        rows, columns = self.stride
-        return functional.conv2d(x[..., ::rows, ::columns], self.weight, self.bias)
+    def forward(
+        self, x: Float[Tensor, "b c h w"], stride: int | None = None
+    ) -> Float[Tensor, "b d h2 w2"]:
+        """The convolution of every ``stride``-th pixel, by default the layer's own."""
+        stride = stride or self.stride[0]
+        return functional.conv2d(x[..., ::stride, ::stride], self.weight, self.bias)
 
 
 class BasicBlock(nn.Module):
@@ -58,11 +61,32 @@ class BasicBlock(nn.Module):
                 PointwiseConv2d(width_in, width, stride, bias=False), nn.BatchNorm2d(width)
             )
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
-        """The sum of two convolutions and a shortcut."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        y = torch.relu_(self.bn1(self.conv1(x)))
-        return torch.relu_(self.bn2(self.conv2(y)) + shortcut)
+    @property
+    def stride(self) -> int:
+        """Of the first convolution and the shortcut."""
+        return self.conv1.stride[0]
+
+    def forward(
+        self,
+        x: Float[Tensor, "b c h w"],
+        stride: int | None = None,
+        dilations: tuple[int, int] = (1, 1),
+    ) -> Float[Tensor, "b d h2 w2"]:
+        """The sum of two convolutions and a shortcut; with another stride, and dilated, if asked.
+
+        Args:
+            x: feature map.
+            stride: in place of the block's own.
+            dilations: of the two convolutions.
+        """
+        stride = stride or self.stride
+        shortcut = x
+        if self.downsample is not None:
+            pointwise, norm = self.downsample
+            assert isinstance(pointwise, PointwiseConv2d)
+            shortcut = norm(pointwise(x, stride))
+        y = torch.relu_(self.bn1(_convolve(self.conv1, x, stride, dilations[0])))
+        return torch.relu_(self.bn2(_convolve(self.conv2, y, 1, dilations[1])) + shortcut)
 
 
 class ResNet(nn.Module):
@@ -92,6 +116,7 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.num_stages = len(widths)
+        self.strides = tuple(strides)
         self.width = widths[-1]
         width_in = widths[0]
         for stage, (width, stride) in enumerate(zip(widths, strides, strict=True), start=1):
@@ -107,12 +132,58 @@ class ResNet(nn.Module):
         """The feature map after ``stages`` stages (all of them by default)."""
         return self.pyramid(x, stages or self.num_stages)[-1]
 
-    def pyramid(self, x: Float[Tensor, "b 3 h w"], stages: int) -> list[Float[Tensor, "b _ _ _"]]:
-        """The feature maps after each of the first ``stages`` stages, the finest first."""
+    @property
+    def stride(self) -> int:
+        """Pixels of the image from one cell of the last stage to the next."""
+        return STEM_STRIDE * math.prod(self.strides)
+
+    def pyramid(
+        self,
+        x: Float[Tensor, "b 3 h w"],
+        stages: int,
+        stride: int | None = None,
+        *,
+        dilate: bool = True,
+    ) -> list[Float[Tensor, "b _ _ _"]]:
+        """The feature maps after each of the first ``stages`` stages, the finest first.
+
+        Args:
+            x: images.
+            stages: how many.
+            stride: no map is coarser than this: strides that would make it so are taken out (all
+                stages then see the image as finely as this). None leaves them as they are.
+            dilate: convolutions after a stride that was taken out are dilated by it, so that each
+                cell sees what it saw with the stride ("atrous" reading: Chen et al., 2017).
+        """
+        stride = stride or self.stride
         maps = [self.maxpool(torch.relu_(self.bn1(self.conv1(x))))]
+        reached, dilation = STEM_STRIDE, 1
         for stage in range(1, stages + 1):
-            maps.append(self.get_submodule(f"layer{stage}")(maps[-1]))
+            found = maps[-1]
+            for block in self.get_submodule(f"layer{stage}").children():
+                assert isinstance(block, BasicBlock)
+                before, step = dilation, block.stride
+                if reached * step > stride:
+                    dilation, step = dilation * step if dilate else dilation, 1
+                reached *= step
+                found = block(found, step, (before, dilation))
+            maps.append(found)
         return maps[1:]
+
+
+def _convolve(
+    convolution: nn.Conv2d, x: Float[Tensor, "b c h w"], stride: int, dilation: int = 1
+) -> Float[Tensor, "b d h2 w2"]:
+    """A convolution of this module's, at another stride or dilation than it was made for."""
+    reach = convolution.kernel_size[0] // 2 * dilation
+    padding = reach
+    if convolution.padding_mode == "reflect":
+        # Maps of no more cells than are reflected repeat their border instead.
+        mode = "reflect" if min(x.shape[-2:]) > reach else "replicate"
+        with torch.autocast(x.device.type, enabled=False):
+            x = functional.pad(x, [reach] * 4, mode=mode)
+        padding = 0
+    return functional.conv2d(x, convolution.weight, convolution.bias, stride, padding, dilation)
 
 
 def _convolution(

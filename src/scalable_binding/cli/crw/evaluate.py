@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from scalable_binding.cli.crw.options import (
     AdaptationOption,
     AdaptOption,
+    CalibrateOption,
     Flag,
     WeightsOption,
     _adaptation,
@@ -27,6 +28,7 @@ def evaluate(
     /,
     *,
     weights: WeightsOption = "shipped",
+    calibrate: CalibrateOption = (),
     context: int | None = None,
     neighbors: int | None = None,
     radius: float | None = None,
@@ -77,6 +79,7 @@ def evaluate(
             benchmark,
             root,
             weights=weights,
+            calibrate=calibrate,
             changes={name: value for name, value in changes.items() if value is not None},
             adaptation=adapting,
             sequences=None if sequences is None else sequences.split(","),

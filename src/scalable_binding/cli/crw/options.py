@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -21,8 +22,21 @@ Flag = Parameter(negative="")
 WeightsOption = Annotated[
     str,
     Parameter(
-        help="'shipped', 'random', 'raw' (colors of patches, no encoder), a run's folder, or a "
-        "file: ours, torchvision's ResNet-18 or the authors' checkpoint."
+        help="'shipped', 'untrained' or 'untrained:SEED' (the shipped architecture with fresh "
+        "weights; needs --calibrate), 'random' (a fresh ResNet-18), 'raw' (colors of patches, no "
+        "encoder), a run's folder, or a file: ours, torchvision's ResNet-18 or the authors' "
+        "checkpoint."
+    ),
+]
+
+CalibrateOption = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        name="--calibrate",
+        negative="",
+        show_default=False,
+        help="Folder of videos; the encoder's reader (statistics of batch norms, whitening) is "
+        "fitted on frames of them first.",
     ),
 ]
 

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from scalable_binding.cli.crw.options import (
     AdaptationOption,
     AdaptOption,
+    CalibrateOption,
     Flag,
     WeightsOption,
     _adaptation,
@@ -32,6 +33,7 @@ def propagate(
     out: Path,
     overlay: Path | None = None,
     weights: WeightsOption = "shipped",
+    calibrate: CalibrateOption = (),
     size: int = 480,
     propagation: Annotated[PropagationConfig | None, Parameter(name="*")] = None,
     adapt: AdaptOption = False,
@@ -76,6 +78,7 @@ def propagate(
             labels,
             out,
             weights=weights,
+            calibrate=calibrate,
             size=size,
             config=propagation or PropagationConfig(),
             adaptation=adapting,

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from scalable_binding import report
 from scalable_binding.crw.inference import FeatureModel
-from scalable_binding.crw.presets import STRIDE, PropagationConfig
+from scalable_binding.crw.presets import PropagationConfig
 from scalable_binding.data.frames import images
 from scalable_binding.demo.context import Context
 from scalable_binding.demo.crw.contest import Contest
@@ -36,8 +36,9 @@ def show(context: Context, contest: Contest) -> Section:
     scene, shown = contest.scene, contest.shown
     stride = min(_LONGEST_STEP, (len(scene.frames) - 1) // _NUM_STEPS)
     times = [stride * step for step in range(_NUM_STEPS + 1)]
-    frames = _padded(scene.frames[times])
-    grid = (frames.shape[2] // STRIDE, frames.shape[3] // STRIDE)
+    cell = contest.models[shown].stride
+    frames = _padded(scene.frames[times], cell)
+    grid = (frames.shape[2] // cell, frames.shape[3] // cell)
     steps = {name: _steps(encoder, frames) for name, encoder in contest.models.items()}
     owners = _owners(scene.masks[times], grid)
     labels = [label for label in range(1, scene.boxes.shape[1] + 1) if (owners[0] == label).any()]
@@ -76,10 +77,10 @@ def show(context: Context, contest: Contest) -> Section:
     )
 
 
-def _padded(frames: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 3 h2 w2"]:
+def _padded(frames: UInt8[Tensor, "t 3 h w"], cell: int) -> UInt8[Tensor, "t 3 h2 w2"]:
     """The frames, their border repeated up to whole cells."""
     height, width = frames.shape[2:]
-    margins = (0, -width % STRIDE, 0, -height % STRIDE)
+    margins = (0, -width % cell, 0, -height % cell)
     return functional.pad(frames.float(), margins, mode="replicate").to(torch.uint8)
 
 
