@@ -26,7 +26,7 @@ def main(run: str = "runs/maze", x: float | str = 380, y: float | str = 330) -> 
         for _ in range(world.episode_length):
             action = agent.act(observation[0].numpy(), reward, done)
             step = world.step(torch.tensor([action]))
-            distance = float((world.truth()["position"][0] - goal).norm())
+            distance = float((world.ground_truth()["position"][0] - goal).norm())
             reward, done = 50 / max(distance, 50.0), bool(step.done[0])  # your reward goes here
             observation, nearest = step.observation, min(nearest, distance)
         print(f"episode {episode}: came within {nearest:.0f} of the goal")

@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
-from scalable_binding.carml import evaluate, inference
-from scalable_binding.carml.given import read_moments
+from scalable_binding.carml import evaluate, inference, skills
 from scalable_binding.carml.presets import maze
-from scalable_binding.carml.rounds import list_rounds, read_round
+from scalable_binding.carml.round_files import list_rounds, read_round
+from scalable_binding.carml.task_rewards import read_reward_stats
 from scalable_binding.carml.train import train
 from scalable_binding.carml.vae import VAEScaffold
 from scalable_binding.data.frames import images
@@ -43,9 +43,9 @@ def learn(run: Path, weight: float, seed: int, updates: int | None) -> None:
 
 def look(run: Path, number: int) -> tuple[torch.Tensor, dict[str, float]]:
     """Return the picture (3 h w) of a round's tasks, and its figures."""
-    found = evaluate.practice_round(run, number)
+    found = skills.rollout_round(run, number)
     config, policy = inference.read_config(run), inference.load(run)
-    scaffold, _ = evaluate.rebuild(config, policy, read_round(run, number))
+    scaffold, _ = skills.rebuild(config, policy, read_round(run, number))
     assert isinstance(scaffold, VAEScaffold)
     positions = found.truths["position"].float()
     rebuilt = from_states(scaffold.reconstruct(to_states(positions)))
@@ -59,8 +59,8 @@ def look(run: Path, number: int) -> tuple[torch.Tensor, dict[str, float]]:
 def transfer(run: Path, num_tasks: int) -> list[float]:
     """Return the share of unseen goals reached in each episode."""
     config, policy = inference.read_config(run), inference.load(run)
-    moments = read_moments(run)
-    found = evaluate.transfer(policy, config, num_tasks=num_tasks, moments=moments)
+    reward_stats = read_reward_stats(run)
+    found = evaluate.transfer(policy, config, num_tasks=num_tasks, reward_stats=reward_stats)
     return [score.mean for score in found.success]
 
 

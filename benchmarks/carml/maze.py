@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
-from scalable_binding.carml import evaluate, inference
-from scalable_binding.carml.given import read_moments
+from scalable_binding.carml import evaluate, inference, skills
 from scalable_binding.carml.presets import maze
-from scalable_binding.carml.rounds import list_rounds, read_round
+from scalable_binding.carml.round_files import list_rounds, read_round
+from scalable_binding.carml.task_rewards import read_reward_stats
 from scalable_binding.carml.train import train
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.config import override
@@ -95,18 +95,20 @@ def learn_skills(out: Path, name: str, seed: int, num_tasks: int, updates: int |
         config = override(config, {"fit.steps": updates})
     train(config, run)
     scores: dict[str, Any] = {"seconds": time.process_time() - start}
-    policy, moments = inference.load(run), read_moments(run)
+    policy, reward_stats = inference.load(run), read_reward_stats(run)
     agents = {"transfer": policy}
     if name == "carml":
         agents["random"] = evaluate.untrained(policy)
         scores["first rounds"] = early(run, num_tasks)
     for agent, each in agents.items():
-        found = evaluate.transfer(each, config, num_tasks=num_tasks, seed=seed, moments=moments)
+        found = evaluate.transfer(
+            each, config, num_tasks=num_tasks, seed=seed, reward_stats=reward_stats
+        )
         scores[agent] = found.record()["success"]
     if name != "oracle":
         numbers = list_rounds(run)
         # The last round that is over, with the agent that it led to.
-        scores |= evaluate.practice_round(run, numbers[-2] if numbers[1:] else None).figures
+        scores |= skills.rollout_round(run, numbers[-2] if numbers[1:] else None).figures
     write(file, scores)
 
 
@@ -138,7 +140,7 @@ def compare_on_one_task(out: Path, seed: int, updates: int | None) -> None:
                 start = {"start.weights": str(agent), "curriculum.episodes": 4}
                 start |= {"fit.batch_size": 25, "ppo.minibatches": 1}
             train(override(maze(), {**changes, **start}), run)
-            samples, values = evaluate.curve(run, "solved_last")
+            samples, values = skills.curve(run, "solved_last")
             write(run.with_suffix(".json"), {"samples": samples, "solved": values})
 
 
@@ -153,7 +155,7 @@ def compare_on_many(out: Path, seed: int, updates: int | None) -> None:
         changes |= {"fit.seed": seed, "validation.every": 0}
         start = {} if name == "meta scratch" else {"start.weights": str(carml)}
         train(override(maze(), {**changes, **start}), run)
-        samples, values = evaluate.curve(run, "solved_last")
+        samples, values = skills.curve(run, "solved_last")
         write(run.with_suffix(".json"), {"samples": samples, "solved": values})
 
 

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from benchmarks import timing
 from scalable_binding.carml import mixture
-from scalable_binding.carml.scaffold_config import MixtureConfig
+from scalable_binding.carml.config import MixtureConfig
 
 T, D, K, ITERATIONS = 50, 64, 16, 30
 

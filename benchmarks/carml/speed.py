@@ -32,9 +32,9 @@ from torch import Tensor, nn
 from benchmarks import timing
 from scalable_binding.carml import model, objective
 from scalable_binding.carml.config import PPOConfig
-from scalable_binding.carml.given import OwnReward
 from scalable_binding.carml.model import Recurrence
 from scalable_binding.carml.rollout import collect
+from scalable_binding.carml.task_rewards import OwnReward
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig
 from scalable_binding.engine.loading import MicroBatch
@@ -59,7 +59,7 @@ class Film:
         self.rewards = torch.rand(64, num_envs, generator=random)
         self.time = 0
 
-    def renew(self) -> None:
+    def resample_world(self) -> None:
         pass
 
     def reset(self) -> Tensor:
@@ -72,7 +72,7 @@ class Film:
         done = torch.full((self.num_envs,), self.time == self.episode_length)
         return Step(self.frames[place], self.rewards[place], done)
 
-    def truth(self) -> dict[str, Tensor]:
+    def ground_truth(self) -> dict[str, Tensor]:
         return {}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -91,7 +91,7 @@ def own(
     """Return a roll-out and an update of ours."""
     env, random = Film(NUM_ENVS, size, LENGTH), torch.Generator().manual_seed(0)
     decided = model.spaces_to_arguments(env.observation_space, env.action_space)
-    policy = model.draw(0, **decided, strides=(4, 2), recurrence=recurrence, hidden=hidden)
+    policy = model.init_policy(0, **decided, strides=(4, 2), recurrence=recurrence, hidden=hidden)
     optimizer = OptimizerConfig(lr=3e-4)
     config = FitConfig(
         optimizer=optimizer, ema=EmaConfig(decay=0.0), max_grad_norm=0.5, device="cpu"
@@ -121,7 +121,7 @@ def peer(folder: Path, size: int, hidden: int) -> tuple[Callable[[], object], Ca
         def __init__(self, observation_space: spaces.Box) -> None:
             super().__init__(observation_space, features_dim=256)
             decided = {"observation": observation_space.shape, "actions": ACTIONS}
-            self.layers = model.draw(0, **decided, strides=(4, 2)).encoder
+            self.layers = model.init_policy(0, **decided, strides=(4, 2)).encoder
 
         def forward(self, observations: Tensor) -> Tensor:
             return self.layers(observations)

@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks import timing
 from scalable_binding.atomic import write_text
-from scalable_binding.carml import evaluate, rounds, train
+from scalable_binding.carml import evaluate, skills, train
 from scalable_binding.cli.settings import configure
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.log import read_log
@@ -53,7 +53,7 @@ def run_seed(name: str, seed: int, run: Path, num_tasks: int, changes: list[str]
         **timing.conditions(),
     }
     if name in ("maze", "room"):
-        scores["skills"] = evaluate.practice_round(run).figures
+        scores["skills"] = skills.rollout_round(run).figures
     write_text(path, json.dumps(scores, indent=2) + "\n")
     return scores
 
@@ -73,12 +73,12 @@ def ship(name: str, scores: dict[str, Any], run: Path) -> None:
     """Copy a run's weights, settings, first and last round into the package, with a card."""
     folder = WEIGHTS_FOLDER / f"carml-{name}"
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / rounds.FOLDER).mkdir(parents=True)
+    (folder / round_files.FOLDER).mkdir(parents=True)
     for file in (WEIGHTS, CONFIG):
         shutil.copy(run / file, folder / file)
-    first, *_, last = rounds.list_rounds(run) * 2
+    first, *_, last = round_files.list_rounds(run) * 2
     for number in {first, last}:
-        file = f"{rounds.FOLDER}/{number:02d}.safetensors"
+        file = f"{round_files.FOLDER}/{number:02d}.safetensors"
         shutil.copy(run / file, folder / file)
     changes = [f"fit.seed={scores['seed']}", *scores["changes"]]
     command = ["sbind carml train --preset", name, "--run RUN", *(f"--set {c}" for c in changes)]

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from scalable_binding.carml import deep_clusters
-from scalable_binding.carml.deep_clusters import PixelEncoder
-from scalable_binding.carml.scaffold import MixtureScaffold
-from scalable_binding.carml.scaffold_config import (
+from scalable_binding.carml.config import (
     DeepClusterConfig,
     MixtureConfig,
     ScaffoldConfig,
 )
+from scalable_binding.carml.deep_clusters import PixelEncoder
+from scalable_binding.carml.scaffold import MixtureScaffold
 
 SMALL = DeepClusterConfig(encoder="small", width=16, batch_size=64, lr=0.05, shift=1)
 
@@ -58,7 +58,7 @@ def test_whitened_components_are_uncorrelated_and_of_length_1():
 
 def test_every_cluster_has_the_same_share_of_a_batch():
     labels = torch.tensor([0] * 90 + [1] * 9 + [2])
-    chosen = deep_clusters.draw_evenly(labels, 6000, torch.Generator().manual_seed(0))
+    chosen = deep_clusters.sample_evenly(labels, 6000, torch.Generator().manual_seed(0))
     shares = torch.bincount(labels[chosen]) / 6000
     assert torch.allclose(shares, torch.full((3,), 1 / 3), atol=0.03)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from carml import runs
-from scalable_binding.carml import evaluate, inference
-from scalable_binding.carml.model import draw
+from scalable_binding.carml import evaluate, inference, skills
+from scalable_binding.carml.model import init_policy
 from scalable_binding.errors import UserError
 
 
@@ -45,11 +45,13 @@ def test_untrained_acts_at_random(run):
 
 
 def test_untrained_vectors_are_as_wide_as_before_training():
-    policy = draw(0, observation=(2,), actions=2, continuous=True, widths=(), hidden=8, head=8)
-    begun = policy.actions.log_deviation.clone()
-    policy.actions.log_deviation.data.fill_(-3.0)
-    assert torch.equal(evaluate.untrained(policy).actions.log_deviation, begun)
-    assert policy.actions.log_deviation.tolist() == [-3.0, -3.0]
+    policy = init_policy(
+        0, observation=(2,), actions=2, continuous=True, widths=(), hidden=8, head=8
+    )
+    begun = policy.actions.log_std.clone()
+    policy.actions.log_std.data.fill_(-3.0)
+    assert torch.equal(evaluate.untrained(policy).actions.log_std, begun)
+    assert policy.actions.log_std.tolist() == [-3.0, -3.0]
 
 
 def test_environment_without_test_tasks_is_refused(run):
@@ -60,22 +62,22 @@ def test_environment_without_test_tasks_is_refused(run):
 
 def test_skills_of_each_round(run):
     for number in (1, 2, None):
-        skills = evaluate.practice_round(run, number, num_trials=32)
-        assert skills.positions.shape == (32, 20, 2)
-        assert 0 < skills.figures["coverage"] <= 1
-        assert 0 <= skills.figures["information"] <= math.log(4)
-        assert 1 <= skills.figures["tasks_in_use"] <= 4
+        found = skills.rollout_round(run, number, num_trials=32)
+        assert found.positions.shape == (32, 20, 2)
+        assert 0 < found.figures["coverage"] <= 1
+        assert 0 <= found.figures["information"] <= math.log(4)
+        assert 1 <= found.figures["tasks_in_use"] <= 4
 
 
 def test_skills_of_a_discriminator(tmp_path):
     run = runs.make(tmp_path / "run", method="online-discriminator")
-    skills = evaluate.practice_round(run, num_trials=16)
-    assert int(skills.tasks.max()) < 4
+    found = skills.rollout_round(run, num_trials=16)
+    assert int(found.tasks.max()) < 4
 
 
 def test_curve_counts_environment_steps(run):
-    samples, values = evaluate.curve(run, "loss")
+    samples, values = skills.curve(run, "loss")
     assert samples == [8 * 2 * 20 * step for step in (1, 2, 3)]
     assert len(values) == 3
     with pytest.raises(UserError, match="figures named nothing, got none"):
-        evaluate.curve(run, "nothing")
+        skills.curve(run, "nothing")

@@ -11,11 +11,17 @@ import torch
 from carml import runs
 from envs import strange
 from scalable_binding.carml import inference
-from scalable_binding.carml.asked import AskedReward, parse
-from scalable_binding.carml.given import MOMENTS, Moments, read_moments
+from scalable_binding.carml import train as training
 from scalable_binding.carml.inference import Agent
-from scalable_binding.carml.model import draw
+from scalable_binding.carml.model import init_policy
 from scalable_binding.carml.rollout import collect, fill
+from scalable_binding.carml.task_rewards import (
+    REWARD_STATS,
+    RunningMeanStd,
+    TaskReward,
+    parse,
+    read_reward_stats,
+)
 from scalable_binding.envs.batch import Step
 from scalable_binding.envs.maze import Maze, MazeConfig
 from scalable_binding.envs.vector import VectorConfig, VectorEnv
@@ -29,7 +35,7 @@ def run(tmp_path_factory):
 
 def policy(**changes):
     settings = {"observation": (2,), "actions": 9, "widths": (), "hidden": 8, "head": 8}
-    return draw(0, **(settings | changes))
+    return init_policy(0, **(settings | changes))
 
 
 def generator(seed=0):
@@ -39,7 +45,7 @@ def generator(seed=0):
 def test_agent_step_by_step_does_what_a_batch_does():
     """Actions of `Agent` are those of `collect` for the same rewards, over all episodes."""
     agent_policy, env, request = policy(), Maze(num_envs=1), parse("goal=250,60", "maze")
-    reward = AskedReward(request, Moments(), learning=True)
+    reward = TaskReward(request, RunningMeanStd(), learning=True)
     trials = collect(env, agent_policy, reward, 3, None)
     agent, done, paid = Agent(agent_policy, seed=None), False, 0.0
     for episode in range(3):
@@ -48,8 +54,8 @@ def test_agent_step_by_step_does_what_a_batch_does():
             action = agent.act(observation[0].numpy(), paid, done)
             assert action == int(trials.actions[0, episode, t])
             step = env.step(torch.tensor([action]))
-            truth = env.truth()
-            paid, done = float(request.pay(step, truth)[0]), t == 19
+            truth = env.ground_truth()
+            paid, done = float(request.reward_fn(step, truth)[0]), t == 19
             observation = step.observation
 
 
@@ -61,7 +67,7 @@ def test_reset_forgets_the_task():
     agent.act(np.zeros(2, np.float32))
     assert not torch.equal(agent._state, state)
     agent.reset()
-    agent.moments = Moments()
+    agent.reward_stats = RunningMeanStd()
     again = [agent.act(np.zeros(2, np.float32), reward) for reward in (0.0, 1.0, 5.0)]
     assert again == fresh
     assert torch.equal(agent._state, state)
@@ -199,14 +205,14 @@ def test_goal_of_sawyer_is_for_the_puck():
     truth = {"position": torch.zeros(1, 2), "puck": torch.tensor([[0.05, 0.62]])}
     request = parse("goal=0.05,0.62", "sawyer")
     step = Step(torch.zeros(1, 2), torch.zeros(1), torch.zeros(1, dtype=torch.bool))
-    assert bool(request.reach(step, truth))
-    assert float(request.pay(step, truth)) == pytest.approx(0, abs=1e-6)
+    assert bool(request.success_fn(step, truth))
+    assert float(request.reward_fn(step, truth)) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(("task", "method"), [("goal=300,200", "ppo"), (None, "oracle")])
 def test_fine_tuning_starts_from_the_agent(run, tmp_path, task, method):
     out = tmp_path / "tuned"
-    inference.finetune(
+    training.finetune(
         run, out, task=task, updates=1, changes={"ppo.epochs": 1, "fit.optimizer.lr": 1e-9}
     )
     config = inference.read_config(out)
@@ -217,20 +223,20 @@ def test_fine_tuning_starts_from_the_agent(run, tmp_path, task, method):
 
 def test_fine_tuning_into_the_run_itself_is_refused(run):
     with pytest.raises(UserError, match="is the run itself"):
-        inference.finetune(run, run, task="own")
+        training.finetune(run, run, task="own")
 
 
 def test_an_agent_of_given_tasks_is_asked_with_the_rewards_of_its_training(tmp_path):
     run = runs.make(tmp_path / "oracle", method="oracle")
-    kept = read_moments(run)
+    kept = read_reward_stats(run)
     assert kept is not None and kept.count == 3 * 8 * 2 * 20
     found = inference.try_out(run, "goal=300,200", trials=2)
     raw = found.trials.rewards * (kept.squares / kept.count).sqrt() + kept.mean
     torch.testing.assert_close(raw.sum(dim=-1).float(), found.returns)
-    (run / MOMENTS).write_text('{"count": 1, "mean": "much"}')
+    (run / REWARD_STATS).write_text('{"count": 1, "mean": "much"}')
     with pytest.raises(UserError, match="is damaged"):
         inference.try_out(run, "goal=300,200")
 
 
 def test_an_agent_of_its_own_tasks_has_no_rewards_to_remember(run):
-    assert read_moments(run) is None
+    assert read_reward_stats(run) is None

@@ -6,18 +6,16 @@ import pytest
 import torch
 
 from carml import runs
-from scalable_binding.carml import rounds
-from scalable_binding.carml.asked import AskedReward, OneTask, parse
-from scalable_binding.carml.contextual import ContextualEnv, ContextualTasks
-from scalable_binding.carml.discriminator import Discriminator, DiscriminatorTasks
+from scalable_binding.carml import round_files
+from scalable_binding.carml.config import DeepClusterConfig, DiscriminatorConfig, StartConfig
+from scalable_binding.carml.discriminator import Discriminator, DiscriminatorSource
 from scalable_binding.carml.inference import load
-from scalable_binding.carml.methods_config import DiscriminatorConfig, StartConfig
-from scalable_binding.carml.model import draw
-from scalable_binding.carml.novelty import Distillation, Novelty, NoveltyReward
+from scalable_binding.carml.model import init_policy
+from scalable_binding.carml.rnd import Distillation, NoveltyReward, NoveltySource
 from scalable_binding.carml.rollout import collect
-from scalable_binding.carml.scaffold_config import DeepClusterConfig
-from scalable_binding.carml.start import begin_from
-from scalable_binding.carml.train import train
+from scalable_binding.carml.task_rewards import TaskReward, parse
+from scalable_binding.carml.task_sources import ContextualEnv, ContextualTasks, GivenTasks
+from scalable_binding.carml.train import load_initial_weights, train
 from scalable_binding.engine.checkpoint import latest_step, read_tensors
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs.maze import Maze
@@ -38,7 +36,7 @@ def classifier(temperature=3.0, shape=(2,)):
 
 def test_discriminator_pays_log_posterior_less_log_prior():
     found, states, tasks = classifier(), torch.randn(5, 2), torch.tensor([0, 3, 2, 1, 1])
-    found.draw_weights(torch.randn(100, 2), generator(), None)
+    found.init_weights(torch.randn(100, 2), generator(), None)
     features = found.encode(states)
     posterior = (found.head(features) / 3.0).softmax(-1)
     expected = posterior.gather(-1, tasks[:, None])[:, 0].log() - math.log(1 / 4)
@@ -51,7 +49,7 @@ def test_discriminator_pays_log_posterior_less_log_prior():
 def test_temperature_softens():
     hot, cold = classifier(9.0), classifier(1.0)
     for found in (hot, cold):
-        found.draw_weights(torch.randn(100, 2, generator=generator()), generator(1), None)
+        found.init_weights(torch.randn(100, 2, generator=generator()), generator(1), None)
     states = 5 * torch.randn(50, 2)
     spreads = [f.log_likelihood(f.encode(states), torch.arange(4)).std() for f in (hot, cold)]
     assert spreads[0] < spreads[1]
@@ -61,7 +59,7 @@ def test_discriminator_learns_which_task_a_state_belongs_to():
     found, tasks = classifier(1.0), torch.arange(400) % 4
     corners = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
     states = corners[tasks] + 0.2 * torch.randn(400, 2, generator=generator())
-    found.draw_weights(states, generator(), None)
+    found.init_weights(states, generator(), None)
     optimizer = torch.optim.Adam(found.parameters(), 1e-2)
     figures = found.learn(states, tasks, optimizer, 100, generator(), None)
     assert figures["discriminator_accuracy"] > 0.9
@@ -72,31 +70,31 @@ def test_discriminator_learns_which_task_a_state_belongs_to():
 def test_discriminator_of_pixels_has_an_encoder():
     found = classifier(shape=(3, 16, 16))
     images = torch.randint(0, 255, (10, 3, 16, 16), dtype=torch.uint8)
-    found.draw_weights(images, generator(), None)
+    found.init_weights(images, generator(), None)
     assert found.eval().encode(images).shape == (10, 8)
 
 
 def test_density_free_methods_refuse_a_vae():
     config = runs.small(method="online-discriminator", scaffold__kind="vae")
     with pytest.raises(UserError, match=r"scaffold\.kind: expected mixture"):
-        DiscriminatorTasks(config, Maze(num_envs=2), ALONE)
+        DiscriminatorSource(config, Maze(num_envs=2), ALONE)
 
 
 def test_contextual_policy_sees_its_task_and_nobody_else_does():
     env = ContextualEnv(Maze(num_envs=6), 4)
     source = ContextualTasks(runs.small(method="contextual"), env, ALONE)
-    policy = draw(0, observation=(6,), actions=9, widths=(), hidden=8, head=8)
+    policy = init_policy(0, observation=(6,), actions=9, widths=(), hidden=8, head=8)
     first = collect(env, policy, NoReward(), 1, generator())
     assert torch.equal(first.observations[..., 2:], torch.zeros(6, 1, 20, 4))
     for _ in range(2):
-        source.absorb(collect(env, policy, NoReward(), 2, generator()), NoReward(), generator())
-    source.reorganize(generator())
-    reward = source.draw(6, generator())
+        source.update(collect(env, policy, NoReward(), 2, generator()), NoReward(), generator())
+    source.fit_tasks(generator())
+    reward = source.sample(6, generator())
     trials = collect(env, policy, reward, 2, generator())
     told = trials.observations[..., 2:]
     expected = torch.nn.functional.one_hot(reward.told.tasks, 4).float()
     assert torch.equal(told, expected[:, None, None].expand_as(told))
-    source.absorb(trials, reward, generator())
+    source.update(trials, reward, generator())
     assert source.inner.reservoir.trajectories.shape[-1] == 2
 
 
@@ -118,7 +116,7 @@ def test_contextual_policy_on_pixels_is_refused():
 def test_what_was_seen_often_is_no_longer_new():
     network = Distillation((2,), 16)
     often, never = torch.rand(256, 2), torch.rand(256, 2) + torch.tensor([2.0, 0.0])
-    network.draw_weights(torch.cat([often, never]), generator(), None)
+    network.init_weights(torch.cat([often, never]), generator(), None)
     optimizer = torch.optim.Adam(network.predictor.parameters(), 1e-3)
     before = float(network(often).detach().mean())
     for _ in range(100):
@@ -135,19 +133,22 @@ def test_what_was_seen_often_is_no_longer_new():
 def test_novelty_of_pixels(side):
     network = Distillation((3, side, side), 16)
     images = torch.randint(0, 255, (4, 3, side, side), dtype=torch.uint8)
-    network.draw_weights(images, generator(), None)
+    network.init_weights(images, generator(), None)
     assert network(images).shape == (4,)
 
 
 def test_novelty_is_paid_in_units_of_its_deviation():
-    source = Novelty(runs.small(method="rnd"), Maze(num_envs=16), ALONE)
-    env, policy = Maze(num_envs=16), draw(0, observation=(2,), actions=9, hidden=8, widths=())
-    source.absorb(collect(env, policy, NoReward(), 2, generator()), NoReward(), generator())
-    reward = source.draw(16, generator())
+    source = NoveltySource(runs.small(method="rnd"), Maze(num_envs=16), ALONE)
+    env, policy = (
+        Maze(num_envs=16),
+        init_policy(0, observation=(2,), actions=9, hidden=8, widths=()),
+    )
+    source.update(collect(env, policy, NoReward(), 2, generator()), NoReward(), generator())
+    reward = source.sample(16, generator())
     assert isinstance(reward, NoveltyReward)
     trials = collect(env, policy, reward, 2, generator())
     assert trials.rewards.min() >= 0
-    figures = source.absorb(trials, reward, generator())
+    figures = source.update(trials, reward, generator())
     assert math.isfinite(figures["novelty"])
 
 
@@ -170,8 +171,8 @@ def test_stopped_and_resumed_is_the_same_as_never_stopped(method, tmp_path):
 @pytest.mark.slow
 def test_pipelined_agent_learns_the_tasks_of_the_contextual_policy(tmp_path):
     run = runs.make(tmp_path / "run", method="pipelined")
-    made, learned = rounds.read_round(run / "skills"), rounds.read_round(run)
-    assert rounds.list_rounds(run / "skills") == [1, 2]
+    made, learned = round_files.read_round(run / "skills"), round_files.read_round(run)
+    assert round_files.list_rounds(run / "skills") == [1, 2]
     assert all(torch.equal(made.scaffold[name], learned.scaffold[name]) for name in made.scaffold)
     assert made.policy["rnn.weight_ih_l0"].shape[1] == learned.policy["rnn.weight_ih_l0"].shape[1]
     assert made.policy["encoder.0.weight"].shape[1] == 2 + 4
@@ -179,12 +180,13 @@ def test_pipelined_agent_learns_the_tasks_of_the_contextual_policy(tmp_path):
 
 
 def test_one_task_is_the_same_for_everyone():
-    source = OneTask(parse("goal=300,200", "maze"))
+    task = parse("goal=300,200", "maze")
+    source = GivenTasks(lambda num, random: task)
     env = Maze(num_envs=5)
-    reward = source.draw(5, generator())
-    policy = draw(0, observation=(2,), actions=9, hidden=8, widths=())
-    figures = source.absorb(collect(env, policy, reward, 2, generator()), reward, generator())
-    assert isinstance(reward, AskedReward)
+    reward = source.sample(5, generator())
+    policy = init_policy(0, observation=(2,), actions=9, hidden=8, widths=())
+    figures = source.update(collect(env, policy, reward, 2, generator()), reward, generator())
+    assert isinstance(reward, TaskReward)
     assert figures["return_last"] == pytest.approx(float(reward.returns[-1].mean()))
     assert 0 <= figures["solved_last"] <= 1
 
@@ -198,30 +200,30 @@ def test_task_goes_with_ppo_and_with_nothing_else():
 
 def test_rounds_are_kept_and_read(tmp_path):
     run = runs.make(tmp_path / "run")
-    assert rounds.list_rounds(run) == [1, 2]
-    first, last = rounds.read_round(run, 1), rounds.read_round(run)
+    assert round_files.list_rounds(run) == [1, 2]
+    first, last = round_files.read_round(run, 1), round_files.read_round(run)
     assert last.number == 2
     assert first.scaffold.keys() == last.scaffold.keys() >= {"means", "log_weights"}
     assert not torch.equal(first.policy["actor.0.weight"], last.policy["actor.0.weight"])
     with pytest.raises(UserError, match="expected round 7, got 1, 2"):
-        rounds.read_round(run, 7)
+        round_files.read_round(run, 7)
 
 
 def test_run_begins_with_a_policy_or_with_its_encoder(tmp_path):
     run = runs.make(tmp_path / "run")
     trained = load(run)
     for part in ("policy", "encoder"):
-        fresh = draw(5, observation=(2,), actions=9, widths=(8,), hidden=8, head=8)
-        begin_from(fresh, StartConfig(weights=str(run), part=part))
+        fresh = init_policy(5, observation=(2,), actions=9, widths=(8,), hidden=8, head=8)
+        load_initial_weights(fresh, StartConfig(weights=str(run), part=part))
         assert torch.equal(fresh.encoder[0].weight, trained.encoder[0].weight)
         same = torch.equal(fresh.actor[0].weight, trained.actor[0].weight)
         assert same == (part == "policy")
-    other = draw(5, observation=(2,), actions=9, widths=(4,), hidden=8, head=8)
+    other = init_policy(5, observation=(2,), actions=9, widths=(4,), hidden=8, head=8)
     with pytest.raises(UserError, match="shape"):
-        begin_from(other, StartConfig(weights=str(run)))
-    bare = draw(0, observation=(2,), actions=9, widths=(), hidden=8, head=8)
+        load_initial_weights(other, StartConfig(weights=str(run)))
+    bare = init_policy(0, observation=(2,), actions=9, widths=(), hidden=8, head=8)
     with pytest.raises(UserError):
-        begin_from(bare, StartConfig(weights=str(run), part="encoder"))
+        load_initial_weights(bare, StartConfig(weights=str(run), part="encoder"))
 
 
 @pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"steps": 0}, {"lr": -1.0}])

@@ -9,8 +9,8 @@ from torch.nn import functional
 from carml.trajectories import blobs
 from reference import mixture as reference
 from scalable_binding.carml import mixture
+from scalable_binding.carml.config import MixtureConfig
 from scalable_binding.carml.mixture import Mixture
-from scalable_binding.carml.scaffold_config import MixtureConfig
 
 KINDS = ("full", "diagonal", "spherical")
 

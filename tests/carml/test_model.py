@@ -36,7 +36,7 @@ def sequence(policy: Policy, b: int, t: int) -> tuple[torch.Tensor, ...]:
 @pytest.mark.parametrize("continuous", [False, True])
 def test_a_sequence_is_its_steps(recurrence: str, kind: dict, continuous: bool) -> None:
     settings = SMALL | kind | {"recurrence": recurrence, "continuous": continuous}
-    policy = model.draw(0, actions=3, **settings)
+    policy = model.init_policy(0, actions=3, **settings)
     inputs = sequence(policy, 4, 6)
     whole = policy(*inputs, policy.initial_state(4))
     state = policy.initial_state(4)
@@ -52,7 +52,7 @@ def test_a_sequence_is_its_steps(recurrence: str, kind: dict, continuous: bool) 
 
 @pytest.mark.parametrize("recurrence", ["gru", "lstm"])
 def test_a_sequence_goes_on_from_a_state(recurrence: str) -> None:
-    policy = model.draw(0, observation=(5,), actions=3, recurrence=recurrence, **SMALL)
+    policy = model.init_policy(0, observation=(5,), actions=3, recurrence=recurrence, **SMALL)
     inputs = sequence(policy, 4, 6)
     whole = policy(*inputs, policy.initial_state(4))
     first = policy(*[each[:, :2] for each in inputs], policy.initial_state(4))
@@ -61,7 +61,7 @@ def test_a_sequence_goes_on_from_a_state(recurrence: str) -> None:
 
 
 def test_it_is_read_back_from_a_folder(tmp_path: Path) -> None:
-    policy = model.draw(0, actions=3, **SMALL | PIXELS)
+    policy = model.init_policy(0, actions=3, **SMALL | PIXELS)
     policy.save_pretrained(tmp_path)
     loaded = Policy.from_pretrained(tmp_path)
     assert model.arguments(loaded) == model.arguments(policy)
@@ -83,7 +83,7 @@ def test_the_thesis_network_has_the_expected_size() -> None:
 
 def test_a_seed_gives_the_same_weights_and_leaves_the_global_generator() -> None:
     before = torch.random.get_rng_state()
-    first, second = (model.draw(3, observation=(5,), actions=3, **SMALL) for _ in range(2))
+    first, second = (model.init_policy(3, observation=(5,), actions=3, **SMALL) for _ in range(2))
     assert all(
         torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)
     )
@@ -118,4 +118,4 @@ def test_other_spaces_are_refused(
 
 def test_kernels_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UserError, match=r"kernels.*images of 6 x 6"):
-        model.draw(0, observation=(3, 6, 6), actions=3)
+        model.init_policy(0, observation=(3, 6, 6), actions=3)

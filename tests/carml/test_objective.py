@@ -13,9 +13,9 @@ from carml.worlds import Cue
 from reference.ppo import loss as slow_loss
 from scalable_binding.carml import model, objective
 from scalable_binding.carml.config import PPOConfig
-from scalable_binding.carml.given import Moments, OwnReward
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, collect
+from scalable_binding.carml.task_rewards import OwnReward, RunningMeanStd
 from scalable_binding.engine.distributed import DistributedContext
 
 ALONE = DistributedContext(0, 1, torch.device("cpu"))
@@ -25,7 +25,7 @@ CONFIG = PPOConfig(value_weight=0.3, entropy_weight=0.05)
 def policy_and_trials() -> tuple[Policy, Trials]:
     env = Cue(5)
     decided = model.spaces_to_arguments(env.observation_space, env.action_space)
-    policy = model.draw(0, **decided, widths=(), hidden=12, head=8)
+    policy = model.init_policy(0, **decided, widths=(), hidden=12, head=8)
     trials = collect(env, policy, OwnReward(), 4, torch.Generator().manual_seed(0))
     return policy, trials
 
@@ -84,8 +84,8 @@ def test_values_may_be_kept_near_what_they_were() -> None:
 
 def test_scaled_rewards_change_returns_and_not_what_the_agent_saw() -> None:
     _, trials = policy_and_trials()
-    plain = objective.batch_of(trials, replace(CONFIG, smoothing=1.0), ALONE)
-    scaled = objective.batch_of(trials, replace(CONFIG, smoothing=1.0, reward_scale=0.1), ALONE)
+    plain = objective.batch_of(trials, replace(CONFIG, gae_lambda=1.0), ALONE)
+    scaled = objective.batch_of(trials, replace(CONFIG, gae_lambda=1.0, reward_scale=0.1), ALONE)
     torch.testing.assert_close(scaled["returns"], 0.1 * plain["returns"], atol=1e-5, rtol=1e-4)
     assert torch.equal(scaled["previous_rewards"], plain["previous_rewards"])
 
@@ -102,13 +102,13 @@ def test_advantages_are_whitened_over_the_update() -> None:
 def test_moments_are_those_of_all_numbers_together() -> None:
     random = torch.Generator().manual_seed(0)
     numbers = 3 + 2 * torch.randn(50, generator=random)
-    moments = Moments()
-    assert torch.equal(moments.whiten(numbers), numbers), "nothing is known yet"
+    reward_stats = RunningMeanStd()
+    assert torch.equal(reward_stats.normalize(numbers), numbers), "nothing is known yet"
     for part in numbers.split([7, 1, 42]):
-        moments.update(part)
+        reward_stats.update(part)
     expected = (numbers - numbers.mean()) / numbers.std(correction=0)
-    torch.testing.assert_close(moments.whiten(numbers), expected)
-    other = Moments()
-    other.load_state_dict(moments.state_dict())
+    torch.testing.assert_close(reward_stats.normalize(numbers), expected)
+    other = RunningMeanStd()
+    other.load_state_dict(reward_stats.state_dict())
     other.update(numbers)
-    torch.testing.assert_close(moments.whiten(numbers), expected)
+    torch.testing.assert_close(reward_stats.normalize(numbers), expected)

@@ -1,6 +1,6 @@
 """Clusterings and mixtures over several processes: as if one had all the trajectories.
 
-Ranks are threads here, which meet wherever they add something up.
+DistributedContext are threads here, which meet wherever they add something up.
 """
 
 import threading
@@ -13,8 +13,8 @@ from torch.nn import functional
 from carml.trajectories import blobs
 from scalable_binding.carml import mixture
 from scalable_binding.carml.clustering import cluster, refine
+from scalable_binding.carml.config import MixtureConfig, ScaffoldConfig
 from scalable_binding.carml.scaffold import MixtureScaffold
-from scalable_binding.carml.scaffold_config import MixtureConfig, ScaffoldConfig
 from scalable_binding.engine.distributed import DistributedContext
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from scalable_binding.carml.reservoir import Reservoir
+from scalable_binding.carml.rollout import Reservoir
 
 
 def test_everything_is_kept_until_it_is_full():

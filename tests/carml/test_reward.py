@@ -8,9 +8,9 @@ from torch.distributions import Categorical, Normal, kl_divergence
 
 from carml.trajectories import blobs
 from reference import mixture as reference
-from scalable_binding.carml import diagnostics, reward
+from scalable_binding.carml import reward, skills
+from scalable_binding.carml.config import MixtureConfig, RewardConfig, ScaffoldConfig
 from scalable_binding.carml.scaffold import MixtureScaffold
-from scalable_binding.carml.scaffold_config import MixtureConfig, RewardConfig, ScaffoldConfig
 from scalable_binding.engine.config import from_mapping
 from scalable_binding.envs.batch import Step
 from scalable_binding.envs.maze import Maze
@@ -63,7 +63,7 @@ def test_expected_reward_is_information_less_one_divergence_plus_the_other():
     marginal_q, marginal_pi = weights @ q, weights @ pi
     paid = reward.combine(q.log(), marginal_q.log().expand_as(q), 1.0)
     expected = float((weights[:, None] * pi * paid).sum())
-    information = diagnostics.mutual_information(weights[:, None] * pi)
+    information = skills.mutual_information(weights[:, None] * pi)
     within = float((weights * kl_divergence(Categorical(pi), Categorical(q))).sum())
     between = float(kl_divergence(Categorical(marginal_pi), Categorical(marginal_q)))
     assert expected == pytest.approx(information - within + between)
@@ -101,15 +101,15 @@ def test_mean_information_of_states_is_at_most_that_of_a_trajectory():
     """Eq. 4.28 is an inequality, equal where states say the same, strict where they add up."""
     z = torch.tensor([0, 0, 1, 1])
     first, second = torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 1])
-    both = diagnostics.joint_counts(z, (first * 3 + second)[:, None], 2, 9)
-    each = [diagnostics.joint_counts(z, s[:, None], 2, 3) for s in (first, second)]
-    mean = sum(map(diagnostics.mutual_information, each)) / 2
-    assert mean < diagnostics.mutual_information(both) - 0.1
+    both = skills.joint_counts(z, (first * 3 + second)[:, None], 2, 9)
+    each = [skills.joint_counts(z, s[:, None], 2, 3) for s in (first, second)]
+    mean = sum(map(skills.mutual_information, each)) / 2
+    assert mean < skills.mutual_information(both) - 0.1
 
 
 @pytest.mark.parametrize("window", [1, 3, 10])
 def test_smoothing_averages_the_last_rewards_and_restarts_with_an_episode(window):
-    smoothing = reward.Smoothing(window)
+    smoothing = reward.MovingAverage(window)
     for seed in (0, 1):
         rewards = torch.randn(8, 2, generator=torch.Generator().manual_seed(seed))
         smoothing.restart()
@@ -140,16 +140,16 @@ def test_running_whitening_keeps_the_moments_of_each_task_apart():
     for _ in range(7):
         places = torch.randint(0, 2, (9,), generator=generator)
         rewards = 1000 * places + (places + 1) * torch.randn(9, generator=generator)
-        whitening.update(rewards, places)
+        whitening.stats.update(rewards, places)
         for place, value in zip(places.tolist(), rewards.tolist(), strict=True):
             seen[place].append(value)
     for task, values in seen.items():
         values = torch.tensor(values, dtype=torch.float64)
-        assert whitening.count[task] == len(values)
-        assert torch.allclose(whitening.mean[task], values.mean())
-        variance = whitening.squares[task] / whitening.count[task]
+        assert whitening.stats.count[task] == len(values)
+        assert torch.allclose(whitening.stats.mean[task], values.mean())
+        variance = whitening.stats.squares[task] / whitening.stats.count[task]
         assert torch.allclose(variance, values.var(correction=0))
-    assert whitening.count[2] == 0
+    assert whitening.stats.count[2] == 0
 
 
 def test_running_whitening_leaves_out_what_comes_after_an_early_end():
@@ -161,7 +161,7 @@ def test_running_whitening_leaves_out_what_comes_after_an_early_end():
         paid.begin(torch.zeros(2, 2))
         for step in steps_of(torch.randn(3, 2, 2), done):
             paid.step(step, Maze(num_envs=2))
-    assert whitening.count.tolist() == [6, 2, 0, 0]
+    assert whitening.stats.count.tolist() == [6, 2, 0, 0]
 
 
 @pytest.mark.parametrize("kind", ["reservoir", "running"])

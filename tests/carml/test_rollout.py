@@ -14,9 +14,9 @@ from torch.optim import Adam
 from carml.worlds import Cue, Short
 from scalable_binding.carml import model, objective
 from scalable_binding.carml.config import PPOConfig
-from scalable_binding.carml.given import NoReward, OwnReward
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, collect, previous, to_environment
+from scalable_binding.carml.task_rewards import NoReward, OwnReward
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv, Step
@@ -27,7 +27,7 @@ ALONE = DistributedContext(0, 1, torch.device("cpu"))
 
 def policy_for(env: BatchEnv, **changes: Any) -> Policy:
     decided = model.spaces_to_arguments(env.observation_space, env.action_space)
-    return model.draw(0, **decided | {"widths": (), "hidden": 24, "head": 16} | changes)
+    return model.init_policy(0, **decided | {"widths": (), "hidden": 24, "head": 16} | changes)
 
 
 def trials_of(env: BatchEnv, policy: Policy, seed: int = 0, episodes: int = 4) -> Trials:
@@ -97,7 +97,9 @@ def test_trajectories_are_the_states_that_actions_led_to() -> None:
     env = registry.make("maze", 3, 0)
     trials = collect(env, policy_for(env), NoReward(), 2, torch.Generator().manual_seed(0))
     assert torch.equal(trials.trajectories[:, :, :-1], trials.observations[:, :, 1:])
-    torch.testing.assert_close(trials.trajectories[:, 1, -1], 2 * env.truth()["position"] / 500 - 1)
+    torch.testing.assert_close(
+        trials.trajectories[:, 1, -1], 2 * env.ground_truth()["position"] / 500 - 1
+    )
 
 
 def test_steps_after_an_early_end_do_not_count() -> None:

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from carml.trajectories import blobs
-from scalable_binding.carml.reservoir import Reservoir
+from scalable_binding.carml.config import MixtureConfig, ScaffoldConfig
+from scalable_binding.carml.rollout import Reservoir
 from scalable_binding.carml.scaffold import MixtureScaffold, build_scaffold
-from scalable_binding.carml.scaffold_config import MixtureConfig, ScaffoldConfig
 from scalable_binding.errors import UserError
 
 CONFIG = ScaffoldConfig(mixture=MixtureConfig(components=4))

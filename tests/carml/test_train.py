@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,15 +16,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scalable_binding.carml import inference, train, validation
+from scalable_binding.carml import evaluate, inference, train
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.presets import debug, maze, room
-from scalable_binding.carml.validation import measure
+from scalable_binding.carml.task_rewards import functions_of
 from scalable_binding.engine.checkpoint import WEIGHTS, latest_step
 from scalable_binding.engine.config import override
 from scalable_binding.engine.interruption import Interrupted
 from scalable_binding.engine.log import read_log
-from scalable_binding.envs import registry, tasks
+from scalable_binding.envs import registry
 from scalable_binding.errors import UserError
 
 TINY_ROOM = {
@@ -191,13 +192,13 @@ def test_validation_selects_the_iterate(tmp_path: Path, monkeypatch: pytest.Monk
     shares = iter([0.5, 0.25])
     kept = []
 
-    def scored(policy: Any, env: Any, asked: Any, *others: Any) -> validation.Outcome:
-        kept.append({name: t.clone() for name, t in policy.state_dict().items()})
+    def scored(*args: Any, **options: Any) -> SimpleNamespace:
+        kept.append({name: t.clone() for name, t in args[0].state_dict().items()})
         reached = torch.zeros(8, 4, dtype=torch.bool)
         reached[: int(next(shares) * 8)] = True
-        return validation.Outcome(reached, torch.zeros(8, 4))
+        return SimpleNamespace(reached=reached)
 
-    monkeypatch.setattr(validation, "measure", scored)
+    monkeypatch.setattr(evaluate, "adapt", scored)
     policy = train.train(small(), tmp_path)
     assert all(torch.equal(tensor, kept[0][n]) for n, tensor in policy.state_dict().items())
     assert not all(torch.equal(kept[0][name], tensor) for name, tensor in kept[1].items())
@@ -288,9 +289,14 @@ def test_an_agent_without_rewards_learns_to_adapt(tmp_path: Path) -> None:
     policy = train.train(config, tmp_path)
     env = registry.make("maze", 200, 9)
     random = torch.Generator().manual_seed(9)
-    goals = tasks.draw("maze", 200, random)
-    reached = measure(policy, env, goals, 4, random).reached.float().mean(0)
-    fresh = measure(train.build(config, env), env, goals, 4, random).reached[:, -1].float().mean()
+    goals = registry.sample_tasks("maze", 200, random)
+    task = functions_of(goals)
+    found = inference.adapt(policy, env, task, random)
+    assert found.reached is not None
+    reached = found.reached.float().mean(0)
+    blind = inference.adapt(train.build(config, env), env, task, random)
+    assert blind.reached is not None
+    fresh = blind.reached[:, -1].float().mean()
     assert fresh < 0.1
     assert reached[-1] > 0.4
     assert reached[-1] > reached[0] + 0.1, "nothing was gained within a trial"

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from scalable_binding.carml.config import RewardConfig, ScaffoldConfig, VAEConfig
 from scalable_binding.carml.reward import ReservoirWhitening, ScaffoldReward
 from scalable_binding.carml.scaffold import build_scaffold
-from scalable_binding.carml.scaffold_config import RewardConfig, ScaffoldConfig, VAEConfig
 from scalable_binding.carml.vae import VAEScaffold
 from scalable_binding.errors import UserError
 

@@ -10,7 +10,7 @@ import torch
 
 from scalable_binding.carml import evaluate, inference, model
 from scalable_binding.carml.model import Policy
-from scalable_binding.carml.rounds import list_rounds
+from scalable_binding.carml.round_files import list_rounds
 
 AGENTS = sorted((Path(model.__file__).parents[1] / "weights").glob("carml-*"))
 

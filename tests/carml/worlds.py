@@ -25,9 +25,9 @@ class Cue:
         self.action_space = spaces.Discrete(self.NUM_ARMS)
         self.shows = True
         self._random = torch.Generator().manual_seed(seed)
-        self.renew()
+        self.resample_world()
 
-    def renew(self) -> None:
+    def resample_world(self) -> None:
         self.arms = torch.randint(self.NUM_ARMS, (self.num_envs,), generator=self._random)
         self._episode, self._time = -1, 0
 
@@ -43,7 +43,7 @@ class Cue:
         done = torch.full((self.num_envs,), self._time == self.episode_length)
         return Step(torch.zeros(self.num_envs, self.NUM_ARMS), rewards, done)
 
-    def truth(self) -> dict[str, Tensor]:
+    def ground_truth(self) -> dict[str, Tensor]:
         return {}
 
     def state_dict(self) -> dict[str, Tensor]:

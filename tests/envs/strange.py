@@ -29,7 +29,7 @@ class Counter(gymnasium.Env):
         self.time += 1
         return self.observe(action), float(self.time), self.time == self.ends_at, False, {}
 
-    def truth(self):
+    def ground_truth(self):
         return {"position": np.array([self.time, self.seed % 1000], np.float32)}
 
 
@@ -69,7 +69,7 @@ class Lost(Faulty):
         self.position = np.zeros(1, np.float32)
         return super().reset(seed=seed, options=options)
 
-    def truth(self):
+    def ground_truth(self):
         return {"position": self.position}
 
 

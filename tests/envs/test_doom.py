@@ -85,17 +85,17 @@ def room():
 def test_an_episode_begins_at_the_top_and_actions_move(room):
     frame, _ = room.reset(seed=0)
     assert frame.shape == (3, 84, 84) and frame.dtype == np.uint8 and frame.std() > 10
-    truth = room.truth()
+    truth = room.ground_truth()
     assert truth["position"] == pytest.approx(START[:2], abs=0.01)
     assert truth["heading"] == pytest.approx(START[2], abs=1e-3)
     room.step(0)
-    assert room.truth()["heading"] == pytest.approx(START[2] + math.radians(22.5), abs=0.01)
+    assert room.ground_truth()["heading"] == pytest.approx(START[2] + math.radians(22.5), abs=0.01)
     room.step(1), room.step(1)
-    assert room.truth()["heading"] == pytest.approx(START[2] - math.radians(22.5), abs=0.01)
+    assert room.ground_truth()["heading"] == pytest.approx(START[2] - math.radians(22.5), abs=0.01)
     room.step(0)
     ends = [room.step(2)[3] for _ in range(8)]
     assert ends == [False] * 7 + [True]
-    x, y = room.truth()["position"]
+    x, y = room.ground_truth()["position"]
     assert abs(x - 250) < 8 and 250 < y < 400
 
 
@@ -104,7 +104,7 @@ def test_seeds_choose_rooms_and_an_episode_is_the_same_again(room):
     def play(seed):
         frames = [room.reset(seed=seed)[0]]
         frames += [room.step(action)[0] for action in (2, 2, 0, 2, 1)]
-        return np.stack(frames), room.truth()
+        return np.stack(frames), room.ground_truth()
 
     frames, truth = play(1)
     again, _ = play(1)
@@ -113,7 +113,7 @@ def test_seeds_choose_rooms_and_an_episode_is_the_same_again(room):
     assert not np.array_equal(truth["objects"], elsewhere["objects"])
     assert not np.array_equal(frames, other)
     room.reset()
-    assert np.array_equal(room.truth()["objects"], elsewhere["objects"])
+    assert np.array_equal(room.ground_truth()["objects"], elsewhere["objects"])
 
 
 @pytest.mark.slow
@@ -124,7 +124,7 @@ def test_an_object_is_seen_where_it_stands_and_stops_who_walks_into_it(room):
     middle = np.array(FIXED_PLACES)[2]
     for _ in range(20):
         frame, *_ = env.step(2)
-    x, y = env.truth()["position"]
+    x, y = env.ground_truth()["position"]
     distance = np.hypot(x - middle[0], y - middle[1])
     env.close()
     assert 38 < distance < 60
@@ -138,14 +138,14 @@ def test_a_batch_shares_a_room_in_a_trial(monkeypatch, tmp_path):
     pytest.importorskip("vizdoom")
     monkeypatch.chdir(tmp_path)
     env = registry.make("vizdoom-random", 2, 3, num_rooms=30, episode_length=3, size=42)
-    env.renew()
+    env.resample_world()
     assert env.reset().shape == (2, 3, 42, 42) and env.episode_length == 3
-    first = env.truth()
+    first = env.ground_truth()
     env.reset()
-    assert torch.equal(env.truth()["objects"], first["objects"])
-    env.renew()
+    assert torch.equal(env.ground_truth()["objects"], first["objects"])
+    env.resample_world()
     env.reset()
-    assert not torch.equal(env.truth()["objects"], first["objects"])
+    assert not torch.equal(env.ground_truth()["objects"], first["objects"])
     assert [bool(env.step(torch.tensor([2, 0])).done.all()) for _ in range(3)] == [
         False,
         False,

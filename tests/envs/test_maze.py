@@ -15,7 +15,7 @@ def test_eight_directions_and_staying_move_by_the_speed():
     env = Maze(MazeConfig(start=(0.5, 0.5), speed=20.0), num_envs=9)
     env.reset()
     env.step(torch.arange(9))
-    moved = env.truth()["position"] - SIDE / 2
+    moved = env.ground_truth()["position"] - SIDE / 2
     expected = [(20 * np.cos(k * np.pi / 4), 20 * np.sin(k * np.pi / 4)) for k in range(8)]
     assert torch.allclose(moved, torch.tensor([*expected, (0.0, 0.0)]).float(), atol=1e-4)
 
@@ -75,9 +75,9 @@ def test_no_walk_ever_crosses_a_wall():
     reach = torch.zeros(50)
     for _ in range(300):
         env.step(torch.randint(9, (50,), generator=generator))
-        reach = reach.maximum(env.truth()["position"][:, 1])
+        reach = reach.maximum(env.ground_truth()["position"][:, 1])
     assert reach.amax() <= SIDE / 2 - 5 and reach.amax() > SIDE / 2 - 6
-    assert env.truth()["position"].amin() >= 5
+    assert env.ground_truth()["position"].amin() >= 5
 
 
 def test_chance_comes_from_the_seed_and_a_state_continues_exactly():

@@ -85,7 +85,7 @@ def test_a_hundred_kinds_are_all_different_and_halved():
     assert sorted([*train.tolist(), *held_out.tolist()]) == list(range(100))
     for half in (train, held_out):
         assert set((half % 10).tolist()) == set((half // 10).tolist()) == set(range(10))
-    pictures = torch.stack([sprites.draw(kind) for kind in range(100)]).float()
+    pictures = torch.stack([sprites.render(kind) for kind in range(100)]).float()
     small = torch.nn.functional.avg_pool2d(pictures, 8).flatten(1)
     distance = torch.cdist(small, small) + 1e6 * torch.eye(100)
     assert distance.amin() > 60

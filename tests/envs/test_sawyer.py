@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalable_binding.envs import registry, tasks
+from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.envs.sawyer import Sawyer, SawyerConfig
 from scalable_binding.envs.single import Rewarded
@@ -44,12 +44,12 @@ def test_an_episode_begins_at_rest_before_the_puck(make):
     first = env.reset()
     assert first.shape == (2, 3, 84, 84) and first.dtype == torch.uint8
     assert torch.equal(first[0], first[1])
-    truth = env.truth()
+    truth = env.ground_truth()
     assert torch.allclose(truth["position"], torch.tensor([0.0, 0.52]))
     assert torch.allclose(truth["puck"], torch.tensor([0.0, 0.6]))
     still = push(env, (0.0, 0.0)).observation
     assert (still.int() - first.int()).abs().float().mean() < 1
-    assert (env.truth()["position"] - truth["position"]).abs().max() < 0.002
+    assert (env.ground_truth()["position"] - truth["position"]).abs().max() < 0.002
     assert torch.equal(env.reset(), first)
 
 
@@ -58,21 +58,21 @@ def test_the_hand_goes_where_actions_tell_and_no_further_than_the_table(make):
     env.reset()
     env.step(torch.tensor([[1.0, 0.0], [-0.5, 9.0]]))
     env.step(torch.zeros(2, 2))
-    moved = env.truth()["position"] - torch.tensor([0.0, 0.52])
+    moved = env.ground_truth()["position"] - torch.tensor([0.0, 0.52])
     assert torch.allclose(moved, torch.tensor([[0.02, 0.0], [-0.01, 0.02]]), atol=0.003)
     push(env, *[(1.0, -1.0)] * 20)
-    assert torch.allclose(env.truth()["position"], torch.tensor([0.2, 0.5]), atol=0.005)
+    assert torch.allclose(env.ground_truth()["position"], torch.tensor([0.2, 0.5]), atol=0.005)
 
 
 def test_the_puck_moves_when_it_is_pushed_and_then_lies_still(make):
     env = make(1, size=24)
     first = env.reset()
     push(env, *[(0.0, 1.0)] * 4)
-    truth = env.truth()
+    truth = env.ground_truth()
     assert truth["puck"][0, 1] > 0.62
     assert 0.05 < (truth["puck"] - truth["position"]).norm() < 0.07
     frame = push(env, *[(0.0, -1.0)] * 3).observation
-    assert (env.truth()["puck"] - truth["puck"]).norm() < 0.01
+    assert (env.ground_truth()["puck"] - truth["puck"]).norm() < 0.01
     assert (frame.int() - first.int()).abs().float().mean() > 2
 
 
@@ -87,7 +87,7 @@ def test_environments_of_a_batch_do_not_mix(make):
         for action, step in zip(actions, steps, strict=True):
             found = alone.step(action[number, None]).observation[0]
             assert torch.equal(found, step.observation[number])
-        assert torch.equal(alone.truth()["puck"][0], together.truth()["puck"][number])
+        assert torch.equal(alone.ground_truth()["puck"][0], together.ground_truth()["puck"][number])
 
 
 def test_a_state_continues_exactly(make):
@@ -98,12 +98,12 @@ def test_a_state_continues_exactly(make):
     for _ in range(4):
         a, b = push(one, (0.5, 0.8)), push(other, (0.5, 0.8))
         assert torch.equal(a.observation, b.observation) and torch.equal(a.done, b.done)
-        assert torch.equal(one.truth()["puck"], other.truth()["puck"])
+        assert torch.equal(one.ground_truth()["puck"], other.ground_truth()["puck"])
     assert a.done.all()
 
 
 def test_tasks_reward_the_puck_and_lie_within_its_reach():
-    batch = tasks.draw("sawyer", 60, torch.Generator().manual_seed(0))
+    batch = registry.sample_tasks("sawyer", 60, torch.Generator().manual_seed(0))
     goals = torch.tensor([task.goal for task in batch.tasks])
     assert (goals - torch.tensor([0.0, 0.6])).norm(dim=-1).amin() >= 0.07
     assert (goals - torch.tensor([0.0, 0.6])).abs().amax() <= 0.1

@@ -30,10 +30,10 @@ def test_one_environment_is_a_batch_of_one():
 
 def test_worlds_are_renewed_unless_they_shall_stay():
     env = gymnasium.make("scalable_binding.envs:Room-v0", size=16, layout="random")
-    truth = env.get_wrapper_attr("truth")
+    truth = env.get_wrapper_attr("ground_truth")
     env.reset(seed=3)
     first = truth()["objects"]
-    env.reset(options={"renew": False})
+    env.reset(options={"resample_world": False})
     assert np.array_equal(truth()["objects"], first)
     env.reset()
     assert not np.array_equal(truth()["objects"], first)
@@ -53,4 +53,4 @@ def test_a_task_rewards_the_true_state():
 def test_they_go_through_the_vector_wrapper_too():
     env = registry.make("scalable_binding.envs:Room-v0", 2, 1, size=16, episode_length=4)
     assert env.reset().shape == (2, 3, 16, 16) and env.episode_length == 4
-    assert env.truth()["position"].tolist() == [[250.0, 470.0]] * 2
+    assert env.ground_truth()["position"].tolist() == [[250.0, 470.0]] * 2

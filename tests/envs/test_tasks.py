@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scalable_binding.envs import registry, tasks
+from scalable_binding.envs import registry
 from scalable_binding.envs.tasks import Task, TaskBatch
 from scalable_binding.errors import UserError
 
@@ -47,7 +47,9 @@ def test_whole_trajectories_are_rewarded_at_once():
 
 @pytest.mark.parametrize("name", ["maze", "room", "vizdoom-random", "sawyer"])
 def test_tasks_are_drawn_from_the_generator_alone(name):
-    draws = [tasks.draw(name, 30, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
+    draws = [
+        registry.sample_tasks(name, 30, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
+    ]
     assert draws[0] == draws[1] != draws[2] and len(draws[0]) == 30
 
 
@@ -55,7 +57,7 @@ def test_splits_of_points_are_far_from_the_start_and_apart():
     generator = torch.Generator().manual_seed(0)
     cells = {}
     for split in ("train", "validation", "test"):
-        batch = tasks.draw("maze", 400, generator, split)
+        batch = registry.sample_tasks("maze", 400, generator, split)
         points = torch.tensor([task.goal for task in batch.tasks])
         assert (points - torch.tensor([250.0, 20.0])).norm(dim=-1).amin() >= 100
         assert points.amin() >= 30 and points.amax() <= 470
@@ -73,12 +75,12 @@ def test_options_may_come_from_text():
 def test_chance_seldom_reaches_a_goal_of_the_maze():
     generator = torch.Generator().manual_seed(0)
     env = registry.make("maze", 1000)
-    batch = tasks.draw("maze", 1000, generator)
+    batch = registry.sample_tasks("maze", 1000, generator)
     env.reset()
     hit = torch.zeros(1000, dtype=torch.bool)
     for _ in range(env.episode_length):
         env.step(torch.randint(9, (1000,), generator=generator))
-        hit |= batch.success(env.truth())
+        hit |= batch.success(env.ground_truth())
     assert 0.005 < hit.float().mean() < 0.07
 
 
@@ -91,8 +93,8 @@ def test_chance_seldom_reaches_a_goal_of_the_maze():
         (lambda: Task(target=1, radius=0.0), "above 0"),
         (lambda: TaskBatch(()), "at least 1 task"),
         (lambda: TaskBatch((Task(target=1), Task(target=1, radius=3.0))), "one shape"),
-        (lambda: tasks.draw("chess", 1, torch.Generator()), "maze, room"),
-        (lambda: tasks.draw("maze", 0, torch.Generator()), "at least 1"),
+        (lambda: registry.sample_tasks("chess", 1, torch.Generator()), "maze, room"),
+        (lambda: registry.sample_tasks("maze", 0, torch.Generator()), "at least 1"),
         (lambda: Task(target=1).reward({"position": torch.zeros(1, 2)}), "one of 0 objects"),
         (lambda: Task(goal=(0.0, 0.0)).reward({}), "expected position, got nothing"),
         (

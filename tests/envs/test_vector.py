@@ -14,8 +14,8 @@ from gymnasium import spaces
 from envs import strange
 from scalable_binding.envs import registry, vector
 from scalable_binding.envs.batch import BatchEnv
-from scalable_binding.envs.crews import EnvironmentWarning
 from scalable_binding.envs.vector import VectorConfig, VectorEnv
+from scalable_binding.envs.vector_backends import EnvironmentWarning
 from scalable_binding.errors import UserError
 
 WAYS = ["sync", pytest.param("workers", marks=pytest.mark.slow)]
@@ -41,7 +41,7 @@ def test_a_batch_is_its_environments(vector):
     assert step.observation[:, 1:].tolist() == [[1, 0], [1, 1], [1, 2], [1, 3], [1, 0]]
     assert torch.equal(step.observation[:, 0], first[:, 0])
     assert step.reward.tolist() == [1.0] * 5 and not step.done.any()
-    assert torch.equal(env.truth()["position"][:, 1], first[:, 0])
+    assert torch.equal(env.ground_truth()["position"][:, 1], first[:, 0])
     for _ in range(5):
         step = act(env)
     assert step.done.all() and step.reward.tolist() == [6.0] * 5
@@ -65,10 +65,10 @@ def test_seeds_differ_by_episode_or_by_trial():
     first, second = env.reset(), env.reset()
     assert (first[:, 0] != second[:, 0]).any()
     env = batch(strange.Counter, worlds="trial")
-    env.renew()
+    env.resample_world()
     first, second = env.reset(), env.reset()
     assert torch.equal(first, second)
-    env.renew()
+    env.resample_world()
     assert (env.reset()[:, 0] != first[:, 0]).any()
     assert (batch(strange.Counter, seed=1).reset() != batch(strange.Counter).reset()).any()
 
@@ -214,12 +214,12 @@ def test_an_environment_made_anew_can_tell_where_it_is():
     act(env), act(env)
     with pytest.warns(EnvironmentWarning):
         act(env)
-    assert env.truth()["position"][:, 0].tolist() == [0.0, 0.0]
+    assert env.ground_truth()["position"][:, 0].tolist() == [0.0, 0.0]
 
 
 def test_what_cannot_be_made_or_told_is_named():
     with pytest.raises(UserError, match=r"true state of strange.*got AttributeError"):
-        batch(partial(strange.Lost, None), num_envs=1).truth()
+        batch(partial(strange.Lost, None), num_envs=1).ground_truth()
     gymnasium.register("Licensed-v0", strange.Licensed)
     with pytest.raises(UserError, match="Licensed-v0 cannot be made: got RuntimeError: no license"):
         registry.make("Licensed-v0", 1)

@@ -8,7 +8,7 @@ def advantages(
     values: list[float],
     active: list[bool],
     discount: float,
-    smoothing: float,
+    gae_lambda: float,
 ) -> list[float]:
     """A_t = sum_l (gamma lambda)^l delta_{t+l} over the active steps; 0 at the others."""
     steps = [t for t, counts in enumerate(active) if counts]
@@ -19,5 +19,5 @@ def advantages(
     found = [0.0] * len(rewards)
     for place, t in enumerate(steps):
         rest = deltas[place:]
-        found[t] = sum((discount * smoothing) ** ahead * delta for ahead, delta in enumerate(rest))
+        found[t] = sum((discount * gae_lambda) ** ahead * delta for ahead, delta in enumerate(rest))
     return found

@@ -21,7 +21,7 @@ def look(
 ) -> Tensor:
     """A frame (3 size size) in [0, 255], ``rays`` x ``rays`` of them for a pixel."""
     frame = torch.zeros(3, size, size)
-    pictures = [sprites.draw(kind).float() for kind in kinds]
+    pictures = [sprites.render(kind).float() for kind in kinds]
     for row in range(size):
         for column in range(size):
             for a in range(rays):

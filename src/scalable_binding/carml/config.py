@@ -1,78 +1,279 @@
-"""Settings of CARML. Torch is not imported here."""
+"""Configuration of CARML: frozen dataclasses, one for each part. Torch is not imported here."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import yaml
 
-from scalable_binding.carml.methods_config import (
-    DiscriminatorConfig,
-    Method,
-    RNDConfig,
-    StartConfig,
-)
-from scalable_binding.carml.scaffold_config import RewardConfig, ScaffoldConfig
 from scalable_binding.engine.fit_config import FitConfig
 from scalable_binding.errors import UserError, require, require_least
+
+Covariance = Literal["full", "diagonal", "spherical"]
+WHITENINGS = ("reservoir", "running")
+
+Method = Literal[
+    "carml",
+    "oracle",
+    "ppo",
+    "rnd",
+    "pipelined",
+    "contextual",
+    "online-discriminator",
+    "pretrained-discriminator",
+]
+"""Where training tasks come from. "carml": a mixture of what the agent does, made anew in rounds.
+"oracle": the environment's own training tasks. "ppo": the one task that ``task`` names. "rnd": no
+task, novelty. "pipelined": a contextual policy makes the tasks ("contextual" alone trains it),
+then they stay, and the agent learns them. "online-discriminator", "pretrained-discriminator": a
+classifier of tasks that learns with the agent, from scratch or after a mixture."""
+
+
+def _check(
+    config: Any,
+    prefix: str = "",
+    *,
+    counts: str = "",
+    least_zero: str = "",
+    positive: str = "",
+    unit: str = "",
+    optional_counts: str = "",
+    **choices: tuple[str, ...],
+) -> None:
+    """Refuse settings of a group: names separated by spaces, by the range they must lie in."""
+
+    def each(names: str, holds: Callable[[Any], bool], expected: str) -> None:
+        for name in names.split():
+            value = getattr(config, name)
+            require(f"{prefix}{name}", value, holds(value), expected)
+
+    each(counts, lambda value: value >= 1, "a whole number of at least 1")
+    each(least_zero, lambda value: value >= 0, "a number of at least 0")
+    each(positive, lambda value: 0 < value < math.inf, "a number above 0")
+    each(unit, lambda value: 0 <= value <= 1, "a number in [0, 1]")
+    each(optional_counts, lambda value: value is None or value >= 1, "at least 1, or none")
+    for name, known in choices.items():
+        require(
+            f"{prefix}{name}",
+            getattr(config, name),
+            getattr(config, name) in known,
+            " or ".join(known),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureConfig:
+    """A Gaussian mixture with one component for all states of a trajectory.
+
+    Source: the authors' code ("full" in its early runs, "spherical" in later ones).
+    """
+
+    components: int = 16  # how many tasks there are to be (K).
+    covariance: Covariance = "diagonal"  # "full", "diagonal" or "spherical".
+    starts: int = 3  # fits from as many clusterings; the likeliest one counts.
+    iterations: int = 100  # of expectation-maximization at most.
+    tolerance: float = 0.01  # it ends when the mean log-likelihood of a trajectory rises by less.
+    regularization: float = 1e-4  # added to variances.
+    cluster_starts: int = 3  # of each k-means.
+    cluster_iterations: int = 50
+
+    def __post_init__(self) -> None:
+        _check(
+            self,
+            counts="components starts iterations cluster_starts cluster_iterations",
+            least_zero="tolerance",
+            positive="regularization",
+            covariance=("full", "diagonal", "spherical"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepClusterConfig:
+    """The encoder of pixels, learned by clustering and telling the clusters apart in turns.
+
+    Source: Thesis 4.7.2; Caron et al., DeepCluster, 2018.
+    """
+
+    # "resnet10", the thesis' with 64 filters everywhere, or "small", four convolutions for one CPU
+    # core.
+    encoder: Literal["resnet10", "small"] = "resnet10"
+    width: int = 64  # filters of each convolution.
+    rounds: int = 4  # of clustering and of learning the clusters. 0: the encoder stays random.
+    epochs: int = 1  # passes over the states of the trajectories in each round.
+    # of a round at most, so that its time does not grow with the reservoir.
+    max_batches: int | None = None
+    batch_size: int = 256  # images in a gradient step.
+    lr: float = 0.05  # of stochastic gradient descent.
+    momentum: float = 0.9
+    weight_decay: float = 1e-5
+    # principal ones that are kept, whitened, for clustering; 0 clusters the features as they are.
+    components: int = 256
+    states: int | None = None  # of each trajectory that are looked at, evenly apart; none: all.
+    shift: int = 4  # images are shifted by up to as many pixels while clusters are learned.
+
+    def __post_init__(self) -> None:
+        _check(
+            self,
+            counts="width epochs batch_size",
+            least_zero="rounds components shift weight_decay",
+            positive="lr",
+            optional_counts="max_batches states",
+            encoder=("resnet10", "small"),
+        )
+        require("momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEConfig:
+    """A variational auto-encoder of trajectories with a continuous task z.
+
+    Source: Thesis 4.7.3, which gives none of these numbers.
+    """
+
+    width: int = 8  # of z.
+    hidden: int = 128  # units of the two layers of encoder and decoder.
+    # of a reconstructed state, in units of the states' own deviation. Narrow ones pay nothing away
+    # from what was seen, and agents that start near it stay there.
+    deviation: float = 0.5
+    epochs: int = 60  # passes over the trajectories in each E-step.
+    batch_size: int = 64  # trajectories in a gradient step.
+    lr: float = 2e-3  # of Adam.
+
+    def __post_init__(self) -> None:
+        _check(self, counts="width hidden epochs batch_size", positive="deviation lr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaffoldConfig:
+    """What tasks are made of."""
+
+    # "mixture" (16 tasks by default) or "vae" (a continuum of tasks, for states only).
+    kind: Literal["mixture", "vae"] = "mixture"
+    # of states as they are, or of the features of pixels.
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    # how the features of pixels are learned.
+    deep_clusters: DeepClusterConfig = field(default_factory=DeepClusterConfig)
+    vae: VAEConfig = field(default_factory=VAEConfig)  # of states.
+
+    def __post_init__(self) -> None:
+        _check(self, kind=("mixture", "vae"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardConfig:
+    """How a task rewards a state."""
+
+    weight: float = 0.99  # lambda, of log q(s|z) beside - log q(s); less of it explores more.
+    window: int = 10  # states over which rewards are averaged; 1 for none.
+    # "reservoir" measures each task on the trajectories that it was made from, anew after each
+    # E-step; "running" measures what the agent meets, task by task, as the thesis does.
+    whitening: Literal["reservoir", "running"] = "reservoir"
+
+    def __post_init__(self) -> None:
+        require("weight (lambda)", self.weight, 0 <= self.weight <= 1, "a number in [0, 1]")
+        _check(self, counts="window", whitening=WHITENINGS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """A classifier q(z|s) in place of a density.
+
+    Source: Thesis 4.7.5 (temperature); the rest is not given there.
+    """
+
+    temperature: float = 3.0  # of its softmax; below 3 tasks collapse at once.
+    hidden: int = 64  # units of its two layers (on features, for pixels).
+    lr: float = 3e-3  # of Adam.
+    # gradient steps after each update of the agent. With few of them the classifier lags behind,
+    # and what it pays stays low for as long.
+    steps: int = 40
+    first_steps: int = 300  # gradient steps on the mixture's labels, for the pre-trained one.
+    batch_size: int = 512  # states in a gradient step.
+    # of what it pays, in place of ``reward.whitening``. "running" makes noise of a classifier that
+    # is sure everywhere, and the agent acts at random.
+    whitening: Literal["reservoir", "running"] = "reservoir"
+
+    def __post_init__(self) -> None:
+        _check(
+            self,
+            "discriminator.",
+            counts="hidden steps first_steps batch_size",
+            positive="temperature lr",
+            whitening=WHITENINGS,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RNDConfig:
+    """Random network distillation: a network learns what a random one says; errors are novelty.
+
+    Source: Burda et al., Exploration by Random Network Distillation, 2019.
+    """
+
+    width: int = 512  # of what the random network says.
+    lr: float = 1e-4  # of Adam.
+    steps: int = 4  # gradient steps after each update of the agent.
+    batch_size: int = 512  # states in a gradient step.
+
+    def __post_init__(self) -> None:
+        _check(self, "rnd.", counts="width steps batch_size", positive="lr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """Weights that a run begins with.
+
+    Source: Thesis 4.5.4, Fig. 4.9.
+    """
+
+    weights: str | None = None  # a run folder, or a file of weights; none: drawn from the seed.
+    # "policy", all of it, or "encoder", what turns observations into features.
+    part: Literal["policy", "encoder"] = "policy"
+
+    def __post_init__(self) -> None:
+        _check(self, "start.", part=("policy", "encoder"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PPOConfig:
-    """Proximal policy optimization over whole trials (4.7.2).
+    """Proximal policy optimization over whole trials (4.7.2)."""
 
-    Args:
-        epochs: passes over the trials of an update.
-        minibatches: gradient steps in each pass; trials are never cut.
-        clip: how far a probability ratio counts (eps).
-        value_weight: of half the squared error of values.
-        value_clip: how far a value may move in an update; None: as far as it likes.
-        entropy_weight: of the bonus for undecided policies.
-        discount: of later rewards (gamma).
-        smoothing: lambda of the advantage estimates.
-        reward_scale: of the rewards behind advantages and values; the agent sees them unscaled.
-        normalize: whiten the advantages of an update.
-    """
-
-    epochs: int = 10
-    minibatches: int = 1
-    clip: float = 0.2
-    value_weight: float = 0.1
+    epochs: int = 10  # passes over the trials of an update.
+    minibatches: int = 1  # gradient steps in each pass; trials are never cut.
+    clip: float = 0.2  # how far a probability ratio counts (eps).
+    value_weight: float = 0.1  # of half the squared error of values.
+    # how far a value may move in an update; None: as far as it likes.
     value_clip: float | None = None
-    entropy_weight: float = 0.01
-    discount: float = 0.99
-    smoothing: float = 0.95
+    entropy_weight: float = 0.01  # of the bonus for undecided policies.
+    discount: float = 0.99  # of later rewards (gamma).
+    gae_lambda: float = 0.95  # lambda of the advantage estimates.
+    # of the rewards behind advantages and values; the agent sees them unscaled.
     reward_scale: float = 1.0
-    normalize: bool = True
+    normalize: bool = True  # whiten the advantages of an update.
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "minibatches"):
-            require_least(f"ppo.{name}", getattr(self, name), 1)
-        for name in ("clip", "reward_scale"):
-            value = getattr(self, name)
-            require(f"ppo.{name}", value, value > 0, "a number above 0")
-        for name in ("value_weight", "entropy_weight"):
-            value = getattr(self, name)
-            require(f"ppo.{name}", value, value >= 0, "a number of at least 0")
-        for name in ("discount", "smoothing"):
-            value = getattr(self, name)
-            require(f"ppo.{name}", value, 0 <= value <= 1, "a number in [0, 1]")
+        _check(
+            self,
+            "ppo.",
+            counts="epochs minibatches",
+            positive="clip reward_scale",
+            least_zero="value_weight entropy_weight",
+            unit="discount gae_lambda",
+        )
         limit = self.value_clip
         require("ppo.value_clip", limit, limit is None or limit > 0, "above 0, or none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentConfig:
-    """Where the agent lives.
+    """Where the agent lives."""
 
-    Args:
-        name: of the registry (maze, room, vizdoom-fixed, ...), or the id of a Gymnasium
-            environment.
-        options: NAME=VALUE each, such as "layout=rooms"; values are read as YAML.
-    """
-
+    # of the registry (maze, room, vizdoom-fixed, ...), or the id of a Gymnasium environment.
     name: str = "maze"
+    # NAME=VALUE each, such as "layout=rooms"; values are read as YAML.
     options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -99,23 +300,16 @@ class EnvironmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The agent's network (4.7.2).
+    """The agent's network (4.7.2)."""
 
-    Args:
-        channels, kernels, strides: of the convolutions on pixels.
-        widths: of the layers between convolutions, or states, and the recurrent network.
-        recurrence: "gru" or "lstm".
-        hidden: width of the recurrent network.
-        head: hidden units of the heads of policy and value.
-    """
-
-    channels: tuple[int, ...] = (16, 16)
+    channels: tuple[int, ...] = (16, 16)  # of the convolutions on pixels.
     kernels: tuple[int, ...] = (5, 5)
     strides: tuple[int, ...] = (1, 2)
+    # of the layers between convolutions, or states, and the recurrent network.
     widths: tuple[int, ...] = (256,)
-    recurrence: Literal["gru", "lstm"] = "gru"
-    hidden: int = 512
-    head: int = 256
+    recurrence: Literal["gru", "lstm"] = "gru"  # "gru" or "lstm".
+    hidden: int = 512  # width of the recurrent network.
+    head: int = 256  # hidden units of the heads of policy and value.
 
     def __post_init__(self) -> None:
         for name in ("channels", "kernels", "strides", "widths"):
@@ -125,36 +319,26 @@ class ModelConfig:
         count = len(self.channels)
         same = count >= 1 and len(self.kernels) == len(self.strides) == count
         require("model.channels", self.channels, same, "as many as kernels and strides")
-        for name in ("hidden", "head"):
-            require_least(f"model.{name}", getattr(self, name), 1)
+        _check(self, "model.", counts="hidden head")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurriculumConfig:
-    """How tasks and agent take turns (4.7.2).
+    """How tasks and agent take turns (4.7.2)."""
 
-    Args:
-        period: updates of the agent between two E-steps.
-        episodes: in a trial.
-        reservoir: trajectories that the tasks are made of.
-        kept_episodes: how many of a trial's last episodes go into the reservoir: those of an
-            agent that has adapted.
-        first_trials: of the fresh policy, before the first E-step.
-        recent: after each E-step the reservoir counts its content as all it was ever offered. A
-            round then weighs more than those before it, and short runs leave their start behind;
-            the thesis' reservoir weighs all rounds alike.
-    """
-
-    period: int = 500
-    episodes: int = 4
-    reservoir: int = 1000
+    period: int = 500  # updates of the agent between two E-steps.
+    episodes: int = 4  # in a trial.
+    reservoir: int = 1000  # trajectories that the tasks are made of.
+    # how many of a trial's last episodes go into the reservoir: those of an agent that has adapted.
     kept_episodes: int = 1
-    first_trials: int = 250
+    first_trials: int = 250  # of the fresh policy, before the first E-step.
+    # after each E-step the reservoir counts its content as all it was ever offered. A round then
+    # weighs more than those before it, and short runs leave their start behind; the thesis'
+    # reservoir weighs all rounds alike.
     recent: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("period", "episodes", "reservoir", "kept_episodes", "first_trials"):
-            require_least(f"curriculum.{name}", getattr(self, name), 1)
+        _check(self, "curriculum.", counts="period episodes reservoir kept_episodes first_trials")
         kept = self.kept_episodes
         expected = f"at most the {self.episodes} episodes of a trial"
         require("curriculum.kept_episodes", kept, kept <= self.episodes, expected)
@@ -162,15 +346,10 @@ class CurriculumConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """What selects the iterate that is kept (4.7.2).
+    """What selects the iterate that is kept (4.7.2)."""
 
-    Args:
-        every: updates between validations; 0 keeps the last iterate.
-        num_tasks: of the environment's validation split.
-    """
-
-    every: int = 25
-    num_tasks: int = 10
+    every: int = 25  # updates between validations; 0 keeps the last iterate.
+    num_tasks: int = 10  # of the environment's validation split.
 
     def __post_init__(self) -> None:
         require_least("validation.every", self.every, 0)
@@ -182,16 +361,12 @@ class CARMLConfig:
     """Everything that defines a training run.
 
     ``fit.steps`` counts updates, each on the trials of ``fit.batch_size`` tasks.
-
-    Args:
-        method: where training tasks come from.
-        task: what the agent is to do, with method "ppo"; as ``sbind carml adapt`` takes it.
-        start: weights to begin with.
     """
 
-    method: Method = "carml"
+    method: Method = "carml"  # where training tasks come from.
+    # what the agent is to do, with method "ppo"; as ``sbind carml adapt`` takes it.
     task: str | None = None
-    start: StartConfig = field(default_factory=StartConfig)
+    start: StartConfig = field(default_factory=StartConfig)  # weights to begin with.
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     scaffold: ScaffoldConfig = field(default_factory=ScaffoldConfig)
@@ -216,8 +391,8 @@ class CARMLConfig:
         return self.method.endswith("discriminator")
 
     @property
-    def pay(self) -> RewardConfig:
-        """What tasks pay: ``reward``, whitened as the method has it."""
+    def task_reward(self) -> RewardConfig:
+        """Settings of the tasks' rewards: ``reward``, whitened as the method has it."""
         if self.discriminates:
             return replace(self.reward, whitening=self.discriminator.whitening)
         return self.reward

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from scalable_binding.carml.clustering import cluster, first_of, mean_of, sum_of
-from scalable_binding.carml.scaffold_config import DeepClusterConfig
+from scalable_binding.carml.config import DeepClusterConfig
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.nn.resnet import BasicBlock
 
@@ -36,7 +36,7 @@ class PixelEncoder(nn.Module):
         super().__init__()
         self.width = config.width
         kinds = {"resnet10": _resnet10, "small": _small}
-        with torch.random.fork_rng(devices=[]):  # weights are drawn by draw_weights
+        with torch.random.fork_rng(devices=[]):  # weights are drawn by init_weights
             self.layers = kinds[config.encoder](config.width)
 
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
@@ -61,7 +61,7 @@ def _layer(width_in: int, width: int, size: int) -> list[nn.Module]:
     return [convolution, nn.BatchNorm2d(width), nn.ReLU()]
 
 
-def draw_weights(
+def init_weights(
     encoder: PixelEncoder, generator: Generator, ranks: DistributedContext | None
 ) -> None:
     """Draw all convolutions, the same on every rank."""
@@ -175,7 +175,7 @@ def _tell_apart(
     encoder.train()
     loss = accuracy = torch.zeros(())
     for _ in range(count):
-        chosen = draw_evenly(labels, config.batch_size, generator)
+        chosen = sample_evenly(labels, config.batch_size, generator)
         moments = torch.randint(length, (len(chosen),), generator=generator)
         images = shift(trajectories[chosen, moments], config.shift, generator)
         logits = head(encoder(images))
@@ -191,7 +191,9 @@ def _tell_apart(
     return Learned(float(loss.detach()), float(accuracy))
 
 
-def draw_evenly(labels: Int64[Tensor, " n"], num: int, generator: Generator) -> Int64[Tensor, " b"]:
+def sample_evenly(
+    labels: Int64[Tensor, " n"], num: int, generator: Generator
+) -> Int64[Tensor, " b"]:
     """Trajectories of which each cluster has the same share, however small it is."""
     counts = torch.bincount(labels).double()
     weights = counts.clamp(min=1).reciprocal()[labels]

@@ -11,18 +11,16 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.carml import deep_clusters, states
-from scalable_binding.carml.adam import keep_adam
+from scalable_binding.carml import deep_clusters
 from scalable_binding.carml.clustering import first_of, mean_of, units_of
-from scalable_binding.carml.config import CARMLConfig
+from scalable_binding.carml.config import CARMLConfig, DeepClusterConfig, DiscriminatorConfig
 from scalable_binding.carml.deep_clusters import PixelEncoder
-from scalable_binding.carml.methods_config import DiscriminatorConfig
-from scalable_binding.carml.reservoir import Reservoir
 from scalable_binding.carml.reward import ScaffoldReward, build_whitening
-from scalable_binding.carml.rollout import Reward, Trials
+from scalable_binding.carml.rollout import Reservoir, Reward, Trials
 from scalable_binding.carml.scaffold import MixtureScaffold
-from scalable_binding.carml.scaffold_config import DeepClusterConfig
+from scalable_binding.engine import state_dicts
 from scalable_binding.engine.distributed import DistributedContext
+from scalable_binding.engine.state_dicts import init_adam_state
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.errors import UserError
 
@@ -58,7 +56,7 @@ class Discriminator(nn.Module):
         self.num_tasks: int | None = num_tasks
         self.encoder = PixelEncoder(encoder) if len(observation) == 3 else None
         self.width = self.encoder.width if self.encoder else observation[0]
-        with torch.random.fork_rng(devices=[]):  # weights are drawn by draw_weights
+        with torch.random.fork_rng(devices=[]):  # weights are drawn by init_weights
             self.head = nn.Sequential(
                 nn.Linear(self.width, config.hidden),
                 nn.ReLU(),
@@ -69,7 +67,7 @@ class Discriminator(nn.Module):
         self.register_buffer("shift", torch.zeros(self.width))
         self.register_buffer("scale", torch.ones(self.width))
 
-    def draw_weights(
+    def init_weights(
         self,
         observations: Shaped[Tensor, "b *obs"],
         generator: Generator,
@@ -77,7 +75,7 @@ class Discriminator(nn.Module):
     ) -> None:
         """Draw all weights, and measure features so that they come in units of their own."""
         if self.encoder is not None:
-            deep_clusters.draw_weights(self.encoder, generator, ranks)
+            deep_clusters.init_weights(self.encoder, generator, ranks)
         for module in self.head.modules():
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_uniform_(module.weight, math.sqrt(5), generator=generator)
@@ -175,7 +173,7 @@ class Discriminator(nn.Module):
         return self.head(features) / self.config.temperature
 
 
-class DiscriminatorTasks:
+class DiscriminatorSource:
     """Tasks of a discriminator that learns from each update's adapted episodes.
 
     Whitening is measured anew after each update, since the rewards change with the classifier.
@@ -203,11 +201,11 @@ class DiscriminatorTasks:
         num_tasks = config.scaffold.mixture.components
         self.scaffold = Discriminator(shape, num_tasks, config.discriminator, deep)
         self.optimizer = torch.optim.Adam(self.scaffold.parameters(), config.discriminator.lr)
-        self.whitening = build_whitening(config.pay, self.scaffold)
-        self._moments = keep_adam(self.optimizer)
+        self.whitening = build_whitening(config.task_reward, self.scaffold)
+        self._adam = init_adam_state(self.optimizer)
         self._rounds = torch.zeros((), dtype=torch.int64)
 
-    def reorganize(self, generator: Generator) -> dict[str, float]:
+    def fit_tasks(self, generator: Generator) -> dict[str, float]:
         """Draw the classifier's weights, or pre-train it, before the first update only."""
         self._rounds += 1
         if self._rounds > 1:
@@ -215,7 +213,7 @@ class DiscriminatorTasks:
         trajectories = self.reservoir.trajectories
         states = rearrange(trajectories, "n t ... -> (n t) ...")
         sample = states[torch.randint(len(states), (2048,), generator=generator)]
-        self.scaffold.draw_weights(sample, generator, self.ranks)
+        self.scaffold.init_weights(sample, generator, self.ranks)
         figures = {}
         if self.config.method == "pretrained-discriminator":
             figures = self._pretrain(trajectories, sample, generator)
@@ -223,12 +221,12 @@ class DiscriminatorTasks:
         self.whitening.measure(self.scaffold, trajectories, generator)
         return figures
 
-    def draw(self, num: int, generator: Generator) -> ScaffoldReward:
+    def sample(self, num: int, generator: Generator) -> ScaffoldReward:
         """The rewards of tasks z ~ p(z)."""
         tasks = self.scaffold.sample_tasks(num, generator)
-        return ScaffoldReward(self.scaffold, tasks, self.config.pay, self.whitening)
+        return ScaffoldReward(self.scaffold, tasks, self.config.task_reward, self.whitening)
 
-    def absorb(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
+    def update(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
         """Learn to tell the tasks of the trials' last episodes apart; measure rewards anew."""
         kept = trials.trajectories[:, -self.config.curriculum.kept_episodes :]
         self.reservoir.add(rearrange(kept, "e n t ... -> (e n) t ..."), generator)
@@ -237,7 +235,7 @@ class DiscriminatorTasks:
         states = rearrange(kept, "e n t ... -> (e n t) ...")
         tasks = repeat(reward.tasks, "e -> (e s)", s=len(states) // len(kept))
         figures = self._learn(states, tasks, self.config.discriminator.steps, generator)
-        if self.config.pay.whitening == "reservoir":
+        if self.config.task_reward.whitening == "reservoir":
             self.whitening.measure(self.scaffold, self.reservoir.trajectories, generator)
         return figures
 
@@ -247,16 +245,16 @@ class DiscriminatorTasks:
             "reservoir": self.reservoir.state_dict(),
             "scaffold": self.scaffold.state_dict(),
             "whitening": self.whitening.state_dict(),
-            "adam": self._moments,
+            "adam": self._adam,
         }
-        return states.join(parts) | {"rounds": self._rounds}
+        return state_dicts.join(parts) | {"rounds": self._rounds}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from where ``state_dict`` was taken."""
         self._rounds.copy_(state["rounds"])
         for name in ("reservoir", "scaffold", "whitening"):
-            getattr(self, name).load_state_dict(states.part(state, name))
-        for name, tensor in self._moments.items():
+            getattr(self, name).load_state_dict(state_dicts.part(state, name))
+        for name, tensor in self._adam.items():
             tensor.copy_(state[f"adam.{name}"])
 
     def _learn(

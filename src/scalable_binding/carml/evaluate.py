@@ -1,42 +1,43 @@
-"""Scores of agents: success and return in each episode of a trial, and where skills lead."""
+"""Scores of agents on given tasks: success and return in each episode of a trial; validation."""
 
 from __future__ import annotations
 
 import copy
-import json
 import math
+import warnings
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scalable_binding.carml import diagnostics
-from scalable_binding.carml.actions import Vectors
-from scalable_binding.carml.asked import request_tasks
 from scalable_binding.carml.config import CARMLConfig
-from scalable_binding.carml.discriminator import Discriminator
-from scalable_binding.carml.given import Moments
-from scalable_binding.carml.inference import adapt, load, read_config
+from scalable_binding.carml.inference import adapt
 from scalable_binding.carml.model import Policy
-from scalable_binding.carml.reward import ScaffoldReward, build_whitening
-from scalable_binding.carml.rollout import collect
-from scalable_binding.carml.rounds import Round, list_rounds, read_round
-from scalable_binding.carml.scaffold import Scaffold, build_scaffold
-from scalable_binding.engine import checkpoint
-from scalable_binding.engine.randomness import generator
+from scalable_binding.carml.task_rewards import functions_of
+from scalable_binding.engine import state_dicts
+from scalable_binding.engine.distributed import DistributedContext
+from scalable_binding.engine.fit import is_due
+from scalable_binding.engine.randomness import derive, generator
+from scalable_binding.engine.trainer import Trainer
 from scalable_binding.envs import registry
-from scalable_binding.envs import tasks as test_tasks
-from scalable_binding.envs.batch import BatchEnv, Step, Truth
-from scalable_binding.envs.layouts import SIDE
-from scalable_binding.envs.tasks import Split
+from scalable_binding.envs.tasks import Split, TaskBatch
 from scalable_binding.errors import UserError
+from scalable_binding.nn.distributions import DiagonalGaussian
+from scalable_binding.nn.running_mean_std import RunningMeanStd
 
 PLACE = 8
+"""Of scores among the purposes of randomness."""
+
 CONFIDENCE = 1.96
+
+SEED = 1
+"""Of validation, beside that of the run."""
+
+UNVALIDATED = ("ppo", "contextual")
+"""Methods whose policy is for one task, or is told its task: the last iterate is kept."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,13 @@ def transfer(
     num_tasks: int = 200,
     split: Split = "test",
     seed: int = 0,
-    moments: Moments | None = None,
+    reward_stats: RunningMeanStd | None = None,
 ) -> Transfer:
     """Direct transfer to the test tasks of the environment that ``config`` names.
 
-    Rewards are whitened with ``moments``, those of training where the agent learned given tasks
-    (``given.read_moments``), and else with the statistics of a first batch of trials.
+    Rewards are whitened with ``reward_stats``, those of training where the agent
+    learned given tasks (``task_rewards.read_reward_stats``), and else with the statistics of a
+    first batch of trials.
 
     Raises:
         UserError: an environment without test tasks.
@@ -98,10 +100,14 @@ def transfer(
     Source: Thesis 4.5.2, Fig. 4.7.
     """
     settings = config.environment
-    tasks = test_tasks.draw(settings.name, num_tasks, generator(seed, PLACE, 0), split)
+    tasks = registry.sample_tasks(
+        settings.name, num_tasks, generator(seed, PLACE, 0), split, **settings.arguments()
+    )
     with closing(registry.make(settings.name, num_tasks, seed, **settings.arguments())) as env:
         episodes, random = config.curriculum.episodes, generator(seed, PLACE, 1)
-        found = adapt(policy, env, request_tasks(tasks), random, episodes=episodes, moments=moments)
+        found = adapt(
+            policy, env, functions_of(tasks), random, episodes=episodes, reward_stats=reward_stats
+        )
     assert found.reached is not None
     return Transfer(
         num_tasks,
@@ -113,156 +119,103 @@ def transfer(
 def untrained(policy: Policy) -> Policy:
     """The same network, acting at random: every action as likely as any other.
 
-    Vectors are drawn as before training, around 0.
+    Continuous actions have the standard deviation of before training, around 0.
     """
     blind = copy.deepcopy(policy)
     for parameter in blind.actor[-1].parameters():
         parameter.data.zero_()
-    if isinstance(blind.actions, Vectors):
-        blind.actions.forget()
+    if isinstance(blind.actions, DiagonalGaussian):
+        blind.actions.reset_std()
     return blind
 
 
-@dataclass(frozen=True)
-class Skills:
-    """What an agent does for the tasks of its scaffold, in the last episode of a trial.
+class Validation:
+    """Trials of the environment's validation tasks, now and then, and the best weights so far.
 
-    Attributes:
-        tasks: of each trial, (e) or (e z).
-        positions: where it was, (e t 2), in the environment's units.
-        truths: all of the true state, (e t ...).
-        figures: coverage of the plane by cells, information between task and cell (nats), and
-            how many tasks are in use.
-    """
-
-    tasks: Tensor
-    positions: Float[Tensor, "e t 2"]
-    truths: Truth
-    figures: dict[str, float]
-
-
-def practice(
-    policy: Policy,
-    scaffold: Scaffold,
-    whitening: Any,
-    config: CARMLConfig,
-    *,
-    num_trials: int = 256,
-    seed: int = 0,
-) -> Skills:
-    """Trials of the scaffold's own tasks, and what their last episodes look like from above.
-
-    Raises:
-        UserError: an environment that does not tell positions.
-    """
-    settings = config.environment
-    random = generator(seed, PLACE, 2)
-    tasks = scaffold.sample_tasks(num_trials, random)
-    reward = _Watched(ScaffoldReward(scaffold, tasks, config.pay, whitening))
-    with closing(registry.make(settings.name, num_trials, seed, **settings.arguments())) as env:
-        collect(env, policy, reward, config.curriculum.episodes, random)
-    truths = {name: torch.stack([t[name] for t in reward.truths], dim=1) for name in reward.names}
-    if "position" not in truths:
-        expected = "an environment that tells positions"
-        raise UserError("skills seen from above", expected=expected, got=settings.name)
-    return Skills(
-        tasks, truths["position"], truths, _measure(tasks, truths["position"], settings.name)
-    )
-
-
-def practice_round(run: Path, number: int | None = None, *, num_trials: int = 256) -> Skills:
-    """What the agent at the end of a round does for the tasks of that round.
+    Every rank does its share of the tasks. The same tasks come each time. Without tasks to
+    validate on, nothing is ever selected, and ``weights`` stays None.
 
     Args:
-        run: of CARML.
-        number: of the round, from 1; None: the last, with the agent that was selected.
-        num_trials: of tasks drawn from q(z).
+        config: of the whole run.
+        ranks: of the run.
 
-    Raises:
-        UserError: no such run or round.
+    Attributes:
+        score: share of tasks that the best iterate solved in its last episode; -1 before any.
+        step: of the best iterate.
+        weights: of the best iterate, by name.
+
+    Source: Thesis 4.7.2, "Model Selection".
     """
-    config, policy = read_config(run), load(run)
-    found = read_round(run, number)
-    if number is not None:
-        following = _following(run, number)
-        if following is not None:
-            checkpoint.load_tensors(policy, following.policy, run)
-    scaffold, whitening = rebuild(config, policy, found)
-    return practice(policy, scaffold, whitening, config, num_trials=num_trials)
 
+    def __init__(self, config: CARMLConfig, ranks: DistributedContext) -> None:
+        self.config, self.ranks = config, ranks
+        self.score, self.step = -1.0, 0
+        self.weights: dict[str, Tensor] | None = None
+        every = 0 if config.method in UNVALIDATED else config.validation.every
+        self.tasks = self._sample_tasks() if every else None
+        if self.tasks is not None:
+            settings, seed = config.environment, derive(config.fit.seed, SEED, ranks.rank)
+            self.env = registry.make(settings.name, len(self.tasks), seed, **settings.arguments())
+            self._fresh = {name: t.clone() for name, t in self.env.state_dict().items()}
 
-def rebuild(config: CARMLConfig, policy: Policy, found: Round) -> tuple[Scaffold, Any]:
-    """The scaffold of a round and what whitens its rewards."""
-    settings = config.environment
-    with closing(registry.make(settings.name, 1, 0, **settings.arguments())) as env:
-        length = env.episode_length
-    if config.discriminates:
-        components = config.scaffold.mixture.components
-        scaffold: Scaffold = Discriminator(
-            policy.observation, components, config.discriminator, config.scaffold.deep_clusters
-        ).eval()
-    else:
-        scaffold = build_scaffold(policy.observation, config.scaffold, length)
-    scaffold.load_state_dict(found.scaffold)
-    whitening = build_whitening(config.pay, scaffold)
-    whitening.load_state_dict(found.whitening)
-    return scaffold, whitening
+    def select(
+        self, trainer: Trainer, step: int, reward_stats: RunningMeanStd | None = None
+    ) -> dict[str, float]:
+        """Validate after update ``step`` if it is due; figures for the log (every rank calls).
 
+        ``reward_stats`` whiten the rewards of an agent that learns given tasks, as in its training.
+        """
+        config = self.config
+        if self.tasks is None or not is_due(step, config.validation.every, config.fit):
+            return {}
+        policy = trainer.refresh_inference()
+        assert isinstance(policy, Policy)
+        place = (SEED, step, self.ranks.rank)
+        random = generator(config.fit.seed, *place, device=self.ranks.device)
+        episodes = config.curriculum.episodes
+        self.env.load_state_dict(self._fresh)  # the same worlds each time, also in a resumed run
+        task = functions_of(self.tasks)
+        outcome = adapt(
+            policy, self.env, task, random, episodes=episodes, reward_stats=reward_stats
+        )
+        assert outcome.reached is not None
+        shares = self.ranks.mean(outcome.reached.float().mean(dim=0))
+        if shares[-1] >= self.score:
+            self.score, self.step = float(shares[-1]), step
+            self.weights = {n: t.clone() for n, t in trainer.average.whole().items()}
+        return {f"solved_{n}": float(share) for n, share in enumerate(shares, start=1)}
 
-def curve(run: Path, name: str) -> tuple[list[int], list[float]]:
-    """Environment steps and a logged figure of a run's updates (sample efficiency).
+    def state_dict(self, trainer: Trainer) -> dict[str, Tensor]:
+        """Score, step and weights; before the first selection the present average stands in."""
+        if self.tasks is None:
+            return {}
+        weights = self.weights or {n: t.clone() for n, t in trainer.average.whole().items()}
+        figures = {"score": torch.tensor(self.score), "step": torch.tensor(self.step)}
+        return figures | state_dicts.join({"weights": weights})
 
-    Raises:
-        UserError: the log does not have such a figure.
-    """
-    config = read_config(run)
-    settings = config.environment
-    with closing(registry.make(settings.name, 1, 0, **settings.arguments())) as env:
-        each = config.fit.batch_size * config.curriculum.episodes * env.episode_length
-    samples, values = [], []
-    for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        if name in entry:
-            samples.append(int(entry["step"]) * each)
-            values.append(float(entry[name]))
-    if not values:
-        raise UserError(f"log of {run}", expected=f"figures named {name}", got="none")
-    return samples, values
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from where ``state_dict`` was taken."""
+        if self.tasks is None:
+            return
+        self.score, self.step = float(state["score"]), int(state["step"])
+        if self.score >= 0:
+            self.weights = state_dicts.part(state, "weights")
 
+    def close(self) -> None:
+        """Let go of the environments."""
+        if self.tasks is not None:
+            self.env.close()
 
-class _Watched:
-    """A reward that notes the true states of the running episode."""
-
-    def __init__(self, inner: ScaffoldReward) -> None:
-        self.inner = inner
-        self.truths: list[Truth] = []
-        self.names: list[str] = []
-
-    def begin(self, observation: Tensor) -> None:
-        """Forget the last episode."""
-        self.inner.begin(observation)
-        self.truths = []
-
-    def step(self, step: Step, env: BatchEnv) -> Float[Tensor, " e"]:
-        """The reward within."""
-        self.truths.append(env.truth())
-        self.names = list(self.truths[-1])
-        return self.inner.step(step, env)
-
-
-def _measure(tasks: Tensor, positions: Float[Tensor, "e t 2"], name: str) -> dict[str, float]:
-    """Figures of skills on a grid of 10 x 10 cells."""
-    limits = (-0.2, 0.2) if name == "sawyer" else (0.0, SIDE)
-    shift = torch.tensor([0.0, 0.6]) if name == "sawyer" else torch.zeros(2)
-    visited = diagnostics.cells(positions - shift, limits)
-    figures = {"coverage": diagnostics.coverage(visited, 100)}
-    if tasks.ndim == 1:
-        num = int(tasks.max()) + 1
-        joint = diagnostics.joint_counts(tasks, visited, num, 100)
-        figures["information"] = diagnostics.mutual_information(joint)
-        figures["tasks_in_use"] = diagnostics.occupancy(tasks, num)
-    return figures
-
-
-def _following(run: Path, number: int) -> Round | None:
-    return read_round(run, number + 1) if number + 1 in list_rounds(run) else None
+    def _sample_tasks(self) -> TaskBatch | None:
+        """This rank's share of the validation tasks, or none where the environment has no tasks."""
+        config = self.config
+        num = -(-config.validation.num_tasks // self.ranks.size)
+        random = generator(config.fit.seed, SEED, 0, self.ranks.rank)
+        try:
+            world = config.environment
+            return registry.sample_tasks(world.name, num, random, "validation", **world.arguments())
+        except UserError as error:
+            warnings.warn(
+                f"validation.every is ignored, the last iterate is kept: {error}", stacklevel=2
+            )
+            return None

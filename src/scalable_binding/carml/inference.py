@@ -1,10 +1,10 @@
-"""What a user does with an agent: give it a reward, act with it, adapt it, fine-tune it."""
+"""Inference: load an agent, act with it, and let it adapt to a reward within a trial."""
 
 from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,23 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from scalable_binding.carml import model
-from scalable_binding.carml.asked import AskedReward, Request, parse
 from scalable_binding.carml.config import CARMLConfig
-from scalable_binding.carml.given import Moments, read_moments
-from scalable_binding.carml.methods_config import Method, StartConfig
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, collect, fill
-from scalable_binding.carml.train import train
+from scalable_binding.carml.task_rewards import (
+    TaskFunctions,
+    TaskReward,
+    parse,
+    read_reward_stats,
+)
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
-from scalable_binding.engine.config import from_mapping, override
+from scalable_binding.engine.config import from_mapping
 from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import registry
-from scalable_binding.envs.batch import BatchEnv, Truth
+from scalable_binding.envs.batch import BatchEnv, GroundTruth
 from scalable_binding.errors import UserError
+from scalable_binding.nn.running_mean_std import RunningMeanStd
 
 PLACE = 7
 """Of inference among the purposes of randomness."""
@@ -59,7 +62,7 @@ def load(run: str | Path) -> Policy:
     missing = [name for name in model.ARGUMENTS if name not in record]
     if missing:
         raise UserError(f"{run / CONFIG}", expected=f"a setting {missing[0]!r}", got="none")
-    make = partial(model.draw, 0, **{name: record[name] for name in model.ARGUMENTS})
+    make = partial(model.init_policy, 0, **{name: record[name] for name in model.ARGUMENTS})
     file = run / WEIGHTS
     return checkpoint.restore(make, checkpoint.read_tensors(file), file, "an agent")
 
@@ -77,7 +80,7 @@ class Agent:
         action_space: of the environment; vectors of [-1, 1] then fill its range, where it has one,
             and numbers begin where its numbers do.
         seed: of the actions it draws; None takes the likeliest ones.
-        moments: what whitens rewards. By default rewards are whitened with the statistics of
+        reward_stats: what whitens rewards. By default rewards are whitened with the statistics of
             all that the agent has been given since it was made, also in earlier trials.
     """
 
@@ -87,18 +90,18 @@ class Agent:
         action_space: spaces.Space | None = None,
         *,
         seed: int | None = 0,
-        moments: Moments | None = None,
+        reward_stats: RunningMeanStd | None = None,
     ) -> None:
         self.policy, self.action_space = policy, action_space
-        self.moments = moments or Moments()
-        self._learns = moments is None
+        self.reward_stats = reward_stats or RunningMeanStd()
+        self._learns = reward_stats is None
         self._random = None if seed is None else generator(seed, PLACE, device=policy.device)
         self.reset()
 
     def reset(self) -> None:
         """Forget the task: what follows is the first step of a new trial."""
         self._state = self.policy.initial_state(1)
-        self._action = self.policy.actions.first(1).to(self.policy.device)
+        self._action = self.policy.actions.initial_actions(1).to(self.policy.device)
         self._is_first = True
 
     def act(self, observation: Any, reward: float | int = 0.0, done: bool = False) -> Any:
@@ -135,8 +138,8 @@ class Agent:
             return torch.zeros(1)
         value = torch.tensor([float(reward)])
         if self._learns:
-            self.moments.update(value)
-        return self.moments.whiten(value).float()
+            self.reward_stats.update(value)
+        return self.reward_stats.normalize(value).float()
 
     def _to_environment(self, action: Tensor) -> Any:
         space = self.action_space
@@ -164,28 +167,28 @@ class Adaptation:
     returns: Float[Tensor, "e n"]
     reached: Bool[Tensor, "e n"] | None
     trials: Trials
-    truths: Truth
+    truths: GroundTruth
 
 
 def adapt(
     policy: Policy,
     env: BatchEnv,
-    request: Request,
+    task: TaskFunctions,
     random: Generator | None,
     *,
     episodes: int = 4,
-    moments: Moments | None = None,
+    reward_stats: RunningMeanStd | None = None,
 ) -> Adaptation:
     """Trials of a task in every environment of a batch, without a gradient.
 
     Args:
         policy: the agent.
         env: worlds that fit it.
-        request: what is asked.
+        task: what is rewarded, and what counts as success.
         random: of the actions; None takes the likeliest ones.
         episodes: in a trial.
-        moments: what whitens rewards; by default a first batch of trials, which does not count,
-            finds the statistics, which tasks then share.
+        reward_stats: what whitens rewards; by default the statistics of a first batch of trials,
+            which does not count; tasks share them.
 
     Raises:
         UserError: worlds that do not fit the agent, or rewards that are no finite numbers.
@@ -193,10 +196,10 @@ def adapt(
     Source: Thesis 4.5.2, direct transfer; 4.7.2 for the rewards.
     """
     check_fit(policy, env)
-    if moments is None:
-        moments = Moments()
-        collect(env, policy, AskedReward(request, moments, learning=True), episodes, random)
-    reward = AskedReward(request, moments, learning=False)
+    if reward_stats is None:
+        reward_stats = RunningMeanStd()
+        collect(env, policy, TaskReward(task, reward_stats, learning=True), episodes, random)
+    reward = TaskReward(task, reward_stats, learning=False)
     trials = collect(env, policy, reward, episodes, random)
     names = list(reward.truths[0][0])
     truths = {
@@ -205,8 +208,8 @@ def adapt(
         )
         for name in names
     }
-    reached = None if request.reach is None else torch.stack(reward.reached, dim=1)
-    return Adaptation(request.name, torch.stack(reward.returns, dim=1), reached, trials, truths)
+    reached = None if task.success_fn is None else torch.stack(reward.reached, dim=1)
+    return Adaptation(task.name, torch.stack(reward.returns, dim=1), reached, trials, truths)
 
 
 def check_fit(policy: Policy, env: BatchEnv) -> None:
@@ -227,45 +230,6 @@ def check_fit(policy: Policy, env: BatchEnv) -> None:
         raise UserError(what, expected=expected, got=_spell(found), fix=fix)
 
 
-def finetune(
-    run: Path,
-    out: Path,
-    *,
-    task: str | None = None,
-    part: str = "policy",
-    updates: int | None = None,
-    changes: dict[str, Any] | None = None,
-) -> Policy:
-    """The agent of a run after further training, with the rewards of a task or of many.
-
-    Args:
-        run: what to start from.
-        out: folder of the new run.
-        task: a single one, as :func:`parse` takes it; None: the environment's distribution of
-            training tasks (supervised meta-learning).
-        part: "policy", or "encoder" to start from features only (Fig. 4.9).
-        updates: of the agent; by default as many as the first run had.
-        changes: further settings by dotted name.
-
-    Raises:
-        UserError: no such run, a task of another form, or settings that make no sense.
-
-    Source: Thesis 4.5.2 (Fig. 4.7) and 4.5.4 (Fig. 4.9).
-    """
-    is_begun = checkpoint.latest_step(out) is not None and not (run / CONFIG).is_file()
-    config = read_config(out if is_begun else run)  # a run that is begun needs its source no more
-    if out.resolve() == run.resolve():
-        raise UserError(f"{out} is the run itself", fix="choose another folder")
-    if task is not None:
-        parse(task, config.environment.name)  # refuses before anything is written
-    start = from_mapping(StartConfig, {"weights": str(run), "part": part})
-    method: Method = "oracle" if task is None else "ppo"
-    changed = replace(config, method=method, task=task, start=start)
-    if updates is not None:
-        changed = override(changed, {"fit.steps": updates})
-    return train(override(changed, changes or {}), out)
-
-
 def try_out(
     run: Path, task: str, *, trials: int = 1, episodes: int = 4, seed: int = 0
 ) -> Adaptation:
@@ -275,11 +239,11 @@ def try_out(
         UserError: no such run, or a task of another form.
     """
     config, policy = read_config(run), load(run)
-    request = parse(task, config.environment.name)
+    functions = parse(task, config.environment.name)
     settings = config.environment
     with closing(registry.make(settings.name, trials, seed, **settings.arguments())) as env:
-        random, moments = generator(seed, PLACE), read_moments(Path(run))
-        return adapt(policy, env, request, random, episodes=episodes, moments=moments)
+        random, reward_stats = generator(seed, PLACE), read_reward_stats(Path(run))
+        return adapt(policy, env, functions, random, episodes=episodes, reward_stats=reward_stats)
 
 
 def _read_record(run: Path) -> dict[str, Any]:

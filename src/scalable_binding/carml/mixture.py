@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from scalable_binding.carml.clustering import cluster, sum_of
-from scalable_binding.carml.scaffold_config import Covariance, MixtureConfig
+from scalable_binding.carml.config import Covariance, MixtureConfig
 from scalable_binding.engine.distributed import DistributedContext
 
 LEAST_SHARE = 1e-6

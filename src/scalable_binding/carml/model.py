@@ -13,8 +13,8 @@ from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor, nn
 
-from scalable_binding.carml.actions import Choices, Vectors
 from scalable_binding.errors import UserError
+from scalable_binding.nn.distributions import Categorical, DiagonalGaussian
 
 Recurrence = Literal["gru", "lstm"]
 
@@ -102,7 +102,7 @@ class Policy(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         self.channels, self.kernels = tuple(channels), tuple(kernels)
         self.strides, self.widths = tuple(strides), tuple(widths)
         self.recurrence, self.hidden, self.head = recurrence, hidden, head
-        self.actions = Vectors(actions) if continuous else Choices(actions)
+        self.actions = DiagonalGaussian(actions) if continuous else Categorical(actions)
         self.encoder, width = self._build_encoder()
         kind = nn.GRU if recurrence == "gru" else nn.LSTM
         self.rnn = kind(width + self.actions.width + 2, hidden, batch_first=True)
@@ -168,7 +168,7 @@ class Policy(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         inputs = self._join(features, previous_action, previous_reward, previous_done)
         output, state = self._advance(inputs, state)
         parameters, values = self.actor(output), self.critic(output)[..., 0]
-        actions = self.actions.draw(parameters, generator)
+        actions = self.actions.sample(parameters, generator)
         return Act(actions, self.actions.log_prob(parameters, actions), values, state)
 
     def encode(self, observations: Shaped[Tensor, "n *obs"]) -> Float[Tensor, "n d"]:
@@ -220,7 +220,7 @@ class Policy(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         return nn.Sequential(*layers), width
 
 
-def draw(seed: int, **arguments: Any) -> Policy:
+def init_policy(seed: int, **arguments: Any) -> Policy:
     """A fresh policy with weights drawn from ``seed``; the global generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

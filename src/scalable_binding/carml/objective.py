@@ -9,8 +9,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from scalable_binding.carml.advantages import estimate
 from scalable_binding.carml.config import PPOConfig
+from scalable_binding.carml.gae import gae
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Trials, previous
 from scalable_binding.engine.distributed import DistributedContext
@@ -90,12 +90,12 @@ def batch_of(trials: Trials, config: PPOConfig, ranks: DistributedContext) -> di
         for name in ("observations", "actions", "log_probs", "values", "active")
     }
     rewards = rearrange(trials.rewards, "e n t -> e (n t)")
-    advantages, returns = estimate(
+    advantages, returns = gae(
         config.reward_scale * rewards,
         flat["values"],
         flat["active"],
         discount=config.discount,
-        smoothing=config.smoothing,
+        gae_lambda=config.gae_lambda,
     )
     if config.normalize:
         advantages = _whiten(advantages, flat["active"], ranks)

@@ -7,16 +7,14 @@ from dataclasses import replace
 from scalable_binding.carml.config import (
     CARMLConfig,
     CurriculumConfig,
+    DeepClusterConfig,
     EnvironmentConfig,
+    MixtureConfig,
     ModelConfig,
     PPOConfig,
-    ValidationConfig,
-)
-from scalable_binding.carml.scaffold_config import (
-    DeepClusterConfig,
-    MixtureConfig,
     RewardConfig,
     ScaffoldConfig,
+    ValidationConfig,
 )
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig
 

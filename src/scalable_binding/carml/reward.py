@@ -1,4 +1,4 @@
-"""What a task of the scaffold pays for a state, as the agent sees it."""
+"""Rewards of the scaffold's tasks (Eq. 4.8), whitened and averaged over a window."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
+from scalable_binding.carml.config import RewardConfig
 from scalable_binding.carml.scaffold import Scaffold
-from scalable_binding.carml.scaffold_config import RewardConfig
 from scalable_binding.envs.batch import BatchEnv, Step
+from scalable_binding.nn.running_mean_std import RunningMeanStd
 
 DEVIATION_FLOOR = 1e-4
 NUM_REFERENCES = 4096
@@ -124,9 +125,9 @@ class ReservoirWhitening:
 
 
 class RunningWhitening:
-    """Each task is whitened with the mean and the variance of all rewards it has paid so far.
+    """Each task is whitened with the running mean and std of all rewards it has paid so far.
 
-    A continuum of tasks shares one set of statistics. They start anew with each scaffold.
+    A continuum of tasks shares one pair. They start anew with each scaffold.
 
     Args:
         num_tasks: of the scaffold, or None.
@@ -136,7 +137,7 @@ class RunningWhitening:
 
     def __init__(self, num_tasks: int | None) -> None:
         self.num_tasks = num_tasks
-        self.count, self.mean, self.squares = torch.zeros(3, num_tasks or 1, dtype=torch.float64)
+        self.stats = RunningMeanStd(num_tasks or 1)
 
     def measure(
         self,
@@ -145,42 +146,25 @@ class RunningWhitening:
         generator: Generator,
     ) -> None:
         """Forget the tasks of before."""
-        for statistic in (self.count, self.mean, self.squares):
-            statistic.zero_()
+        self.stats.reset()
 
     def open(self, scaffold: Scaffold, tasks: Shaped[Tensor, "e *z"]) -> Whiten:
         """Takes in the rewards of a step, then whitens them."""
-        places = tasks if self.num_tasks else torch.zeros(len(tasks), dtype=torch.int64)
+        groups = tasks if self.num_tasks else torch.zeros(len(tasks), dtype=torch.int64)
 
         def whiten(rewards: Tensor, active: Tensor) -> Tensor:
-            self.update(rewards[active], places[active])
-            variance = self.squares / self.count.clamp(min=1)
-            deviation = variance.sqrt().clamp(min=DEVIATION_FLOOR)
-            return (rewards - self.mean[places]) / deviation[places]
+            self.stats.update(rewards[active], groups[active])
+            return self.stats.normalize(rewards, groups)
 
         return whiten
 
-    def update(self, rewards: Float[Tensor, " n"], places: Shaped[Tensor, " n"]) -> None:
-        """Take in rewards of the tasks at ``places`` (Chan's way of merging variances)."""
-        rewards, zeros = rewards.double(), torch.zeros_like(self.mean)
-        count = zeros.index_add(0, places, torch.ones_like(rewards))
-        mean = zeros.index_add(0, places, rewards) / count.clamp(min=1)
-        squares = zeros.index_add(0, places, (rewards - mean[places]).square())
-        total = self.count + count
-        share = count / total.clamp(min=1)
-        shift = mean - self.mean
-        self.squares += squares + shift.square() * self.count * share
-        self.mean += shift * share
-        self.count = total
-
     def state_dict(self) -> dict[str, Tensor]:
         """Counts, means and sums of squares."""
-        return {"count": self.count, "mean": self.mean, "squares": self.squares}
+        return self.stats.state_dict()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take up what ``state_dict`` gave."""
-        self.count, self.mean = state["count"].clone(), state["mean"].clone()
-        self.squares = state["squares"].clone()
+        self.stats.load_state_dict(state)
 
 
 def build_whitening(config: RewardConfig, scaffold: Scaffold) -> Whitening:
@@ -190,7 +174,7 @@ def build_whitening(config: RewardConfig, scaffold: Scaffold) -> Whitening:
     return ReservoirWhitening(scaffold.width, config.weight)
 
 
-class Smoothing:
+class MovingAverage:
     """The mean of the last ``window`` rewards of an episode; of fewer at its beginning.
 
     Source: Thesis 4.7.2, "Temporally Smoothed Reward", whose sum has window + 1 terms.
@@ -229,7 +213,7 @@ class ScaffoldReward:
     ) -> None:
         self.scaffold, self.tasks, self.config = scaffold, tasks, config
         self._whiten = whitening.open(scaffold, tasks)
-        self._smooth = Smoothing(config.window)
+        self._smooth = MovingAverage(config.window)
         self._active = torch.ones(len(tasks), dtype=torch.bool)
 
     def begin(self, observation: Shaped[Tensor, "e *obs"]) -> None:

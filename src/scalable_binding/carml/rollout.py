@@ -1,7 +1,8 @@
-"""Trials: several episodes of one task, through which the agent keeps its state."""
+"""Rollouts: trials of several episodes with one hidden state, and a reservoir of trajectories."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -76,7 +77,7 @@ def collect(
 
     Source: Thesis 4.2 and Alg. 8, line 9; RL^2 (Duan et al., 2016).
     """
-    env.renew()
+    env.resample_world()
     collector = _Collector(env, policy, reward, generator)
     return _stack([collector.episode() for _ in range(episodes)])
 
@@ -91,7 +92,7 @@ class _Collector:
         self.device = policy.device
         num = env.num_envs
         self.state = policy.initial_state(num)
-        self.action = policy.actions.first(num).to(self.device)
+        self.action = policy.actions.initial_actions(num).to(self.device)
         self.gained = torch.zeros(num, device=self.device)
         self.done = torch.zeros(num, dtype=torch.bool, device=self.device)
 
@@ -179,3 +180,56 @@ def previous(trials: Trials) -> tuple[Tensor, Tensor, Tensor]:
 
 def _stack(episodes: list[dict[str, Tensor]]) -> Trials:
     return Trials(**{name: torch.stack([e[name] for e in episodes], dim=1) for name in episodes[0]})
+
+
+class Reservoir:
+    """Uniformly drawn trajectories out of all that were ever offered.
+
+    After m offers each of them is inside with probability capacity / m.
+
+    Args:
+        capacity: trajectories that are kept.
+        length: states in each.
+        observation: shape of a state.
+        dtype: of a state.
+
+    Source: Thesis Alg. 8, line 11, and 4.6 ("reservoir sampling"); Vitter's algorithm R, 1985.
+    """
+
+    def __init__(
+        self, capacity: int, length: int, observation: Sequence[int], dtype: torch.dtype
+    ) -> None:
+        self._kept = torch.zeros(capacity, length, *observation, dtype=dtype)
+        self.offered = 0
+
+    def __len__(self) -> int:
+        return min(self.offered, len(self._kept))
+
+    @property
+    def trajectories(self) -> Shaped[Tensor, "n t *obs"]:
+        """What is inside."""
+        return self._kept[: len(self)]
+
+    def add(self, trajectories: Shaped[Tensor, "n t *obs"], generator: Generator) -> None:
+        """Offer trajectories, one after the other."""
+        shares = torch.rand(len(trajectories), generator=generator, dtype=torch.float64)
+        for trajectory, share in zip(trajectories, shares.tolist(), strict=True):
+            place = self.offered
+            self.offered += 1
+            if place >= len(self._kept):
+                place = int(share * self.offered)
+            if place < len(self._kept):
+                self._kept[place] = trajectory
+
+    def forget(self) -> None:
+        """Count what is inside as all that was ever offered, so that what comes has more room."""
+        self.offered = len(self)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All places, filled or not, and the number of offers."""
+        return {"kept": self._kept, "offered": torch.tensor(self.offered)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take up what ``state_dict`` gave."""
+        self._kept.copy_(state["kept"])
+        self.offered = int(state["offered"])

@@ -12,9 +12,9 @@ from torch import Generator, Tensor, nn
 
 from scalable_binding.carml import deep_clusters, mixture
 from scalable_binding.carml.clustering import sum_of, units_of
+from scalable_binding.carml.config import ScaffoldConfig
 from scalable_binding.carml.deep_clusters import PixelEncoder
 from scalable_binding.carml.mixture import Mixture
-from scalable_binding.carml.scaffold_config import ScaffoldConfig
 from scalable_binding.carml.vae import VAEScaffold
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.errors import UserError
@@ -197,7 +197,7 @@ class MixtureScaffold(nn.Module):
             return trajectories.double(), {}
         config = self.config.deep_clusters
         if self.fits == 0:
-            deep_clusters.draw_weights(self.encoder, generator, ranks)
+            deep_clusters.init_weights(self.encoder, generator, ranks)
         seen = deep_clusters.spread(trajectories, config.states)
         components = self.config.mixture.components
         learned = deep_clusters.learn(self.encoder, seen, components, config, generator, ranks)

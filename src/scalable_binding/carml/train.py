@@ -13,19 +13,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalable_binding.carml import model, objective, states
-from scalable_binding.carml.asked import OneTask
-from scalable_binding.carml.config import CARMLConfig
-from scalable_binding.carml.given import GivenTasks, Moments, NoReward, write_moments
+from scalable_binding.carml import model, objective
+from scalable_binding.carml.config import CARMLConfig, Method, StartConfig
+from scalable_binding.carml.evaluate import Validation
+from scalable_binding.carml.inference import read_config
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Reward, Trials, collect
-from scalable_binding.carml.rounds import write_round
-from scalable_binding.carml.sources import SKILLS, TaskSource, build_source, wrap
-from scalable_binding.carml.start import begin_from
-from scalable_binding.carml.validation import Validation
-from scalable_binding.engine import checkpoint
+from scalable_binding.carml.round_files import write_round
+from scalable_binding.carml.task_rewards import NoReward, parse, write_reward_stats
+from scalable_binding.carml.task_sources import (
+    SKILLS,
+    GivenTasks,
+    TaskSource,
+    build_source,
+    wrap,
+)
+from scalable_binding.engine import checkpoint, state_dicts
 from scalable_binding.engine.checkpoint import CONFIG
-from scalable_binding.engine.config import to_mapping
+from scalable_binding.engine.config import from_mapping, override, to_mapping
 from scalable_binding.engine.distributed import DistributedContext, distributed_session
 from scalable_binding.engine.fit import is_due, write_config
 from scalable_binding.engine.interruption import Interrupted, StopRequest, deferred_signals
@@ -36,6 +41,7 @@ from scalable_binding.engine.trainer import Trainer
 from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.errors import UserError
+from scalable_binding.nn.running_mean_std import RunningMeanStd
 
 PLACES = {"first": 0, "scaffold": 1, "tasks": 2, "actions": 3, "absorb": 4, "order": 5}
 """What randomness is for: each has generators of its own, a function of seed, update and rank."""
@@ -73,7 +79,7 @@ def train(config: CARMLConfig, run: Path) -> Policy:
     ):
         policy = build(config, env)
         if checkpoint.latest_step(run) is None:
-            begin_from(policy, config.start)
+            load_initial_weights(policy, config.start)
         loss = partial(objective.loss, config=config.ppo)
         with Trainer(policy, loss, config.fit, ranks) as trainer:
             source = build_source(config, env, ranks, run)
@@ -83,7 +89,7 @@ def train(config: CARMLConfig, run: Path) -> Policy:
 def build(config: CARMLConfig, env: BatchEnv) -> Policy:
     """A fresh policy for an environment, its weights drawn from the run's seed."""
     decided = model.spaces_to_arguments(env.observation_space, env.action_space)
-    return model.draw(config.fit.seed, **decided, **to_mapping(config.model))
+    return model.init_policy(config.fit.seed, **decided, **to_mapping(config.model))
 
 
 def open_environment(config: CARMLConfig, ranks: DistributedContext) -> BatchEnv:
@@ -104,6 +110,67 @@ def open_environment(config: CARMLConfig, ranks: DistributedContext) -> BatchEnv
     seed = derive(config.fit.seed, ranks.rank)
     settings = config.environment
     return wrap(config, registry.make(settings.name, share, seed, **settings.arguments()))
+
+
+def load_initial_weights(policy: Policy, config: StartConfig) -> None:
+    """Give a fresh policy the weights that a run begins with, all of them or its encoder's.
+
+    Raises:
+        UserError: weights that cannot be read, or are of another architecture.
+
+    Source: Thesis 4.5.4.
+    """
+    if config.weights is None:
+        return
+    path = Path(config.weights)
+    if config.part == "policy":
+        checkpoint.load_model(policy, path)
+        return
+    file = path / checkpoint.WEIGHTS if path.is_dir() else path
+    own = state_dicts.part(checkpoint.read_tensors(file), "encoder")
+    if not own:
+        fix = "start from the whole policy"
+        raise UserError(f"{file}", expected="weights of an encoder", got="none", fix=fix)
+    checkpoint.load_tensors(policy.encoder, own, file)
+
+
+def finetune(
+    run: Path,
+    out: Path,
+    *,
+    task: str | None = None,
+    part: str = "policy",
+    updates: int | None = None,
+    changes: dict[str, Any] | None = None,
+) -> Policy:
+    """The agent of a run after further training, with the rewards of a task or of many.
+
+    Args:
+        run: what to start from.
+        out: folder of the new run.
+        task: a single one, as :func:`parse` takes it; None: the environment's distribution of
+            training tasks (supervised meta-learning).
+        part: "policy", or "encoder" to start from features only (Fig. 4.9).
+        updates: of the agent; by default as many as the first run had.
+        changes: further settings by dotted name.
+
+    Raises:
+        UserError: no such run, a task of another form, or settings that make no sense.
+
+    Source: Thesis 4.5.2 (Fig. 4.7) and 4.5.4 (Fig. 4.9).
+    """
+    is_begun = checkpoint.latest_step(out) is not None and not (run / CONFIG).is_file()
+    config = read_config(out if is_begun else run)  # a run that is begun needs its source no more
+    if out.resolve() == run.resolve():
+        raise UserError(f"{out} is the run itself", fix="choose another folder")
+    if task is not None:
+        parse(task, config.environment.name)  # refuses before anything is written
+    start = from_mapping(StartConfig, {"weights": str(run), "part": part})
+    method: Method = "oracle" if task is None else "ppo"
+    changed = replace(config, method=method, task=task, start=start)
+    if updates is not None:
+        changed = override(changed, {"fit.steps": updates})
+    return train(override(changed, changes or {}), out)
 
 
 class _Training:
@@ -131,22 +198,22 @@ class _Training:
         with Recorder(self.run, fit, self.ranks, start=start) as recorder:
             for step in range(start + 1, fit.steps + 1):
                 if (step - 1) % self.config.curriculum.period == 0:
-                    recorder.note(step, self._reorganize(step))
+                    recorder.note(step, self._fit_tasks(step))
                 recorder.add(self._update(step))
                 stop = self.ranks.largest(request.signal)
                 save = stop > 0 or is_due(step, fit.save_every, fit)
                 if save or is_due(step, fit.log_every, fit):
                     recorder.report(step, lr=self.trainer.learning_rate(step))
-                recorder.note(step, self.validation.select(self.trainer, step, self._moments))
+                recorder.note(step, self.validation.select(self.trainer, step, self._reward_stats))
                 if save:
                     self._save(step)
                 if stop and step < fit.steps:
                     raise Interrupted(self.run, step, stop)
         return self._selected()
 
-    def _reorganize(self, step: int) -> dict[str, float]:
+    def _fit_tasks(self, step: int) -> dict[str, float]:
         """A new round before update ``step``: tasks made anew, and kept beside the agent."""
-        figures = self.source.reorganize(self._generator("scaffold", step))
+        figures = self.source.fit_tasks(self._generator("scaffold", step))
         if self.ranks.is_first:
             number = (step - 1) // self.config.curriculum.period + 1
             weights = dict(self.policy.named_parameters())
@@ -155,10 +222,10 @@ class _Training:
 
     def _update(self, step: int) -> dict[str, Tensor]:
         """One update: new tasks, trials of them, passes of PPO, and what the tasks learn of it."""
-        reward = self.source.draw(self.env.num_envs, self._generator("tasks", step))
+        reward = self.source.sample(self.env.num_envs, self._generator("tasks", step))
         trials = self._collect(reward, step)
         figures = self._learn(trials, step)
-        learned = self.source.absorb(trials, reward, self._generator("absorb", step))
+        learned = self.source.update(trials, reward, self._generator("absorb", step))
         figures |= {name: torch.tensor(figure) for name, figure in learned.items()}
         means = trials.rewards.mean(dim=(0, 2))
         figures |= {f"reward_{n}": mean for n, mean in enumerate(means, start=1)}
@@ -218,7 +285,7 @@ class _Training:
             actions = self._generator("first", number, self.ranks.device)
             reward, episodes = NoReward(), self.config.curriculum.episodes
             trials = collect(self.env, self.policy, reward, episodes, actions)
-            self.source.absorb(trials, reward, self._generator("absorb", 0, key=number))
+            self.source.update(trials, reward, self._generator("absorb", 0, key=number))
 
     def _generator(
         self, purpose: str, step: int, device: torch.device | str = "cpu", *, key: int = 0
@@ -231,21 +298,21 @@ class _Training:
         tensors = self.validation.weights or self.trainer.average.whole()
         if self.ranks.is_first:
             checkpoint.save_tensors(tensors, self.run / checkpoint.WEIGHTS, step=step)
-            if self._moments is not None:
-                write_moments(self.run, self._moments)
+            if self._reward_stats is not None:
+                write_reward_stats(self.run, self._reward_stats)
         checkpoint.save_state(self._state(), self.run, step, self.ranks)
 
     def _load(self, step: int) -> None:
         state = self._state()
         checkpoint.load_state(state, self.run, step, self.ranks)
-        self.env.load_state_dict(states.part(state, f"{self._own}.env"))
-        self.source.load_state_dict(states.part(state, f"{self._own}.source"))
-        self.validation.load_state_dict(states.part(state, "validation"))
+        self.env.load_state_dict(state_dicts.part(state, f"{self._own}.env"))
+        self.source.load_state_dict(state_dicts.part(state, f"{self._own}.source"))
+        self.validation.load_state_dict(state_dicts.part(state, "validation"))
 
     @property
-    def _moments(self) -> Moments | None:
+    def _reward_stats(self) -> RunningMeanStd | None:
         """What whitens the rewards of given tasks, where the agent learns such."""
-        return self.source.moments if isinstance(self.source, GivenTasks | OneTask) else None
+        return self.source.reward_stats if isinstance(self.source, GivenTasks) else None
 
     @property
     def _own(self) -> str:
@@ -258,7 +325,7 @@ class _Training:
             f"{self._own}.source": self.source.state_dict(),
             "validation": self.validation.state_dict(self.trainer),
         }
-        return self.trainer.state() | states.join(groups)
+        return self.trainer.state() | state_dicts.join(groups)
 
     def _selected(self) -> Policy:
         policy = self.trainer.refresh_inference()

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from scalable_binding.carml.clustering import first_of, mean_of, units_of
-from scalable_binding.carml.scaffold_config import VAEConfig
+from scalable_binding.carml.config import VAEConfig
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.errors import UserError
 
@@ -32,7 +32,7 @@ class Posterior(NamedTuple):
         terms = self.variance + self.mean.square() - 1 - self.variance.log()
         return 0.5 * terms.sum(-1)
 
-    def draw(self, noise: Float[Tensor, "*n m z"]) -> Float[Tensor, "*n b z"]:
+    def sample(self, noise: Float[Tensor, "*n m z"]) -> Float[Tensor, "*n b z"]:
         """Latents for given standard normal noise, as many or one for all."""
         return self.mean + self.variance.sqrt() * noise
 
@@ -116,7 +116,7 @@ class VAEScaffold(nn.Module):
     ) -> Float[Tensor, " n"]:
         """The ELBO of whole, standardized trajectories, for one noise each."""
         posterior = self.recognize(states)
-        found = self._decode(posterior.draw(noise))
+        found = self._decode(posterior.sample(noise))
         return self._log_normal(states - found).sum(-1) - posterior.divergence()
 
     def recognize(self, states: Float[Tensor, "n t d"]) -> Posterior:
@@ -161,7 +161,7 @@ class VAEScaffold(nn.Module):
         """The lower bound of log q(s)."""
         features = features.float()
         posterior = self.recognize(features[:, None])
-        latents = posterior.draw(self.noises)
+        latents = posterior.sample(self.noises)
         pairs = repeat(features, "b d -> (n b) d", n=len(latents))
         each = self.paired_log_likelihood(pairs, rearrange(latents, "n b z -> (n b) z"))
         return each.view(len(latents), -1).mean(0) - posterior.divergence()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,19 @@ from einops import rearrange
 from torch import Tensor
 
 from scalable_binding import report as page
-from scalable_binding.carml import evaluate, inference
+from scalable_binding.carml import inference
+from scalable_binding.carml import skills as practice
 from scalable_binding.carml.config import CARMLConfig
-from scalable_binding.carml.evaluate import Skills, Transfer
+from scalable_binding.carml.evaluate import Transfer
 from scalable_binding.carml.inference import Adaptation
-from scalable_binding.carml.rounds import list_rounds, read_round
+from scalable_binding.carml.round_files import list_rounds, read_round
 from scalable_binding.carml.vae import VAEScaffold
 from scalable_binding.cli.outputs import prepare_folder
 from scalable_binding.data.frames import images, videos
 from scalable_binding.engine.randomness import generator
-from scalable_binding.envs import tasks as test_tasks
-from scalable_binding.envs.layouts import SIDE
+from scalable_binding.envs import registry
 from scalable_binding.envs.maze import from_states
 from scalable_binding.envs.tasks import Task
-from scalable_binding.envs.walls import LAYOUTS
 from scalable_binding.plots import curves, grids, skills
 from scalable_binding.plots.curves import Curve, Panel
 from scalable_binding.plots.skills import Plane, Track
@@ -119,13 +118,13 @@ def _tasks(run: Path, folder: Path, config: CARMLConfig) -> list[Section]:
     blocks = []
     if config.scaffold.kind == "vae":
         file = folder / "reconstructions.png"
-        images.write(file, _draw_reconstructions(run, numbers, config))
+        images.write(file, _render_reconstructions(run, numbers, config))
         blocks.append(page.pictures([(file, "Mean trajectories of 16 tasks, round by round.")]))
     else:
-        found = {f"round {number}": evaluate.practice_round(run, number) for number in numbers}
-        found["selected"] = evaluate.practice_round(run)
+        found = {f"round {number}": practice.rollout_round(run, number) for number in numbers}
+        found["selected"] = practice.rollout_round(run)
         num = config.scaffold.mixture.components
-        maps = [_draw_skills(each, num, config) for each in found.values()]
+        maps = [_render_skills(each, num, config) for each in found.values()]
         file = folder / "skills.png"
         images.write(file, skills.evolution(maps, list(found)))
         caption = "A column for each component; last episodes of trials of its task."
@@ -141,14 +140,16 @@ def _tasks(run: Path, folder: Path, config: CARMLConfig) -> list[Section]:
 def _trials(run: Path, folder: Path, config: CARMLConfig) -> Section:
     """Trials of a few test tasks, episode by episode."""
     settings, num = config.environment, NUM_SHOWN
-    drawn = test_tasks.draw(settings.name, num, generator(config.fit.seed, 9))
+    drawn = registry.sample_tasks(
+        settings.name, num, generator(config.fit.seed, 9), **settings.arguments()
+    )
     blocks = [page.paragraph("A row for each task, a column for each episode of one trial.")]
     rows, names = [], []
     for number in range(num):
         task = drawn[number]
         asked = f"object={task.target}" if task.goal is None else "goal={},{}".format(*task.goal)
         found = inference.try_out(run, asked, seed=number, episodes=config.curriculum.episodes)
-        rows.append(_draw_trial(found, task, config))
+        rows.append(_render_trial(found, task, config))
         names.append(found.name)
         if found.trials.observations.ndim == 6:
             file = folder / f"trial-{number}.mp4"
@@ -163,7 +164,7 @@ def _trials(run: Path, folder: Path, config: CARMLConfig) -> Section:
     return Section(name="trials", title="Trials of unseen tasks", blocks=blocks)
 
 
-def _draw_trial(found: Adaptation, task: Task, config: CARMLConfig) -> Tensor:
+def _render_trial(found: Adaptation, task: Task, config: CARMLConfig) -> Tensor:
     """A map for each episode of the first trial, with the goal in it."""
     truths = found.truths
     goal = task.goal
@@ -179,7 +180,7 @@ def _draw_trial(found: Adaptation, task: Task, config: CARMLConfig) -> Tensor:
     return torch.cat(maps)
 
 
-def _draw_skills(found: Skills, num: int, config: CARMLConfig) -> Tensor:
+def _render_skills(found: practice.Skills, num: int, config: CARMLConfig) -> Tensor:
     return skills.skill_maps(_tracks(found.truths), found.tasks, num, _plane(config, []))
 
 
@@ -196,21 +197,19 @@ def _tracks(truths: Mapping[str, Tensor]) -> list[Track]:
     return [Track(positions, skills.time_colors(num, length))]
 
 
-def _plane(config: CARMLConfig, places: list[tuple[float, float]]) -> Plane:
-    if config.environment.name == "sawyer":
-        return Plane(low=(-0.25, 0.45), high=(0.25, 0.75), places=places)
-    walls = []
-    if config.environment.name == "maze":
-        layout = config.environment.arguments().get("layout", "open")
-        walls = [tuple(SIDE * share for share in wall) for wall in LAYOUTS[layout]]
-    return Plane(places=places, walls=walls)  # type: ignore[arg-type]
+def _plane(config: CARMLConfig, places: Sequence[tuple[float, float]]) -> Plane:
+    settings = config.environment
+    world = registry.describe(settings.name, **settings.arguments())
+    if world is None:
+        return Plane(places=places)
+    return Plane(low=world.map_low, high=world.map_high, places=places, walls=world.walls)
 
 
-def _draw_reconstructions(run: Path, numbers: list[int], config: CARMLConfig) -> Tensor:
+def _render_reconstructions(run: Path, numbers: list[int], config: CARMLConfig) -> Tensor:
     """Mean trajectories of the same 16 tasks in every round; for mazes only, as in Fig. 4.4."""
     policy, rows = inference.load(run), []
     for number in numbers:
-        scaffold, _ = evaluate.rebuild(config, policy, read_round(run, number))
+        scaffold, _ = practice.rebuild(config, policy, read_round(run, number))
         assert isinstance(scaffold, VAEScaffold)
         tasks = scaffold.sample_tasks(16, generator(0, 9))
         positions = from_states(scaffold.decode(tasks)[..., :2])

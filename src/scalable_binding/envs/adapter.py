@@ -66,9 +66,9 @@ class Adapter:
             raise UserError(f"reward of {self.name}", expected="a finite number", got=str(number))
         return self._look(observation), number, bool(terminated or truncated)
 
-    def truth(self) -> dict[str, np.ndarray]:
+    def ground_truth(self) -> dict[str, np.ndarray]:
         """The true state, if the environment has a method of that name."""
-        tell = getattr(self.env.unwrapped, "truth", None)
+        tell = getattr(self.env.unwrapped, "ground_truth", None)
         return {} if tell is None else tell()
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ Observations = Shaped[Tensor, "e *obs"]
 Actions = Shaped[Tensor, "e *a"]
 """int64 choices (e) or float32 vectors (e a)."""
 
-Truth = dict[str, Tensor]
+GroundTruth = dict[str, Tensor]
 """What evaluation may know and the agent may not: "position" (e 2), "heading" (e), ..."""
 
 
@@ -53,10 +53,10 @@ class BatchEnv(Protocol):
     observation_space: spaces.Box
     action_space: spaces.Discrete | spaces.Box
 
-    def renew(self) -> None:
+    def resample_world(self) -> None:
         """Draw another world for every environment, where there is more than one.
 
-        The episodes of a trial share a world: ``renew`` comes before the first ``reset`` of each.
+        The episodes of a trial share a world: this comes before the first ``reset`` of each.
         """
         ...
 
@@ -68,7 +68,7 @@ class BatchEnv(Protocol):
         """What the actions, one an environment, lead to."""
         ...
 
-    def truth(self) -> Truth:
+    def ground_truth(self) -> GroundTruth:
         """The true state, for evaluation only; empty where a world does not tell it."""
         ...
 

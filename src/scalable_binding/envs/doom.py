@@ -20,7 +20,8 @@ from gymnasium import spaces
 from torch.nn import functional
 
 from scalable_binding.envs import sprites, wad
-from scalable_binding.envs.layouts import FIXED_KINDS, FIXED_PLACES, START, draw_layouts
+from scalable_binding.envs.layouts import FIXED_KINDS, FIXED_PLACES, START, sample_layouts
+from scalable_binding.envs.room import describe as describe
 from scalable_binding.envs.sprites import Kinds
 from scalable_binding.errors import UserError, require
 
@@ -73,7 +74,7 @@ class DoomRoom(gymnasium.Env[np.ndarray, Any]):
 
     Frames are uint8 `(3 size size)`. Actions turn left, turn right, go forward; there is inertia.
     Rewards are 0. A seed given to ``reset`` chooses a random room; without one the room stays.
-    ``truth`` tells "position" `(2)`, "heading" in radians, "objects" `(5 2)` and "kinds" `(5)`.
+    ``ground_truth`` tells "position" `(2)`, "heading" in radians, "objects" `(5 2)`, "kinds" `(5)`.
 
     Raises:
         UserError: ViZDoom is not installed.
@@ -116,7 +117,7 @@ class DoomRoom(gymnasium.Env[np.ndarray, Any]):
             self._frame = self._look()
         return self._frame, 0.0, False, self._time == self.config.episode_length, {}
 
-    def truth(self) -> dict[str, np.ndarray]:
+    def ground_truth(self) -> dict[str, np.ndarray]:
         """The true state, for evaluation only."""
         variable = self._doom.GameVariable
         x, y, angle = (
@@ -173,7 +174,7 @@ def lay_out(config: DoomConfig) -> tuple[np.ndarray, np.ndarray]:
     halves = get_args(Kinds)
     generator = torch.Generator().manual_seed(halves.index(config.kinds))
     kinds = sprites.kinds(config.kinds)
-    places, chosen = draw_layouts(config.num_rooms, len(kinds), generator)
+    places, chosen = sample_layouts(config.num_rooms, len(kinds), generator)
     return places.numpy(), kinds[chosen].numpy()
 
 

@@ -20,7 +20,7 @@ FIXED_KINDS = (0, 51, 22, 73, 64)
 MIN_APART, MIN_FROM_WALL, MIN_FROM_START = 110.0, 60.0, 100.0
 
 
-def draw_layouts(
+def sample_layouts(
     num: int, num_kinds: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n 5 2"], Int64[Tensor, "n 5"]]:
     """Places and kinds of five different objects in each of ``num`` rooms.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,12 +12,16 @@ from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from scalable_binding.envs.batch import Actions, Observations, Step, Truth
+from scalable_binding.envs.batch import Actions, GroundTruth, Observations, Step
+from scalable_binding.envs.description import Description
 from scalable_binding.envs.layouts import SIDE
+from scalable_binding.envs.tasks import Split, TaskBatch, goal_in_square, goals_of, sample_points
 from scalable_binding.envs.walls import LAYOUTS, Layout, Segment, Walls
 from scalable_binding.errors import require
 
 _NUM_DIRECTIONS = 8
+_MARGIN = 30.0
+"""Of goals from the outer walls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,7 @@ class Maze:
     """A batch of points that move through the same maze: the world of Fig. 4.4.
 
     An observation is the position, scaled to [-1, 1] (float32, `(2)`). Along walls the point
-    slides. ``truth`` tells the "position" `(e 2)` in units of a square of side 500.
+    slides. ``ground_truth`` tells the "position" `(e 2)` in units of a square of side 500.
 
     Raises:
         UserError: the number of environments or the seed makes no sense.
@@ -92,7 +96,7 @@ class Maze:
         self._time = 0
         self._position = self._starts()
 
-    def renew(self) -> None:
+    def resample_world(self) -> None:
         """Nothing: there is one maze."""
 
     def reset(self) -> Observations:
@@ -110,7 +114,7 @@ class Maze:
         done = torch.full((self.num_envs,), self._time == self.episode_length)
         return Step(self._observe(), torch.zeros(self.num_envs), done)
 
-    def truth(self) -> Truth:
+    def ground_truth(self) -> GroundTruth:
         """The "position" of every point, x and y from 0 to 500."""
         return {"position": self._position.clone()}
 
@@ -145,6 +149,27 @@ class Maze:
         if self.config.noise == 0:
             return move
         return move + self.config.noise * torch.randn(move.shape, generator=self._generator)
+
+
+def describe(**options: Any) -> Description:
+    """The maze's plane, walls and test tasks: points at least 100 units from the start."""
+    layout, walls = options.get("layout", "open"), tuple(options.get("walls", ()))
+    scaled = [tuple(SIDE * share for share in wall) for wall in (*LAYOUTS[layout], *walls)]
+    corners = (0.0, 0.0), (SIDE, SIDE)
+    return Description(
+        low=corners[0],
+        high=corners[1],
+        map_low=corners[0],
+        map_high=corners[1],
+        goal_task=goal_in_square,
+        sample_tasks=_sample_tasks,
+        walls=tuple(scaled),
+    )
+
+
+def _sample_tasks(num: int, generator: torch.Generator, split: Split) -> TaskBatch:
+    start = SIDE * torch.tensor(MazeConfig().start)
+    return goals_of(sample_points(num, generator, split, (_MARGIN, SIDE - _MARGIN), start))
 
 
 def to_states(positions: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 2"]:

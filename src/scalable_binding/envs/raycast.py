@@ -67,8 +67,8 @@ class Camera:
         self.columns = 16 if size <= 48 else 24
         ticks = (torch.arange(size) + 0.5 - size / 2) / self.focus
         self._slopes = ticks.flip(0)
-        self._walls = draw_walls(size)
-        self._objects = draw_objects(size, kinds, self.columns)
+        self._walls = render_walls(size)
+        self._objects = render_objects(size, kinds, self.columns)
 
     def shoot(self, eyes: Eyes) -> UInt8[Tensor, "e 3 h w"]:
         """The frames that the eyes see."""
@@ -179,7 +179,7 @@ def _heights(size: int, depths: Float[Tensor, " n"]) -> Float[Tensor, "n fine"]:
 
 
 @cache
-def draw_walls(size: int) -> UInt8[Tensor, "n d"]:
+def render_walls(size: int) -> UInt8[Tensor, "n d"]:
     """Every column of wall, with floor and ceiling, of 3 x size bytes: by wall, place and depth."""
     depths = level_depths(_WALL_LEVELS)
     up = _heights(size, depths)
@@ -199,7 +199,9 @@ def draw_walls(size: int) -> UInt8[Tensor, "n d"]:
 
 
 @cache
-def draw_objects(size: int, kinds: tuple[int, ...], num_columns: int) -> UInt8[Tensor, "n four h"]:
+def render_objects(
+    size: int, kinds: tuple[int, ...], num_columns: int
+) -> UInt8[Tensor, "n four h"]:
     """Every column of every object, colors times opacity and opacity: by kind, place and depth."""
     depths = level_depths(_OBJECT_LEVELS)
     up = _heights(size, depths) / OBJECT_SIZE
@@ -208,7 +210,7 @@ def draw_objects(size: int, kinds: tuple[int, ...], num_columns: int) -> UInt8[T
     bright = shade(depths)[:, None, None]
     strips = []
     for kind in kinds:
-        pixels = sprites.draw(kind).float()
+        pixels = sprites.render(kind).float()
         pixels = torch.cat([pixels[:3] * pixels[3:] / 255, pixels[3:]])
         edges = torch.linspace(0, sprites.SIDE, num_columns + 1).round().long().tolist()
         for low, high in pairwise(edges):

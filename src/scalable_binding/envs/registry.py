@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import gymnasium
+from torch import Generator
 
 from scalable_binding.envs.batch import BatchEnv
+from scalable_binding.envs.description import Description
+from scalable_binding.envs.tasks import Split, TaskBatch
 from scalable_binding.errors import UserError
 
 _Config = TypeVar("_Config")
@@ -34,6 +37,45 @@ def make(name: str, num_envs: int, seed: int = 0, **options: Any) -> BatchEnv:
     """
     maker = _MAKERS.get(name, partial(_make_gymnasium, name))
     return maker(num_envs, seed, options)
+
+
+def describe(name: str, **options: Any) -> Description | None:
+    """What an environment of this package says about itself; None for any other."""
+    if name not in _DESCRIBED:
+        return None
+    module, implied = _DESCRIBED[name]
+    describe_it = import_module(f"scalable_binding.envs.{module}").describe
+    described: Description = describe_it(**{**options, **implied})
+    return described
+
+
+def sample_tasks(
+    name: str, num: int, generator: Generator, split: Split = "test", **options: Any
+) -> TaskBatch:
+    """Test tasks of an environment, one for each of ``num`` copies of it.
+
+    No goal of one split lies where another split has any: the plane is divided into cells, and
+    every split has cells of its own, evenly spread.
+
+    Args:
+        name: of the environment, as :func:`make` takes it.
+        num: how many.
+        generator: of the tasks.
+        split: "train" is what a supervised oracle may learn from.
+        options: of the environment.
+
+    Raises:
+        UserError: an environment without test tasks, or an unknown split.
+    """
+    if split not in get_args(Split):
+        raise UserError("split of tasks", expected=" or ".join(get_args(Split)), got=str(split))
+    if num < 1:
+        raise UserError("number of tasks", expected="at least 1", got=str(num))
+    described = describe(name, **options)
+    if described is None:
+        known = ", ".join(_DESCRIBED)
+        raise UserError("test tasks", expected=f"an environment that has some ({known})", got=name)
+    return described.sample_tasks(num, generator, split)
 
 
 def _make_maze(num_envs: int, seed: int, options: dict[str, Any]) -> BatchEnv:
@@ -144,3 +186,12 @@ _MAKERS: dict[str, Callable[[int, int, dict[str, Any]], BatchEnv]] = {
 
 NAMES = tuple(_MAKERS)
 """What :func:`make` knows besides Gymnasium's ids."""
+
+_DESCRIBED: dict[str, tuple[str, dict[str, Any]]] = {
+    "maze": ("maze", {}),
+    "room": ("room", {}),
+    "vizdoom-fixed": ("doom", {"layout": "fixed"}),
+    "vizdoom-random": ("doom", {"layout": "random"}),
+    "sawyer": ("sawyer", {}),
+}
+"""The module whose ``describe`` speaks for each environment, and options that its name implies."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -13,16 +13,34 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from scalable_binding.envs import sprites
-from scalable_binding.envs.batch import Actions, Observations, Step, Truth
-from scalable_binding.envs.layouts import FIXED_KINDS, FIXED_PLACES, SIDE, START, draw_layouts
+from scalable_binding.envs.batch import Actions, GroundTruth, Observations, Step
+from scalable_binding.envs.description import Description
+from scalable_binding.envs.layouts import (
+    FIXED_KINDS,
+    FIXED_PLACES,
+    NUM_OBJECTS,
+    SIDE,
+    START,
+    sample_layouts,
+)
 from scalable_binding.envs.raycast import Camera, Eyes
 from scalable_binding.envs.sprites import Kinds
+from scalable_binding.envs.tasks import (
+    Split,
+    TaskBatch,
+    find,
+    goal_in_square,
+    goals_of,
+    sample_points,
+)
 from scalable_binding.errors import require
 
 NUM_ACTIONS = 3
 TURN_LEFT, TURN_RIGHT, FORWARD = range(NUM_ACTIONS)
 _CONTACT = 40.0
 _MARGIN = 16.0
+_GOAL_MARGIN = 60.0
+"""Of the validation's goals from the walls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +49,7 @@ class RoomConfig:
 
     Attributes:
         layout: "fixed", always the same objects at the same places, or "random", drawn anew by
-            ``renew``.
+            ``resample_world``.
         kinds: which half of the objects a random room draws from.
         size: side of a frame, in pixels.
         episode_length: steps in an episode.
@@ -65,8 +83,8 @@ class Room:
 
     An observation is a frame (uint8, `(3 size size)`). Actions turn left, turn right, go forward.
     Walls and objects are solid: who meets one slides along it. Every episode begins at the top of
-    the room, looking into it. ``truth`` tells "position" `(e 2)`, "heading" `(e)` in radians,
-    "objects" `(e 5 2)` and their "kinds" `(e 5)`.
+    the room, looking into it. ``ground_truth`` tells "position" `(e 2)`, "heading" `(e)` in
+    radians, "objects" `(e 5 2)` and their "kinds" `(e 5)`.
 
     Raises:
         UserError: the number of environments or the seed makes no sense.
@@ -91,7 +109,7 @@ class Room:
         self._time = 0
         self._position, self._heading = self._starts()
 
-    def renew(self) -> None:
+    def resample_world(self) -> None:
         """Draw other objects and places for every random room; ``reset`` must follow."""
         self._objects, self._pictures = self._furnish()
 
@@ -109,7 +127,7 @@ class Room:
         done = torch.full((self.num_envs,), self._time == self.episode_length)
         return Step(self._observe(), torch.zeros(self.num_envs), done)
 
-    def truth(self) -> Truth:
+    def ground_truth(self) -> GroundTruth:
         """Where everybody and everything is: "position", "heading", "objects", "kinds"."""
         return {
             "position": self._position.clone(),
@@ -148,7 +166,7 @@ class Room:
         if self.config.layout == "fixed":
             places = torch.tensor(FIXED_PLACES).repeat(self.num_envs, 1, 1)
             return places, torch.arange(len(FIXED_KINDS)).repeat(self.num_envs, 1)
-        return draw_layouts(self.num_envs, len(self._kinds), self._generator)
+        return sample_layouts(self.num_envs, len(self._kinds), self._generator)
 
     def _observe(self) -> Observations:
         eyes = Eyes(self._position, self._heading, self._objects, self._pictures)
@@ -172,3 +190,28 @@ def slide(position: Float[Tensor, "e 2"], objects: Float[Tensor, "e j 2"]) -> Fl
     distance = torch.linalg.vector_norm(offset, dim=-1, keepdim=True)
     push = offset * ((_CONTACT / distance.clamp(min=1e-6)) - 1).clamp(min=0)
     return (position + push.sum(1)).clamp(_MARGIN, SIDE - _MARGIN)
+
+
+def describe(**options: Any) -> Description:
+    """The room's plane and test tasks: one of the five objects.
+
+    For validation, which must not meet the test's tasks, points of the plane.
+    """
+    fixed = options.get("layout", "fixed") == "fixed"
+    return Description(
+        low=(0.0, 0.0),
+        high=(SIDE, SIDE),
+        map_low=(0.0, 0.0),
+        map_high=(SIDE, SIDE),
+        goal_task=goal_in_square,
+        sample_tasks=_sample_tasks,
+        places=FIXED_PLACES if fixed else (),
+    )
+
+
+def _sample_tasks(num: int, generator: torch.Generator, split: Split) -> TaskBatch:
+    if split == "validation":
+        limits, start = (_GOAL_MARGIN, SIDE - _GOAL_MARGIN), torch.tensor(START[:2])
+        return goals_of(sample_points(num, generator, split, limits, start))
+    targets = torch.randint(NUM_OBJECTS, (num,), generator=generator)
+    return TaskBatch(tuple(find(int(target)) for target in targets))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,9 @@ from gymnasium import spaces
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
-from scalable_binding.envs.batch import Actions, Observations, Step, Truth
+from scalable_binding.envs.batch import Actions, GroundTruth, Observations, Step
+from scalable_binding.envs.description import Description
+from scalable_binding.envs.tasks import Split, Task, TaskBatch, goal_anywhere, sample_points
 from scalable_binding.errors import UserError, require
 
 MODEL = Path(__file__).with_name("sawyer.xml")
@@ -67,7 +69,7 @@ class Sawyer:
 
     An observation is the camera's frame (uint8, `(3 size size)`); an action moves the hand in the
     plane. Every episode begins with the same pose, the puck in the middle. Rewards are 0.
-    ``truth`` tells the "position" of the hand and the "puck", `(e 2)` in meters.
+    ``ground_truth`` tells the "position" of the hand and the "puck", `(e 2)` in meters.
 
     One simulation serves all environments, one after the other: each keeps its state as a vector.
 
@@ -98,7 +100,7 @@ class Sawyer:
         self._time = 0
         self._begin()
 
-    def renew(self) -> None:
+    def resample_world(self) -> None:
         """Nothing: there is one table."""
 
     def reset(self) -> Observations:
@@ -118,7 +120,7 @@ class Sawyer:
         done = torch.full((self.num_envs,), self._time == self.episode_length)
         return Step(self._frames.clone(), torch.zeros(self.num_envs), done)
 
-    def truth(self) -> Truth:
+    def ground_truth(self) -> GroundTruth:
         """The "position" of every hand and every "puck"."""
         hand, puck = torch.from_numpy(self._places.copy()).float().unbind(1)
         return {"position": hand, "puck": puck}
@@ -211,3 +213,25 @@ def _import() -> ModuleType:
             "MuJoCo is not installed", fix="pip install 'scalable-binding[mujoco]'"
         ) from error
     return mujoco
+
+
+def describe(**options: Any) -> Description:
+    """The table's plane and test tasks: places for the puck; success as in the original."""
+    return Description(
+        low=(-0.2, 0.4),
+        high=(0.2, 0.8),
+        map_low=(-0.25, 0.45),
+        map_high=(0.25, 0.75),
+        goal_task=_push_to,
+        sample_tasks=_sample_tasks,
+    )
+
+
+def _push_to(x: float, y: float) -> Task:
+    return replace(goal_anywhere(x, y), of="puck", shape="negative", radius=0.06, unit=0.1)
+
+
+def _sample_tasks(num: int, generator: torch.Generator, split: Split) -> TaskBatch:
+    start = torch.tensor((0.0, 0.6))
+    points = sample_points(num, generator, split, (-0.1, 0.1), torch.zeros(2), 0.07) + start
+    return TaskBatch(tuple(_push_to(float(x), float(y)) for x, y in points))

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from scalable_binding.envs.batch import BatchEnv, Truth
+from scalable_binding.envs.batch import BatchEnv, GroundTruth
 from scalable_binding.envs.maze import Maze, MazeConfig
 from scalable_binding.envs.room import Room, RoomConfig
 from scalable_binding.envs.tasks import Task
@@ -21,7 +21,7 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
     """A batch of one, through Gymnasium's interface.
 
     Frames have their channels first. Rewards are 0: see :class:`Rewarded`. An episode is truncated
-    at its length. ``reset`` draws a new world; ``options={"renew": False}`` keeps the last.
+    at its length. ``reset`` samples a new world, unless ``options={"resample_world": False}``.
     """
 
     def __init__(self, env: BatchEnv) -> None:
@@ -38,8 +38,8 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
         if seed is not None and "generator" in state:
             generator = torch.Generator().manual_seed(seed).get_state()
             self._env.load_state_dict({**state, "generator": generator})
-        if seed is not None or (options or {}).get("renew", True):
-            self._env.renew()
+        if seed is not None or (options or {}).get("resample_world", True):
+            self._env.resample_world()
         return self._env.reset()[0].numpy(), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -51,9 +51,9 @@ class SingleEnv(gymnasium.Env[np.ndarray, Any]):
         """Close the batch."""
         self._env.close()
 
-    def truth(self) -> dict[str, np.ndarray]:
+    def ground_truth(self) -> dict[str, np.ndarray]:
         """The true state, for evaluation only."""
-        return {name: value[0].numpy() for name, value in self._env.truth().items()}
+        return {name: value[0].numpy() for name, value in self._env.ground_truth().items()}
 
 
 class Rewarded(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
@@ -77,8 +77,8 @@ class Rewarded(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         info = {**info, "success": bool(self.task.success(truth))}
         return observation, float(self.task.reward(truth)), terminated, truncated, info
 
-    def _truth(self) -> Truth:
-        tell: Callable[[], dict[str, np.ndarray]] = self.env.get_wrapper_attr("truth")
+    def _truth(self) -> GroundTruth:
+        tell: Callable[[], dict[str, np.ndarray]] = self.env.get_wrapper_attr("ground_truth")
         return {name: _batch(value) for name, value in tell().items()}
 
 

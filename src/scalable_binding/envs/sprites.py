@@ -67,7 +67,7 @@ def kinds(which: Kinds) -> Int64[Tensor, "50"]:
     return numbers[parity == (0 if which == "train" else 1)]
 
 
-def draw(kind: int) -> UInt8[Tensor, "4 64 64"]:
+def render(kind: int) -> UInt8[Tensor, "4 64 64"]:
     """The picture of a kind: red, green, blue and opacity, with smooth edges."""
     fine = SIDE * _SUPERSAMPLING
     ticks = (torch.arange(fine) + 0.5) * (2 / fine) - 1

@@ -5,6 +5,7 @@ A task rewards being near something: a point of the plane, or one of the objects
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +15,9 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
-from scalable_binding.envs.batch import Truth
-from scalable_binding.envs.layouts import NUM_OBJECTS, SIDE, START
-from scalable_binding.envs.maze import MazeConfig
-from scalable_binding.errors import UserError
+from scalable_binding.envs.batch import GroundTruth
+from scalable_binding.envs.layouts import SIDE
+from scalable_binding.errors import UserError, require
 
 Split = Literal["train", "validation", "test"]
 Shape = Literal["inverse", "negative"]
@@ -29,7 +29,6 @@ OBJECT_RADIUS = 80.0
 So an agent stands in front of it, less than a step of the preset ``room`` away.
 """
 
-_MARGIN = 30.0
 _CELLS = 10
 
 
@@ -82,11 +81,11 @@ class Task:
             return f"object {self.target}"
         return "goal ({:.4g}, {:.4g})".format(*self.goal)
 
-    def reward(self, truth: Truth) -> Float32[Tensor, "e *s"]:
+    def reward(self, truth: GroundTruth) -> Float32[Tensor, "e *s"]:
         """The reward of every environment in a state; ``s`` are further steps, if any."""
         return TaskBatch((self,)).reward(truth)
 
-    def success(self, truth: Truth) -> Bool[Tensor, "e *s"]:
+    def success(self, truth: GroundTruth) -> Bool[Tensor, "e *s"]:
         """Whether the goal is reached in a state."""
         return TaskBatch((self,)).success(truth)
 
@@ -130,7 +129,7 @@ class TaskBatch:
         """Which object is the goal; -1 where it is a point."""
         return torch.tensor([-1 if task.target is None else task.target for task in self.tasks])
 
-    def goals(self, truth: Truth) -> Float[Tensor, "e *s 2"]:
+    def goals(self, truth: GroundTruth) -> Float[Tensor, "e *s 2"]:
         """Where the goals are now."""
         position = truth[self.tasks[0].of]
         shape = (len(position), *[1] * (position.ndim - 2))
@@ -143,7 +142,7 @@ class TaskBatch:
         chosen = objects.gather(-2, index).squeeze(-2)
         return torch.where(targets[..., 0] < 0, points, chosen)
 
-    def distance(self, truth: Truth) -> Float32[Tensor, "e *s"]:
+    def distance(self, truth: GroundTruth) -> Float32[Tensor, "e *s"]:
         """How far every environment is from its goal, in the environment's units.
 
         Raises:
@@ -159,19 +158,19 @@ class TaskBatch:
             raise UserError("a batch of tasks", expected=f"{len(self)} environments", got=got)
         return torch.linalg.vector_norm(truth[of] - self.goals(truth), dim=-1).float()
 
-    def reward(self, truth: Truth) -> Float32[Tensor, "e *s"]:
+    def reward(self, truth: GroundTruth) -> Float32[Tensor, "e *s"]:
         """The reward of every environment in a state; ``s`` are further steps, if any."""
         first, distance = self.tasks[0], self.distance(truth)
         if first.shape == "inverse":
             return first.radius / distance.clamp(min=first.radius)
         return -distance / first.unit
 
-    def success(self, truth: Truth) -> Bool[Tensor, "e *s"]:
+    def success(self, truth: GroundTruth) -> Bool[Tensor, "e *s"]:
         """Whether each goal is reached in a state."""
         return self.distance(truth) <= self.tasks[0].radius
 
 
-def _objects(truth: Truth, target: int) -> Float[Tensor, "e *s j 2"]:
+def _objects(truth: GroundTruth, target: int) -> Float[Tensor, "e *s j 2"]:
     objects = truth.get("objects")
     count = 0 if objects is None else objects.shape[-2]
     if objects is None or target >= count:
@@ -179,47 +178,7 @@ def _objects(truth: Truth, target: int) -> Float[Tensor, "e *s j 2"]:
     return objects
 
 
-def draw(name: str, num: int, generator: torch.Generator, split: Split = "test") -> TaskBatch:
-    """Tasks of an environment, each drawn anew.
-
-    "maze": points at least 100 units from the start. "room", "vizdoom-fixed" and
-    "vizdoom-random": one of the five objects; for validation, which must not meet the test's
-    tasks, points. "sawyer": places for the puck.
-    No point of one split lies where another split has any: the plane is divided into cells, and
-    every split has cells of its own, evenly spread.
-
-    Args:
-        name: of the environment, as in the registry.
-        num: how many, one for each environment.
-        generator: what draws them.
-        split: "train" is what a supervised oracle may learn from.
-
-    Raises:
-        UserError: an environment without test tasks, or an unknown split.
-    """
-    if split not in get_args(Split):
-        raise UserError("split of tasks", expected=" or ".join(get_args(Split)), got=str(split))
-    if num < 1:
-        raise UserError("number of tasks", expected="at least 1", got=str(num))
-    if name == "maze":
-        start = SIDE * torch.tensor(MazeConfig().start)
-        points = draw_points(num, generator, split, (_MARGIN, SIDE - _MARGIN), start)
-        return _reach(points)
-    if name in ("room", "vizdoom-fixed", "vizdoom-random"):
-        if split == "validation":
-            limits = (2 * _MARGIN, SIDE - 2 * _MARGIN)
-            points = draw_points(num, generator, split, limits, torch.tensor(START[:2]))
-            return _reach(points)
-        targets = torch.randint(NUM_OBJECTS, (num,), generator=generator)
-        return TaskBatch(tuple(find(int(target)) for target in targets))
-    if name == "sawyer":
-        return _push(num, generator, split)
-    raise UserError(
-        "test tasks", expected="maze, room, vizdoom-fixed, vizdoom-random or sawyer", got=name
-    )
-
-
-def draw_points(
+def sample_points(
     num: int,
     generator: torch.Generator,
     split: Split,
@@ -255,17 +214,27 @@ def find(target: int) -> Task:
     return Task(target=target, radius=OBJECT_RADIUS)
 
 
-def _reach(points: Float[Tensor, "n 2"]) -> TaskBatch:
+def goals_of(points: Float[Tensor, "n 2"]) -> TaskBatch:
+    """The tasks of coming near to points."""
     return TaskBatch(tuple(Task(goal=(float(x), float(y))) for x, y in points))
 
 
-def _push(num: int, generator: torch.Generator, split: Split) -> TaskBatch:
-    """Places of the puck on Sawyer's table, in meters; success as in the environment's original."""
-    start = torch.tensor((0.0, 0.6))
-    points = draw_points(num, generator, split, (-0.1, 0.1), torch.zeros(2), 0.07) + start
-    return TaskBatch(
-        tuple(
-            Task(goal=(float(x), float(y)), of="puck", shape="negative", radius=0.06, unit=0.1)
-            for x, y in points
-        )
-    )
+def goal_anywhere(x: float, y: float) -> Task:
+    """The task of coming near to a point of a plane without known limits.
+
+    Raises:
+        UserError: the numbers are not finite.
+    """
+    require("task goal=X,Y", repr(f"{x:g},{y:g}"), math.isfinite(x + y), "finite numbers")
+    return Task(goal=(x, y))
+
+
+def goal_in_square(x: float, y: float) -> Task:
+    """The task of coming near to a point of the square room.
+
+    Raises:
+        UserError: the point lies outside.
+    """
+    inside = 0 <= x <= SIDE and 0 <= y <= SIDE
+    require("task goal=X,Y", repr(f"{x:g},{y:g}"), inside, f"a place, 0 to {SIDE:g}")
+    return Task(goal=(x, y))

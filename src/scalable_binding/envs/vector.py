@@ -12,8 +12,13 @@ from gymnasium import spaces
 from torch import Tensor
 
 from scalable_binding.envs.adapter import Adapter, Factory
-from scalable_binding.envs.batch import Actions, Observations, Step, Truth
-from scalable_binding.envs.crews import Crew, Patience, Sync, Workers
+from scalable_binding.envs.batch import Actions, GroundTruth, Observations, Step
+from scalable_binding.envs.vector_backends import (
+    Backend,
+    InProcessBackend,
+    RestartBudget,
+    WorkerBackend,
+)
 from scalable_binding.envs.worker import name_of
 from scalable_binding.errors import UserError, require
 
@@ -62,8 +67,8 @@ class VectorEnv:
 
     Every episode begins with a seed that follows from the batch's seed, the environment's number
     and the episode's, so a state taken between two episodes is continued exactly; what happens
-    within an episode is the environment's own affair and cannot be saved. ``truth`` is what the
-    environments' own ``truth`` tells, where they have such a method.
+    within an episode is the environment's own affair and cannot be saved. ``ground_truth`` is what
+    the environments' own method of that name tells, where they have one.
 
     Args:
         factory: makes one environment.
@@ -95,18 +100,18 @@ class VectorEnv:
         self.observation_space: spaces.Box = first.observation_space
         self.action_space: spaces.Discrete | spaces.Box = first.action_space
         self.episode_length = self._limit(first, name)
-        self._crew = self._hire(factory, name, first)
+        self._backend = self._make_backend(factory, name, first)
         self._time = self._episode = self._world = 0
         self._done = np.ones(num_envs, bool)
 
-    def renew(self) -> None:
+    def resample_world(self) -> None:
         """Go on to the next world of every environment, where ``worlds`` is "trial"."""
         self._world += 1
 
     def reset(self) -> Observations:
         """The first observations of a new episode in every environment."""
         place = self._world if self.config.worlds == "trial" else self._episode
-        self._crew.reset([_derive(self._seed, n, place) for n in range(self.num_envs)])
+        self._backend.reset([_derive(self._seed, n, place) for n in range(self.num_envs)])
         self._episode += 1
         self._time = 0
         self._done[:] = False
@@ -117,14 +122,14 @@ class VectorEnv:
         alive = ~self._done
         rewards = np.zeros(self.num_envs, np.float32)
         if alive.any():
-            rewards, over = self._crew.step(actions.numpy(), alive)
+            rewards, over = self._backend.step(actions.numpy(), alive)
             self._time += 1
             self._done |= (alive & over) | (self._time >= self.episode_length)
         return Step(self._observe(), torch.from_numpy(rewards), torch.from_numpy(self._done.copy()))
 
-    def truth(self) -> Truth:
+    def ground_truth(self) -> GroundTruth:
         """What the environments tell of their true states, stacked."""
-        truths = self._crew.truths()
+        truths = self._backend.truths()
         return {
             name: torch.from_numpy(np.stack([np.asarray(truth[name]) for truth in truths]))
             for name in truths[0]
@@ -141,7 +146,7 @@ class VectorEnv:
 
     def close(self) -> None:
         """Close the environments and end the workers."""
-        self._crew.close()
+        self._backend.close()
 
     def _limit(self, first: Adapter, name: str) -> int:
         limit = self.config.episode_length or first.max_steps
@@ -154,18 +159,18 @@ class VectorEnv:
             )
         return limit
 
-    def _hire(self, factory: Factory, name: str, first: Adapter) -> Crew:
+    def _make_backend(self, factory: Factory, name: str, first: Adapter) -> Backend:
         config = self.config
-        patience = Patience(name, config.restarts)
+        budget = RestartBudget(name, config.restarts)
         if config.vector == "sync":
-            return Sync(factory, name, config.size, first, patience, self.num_envs)
+            return InProcessBackend(factory, name, config.size, first, budget, self.num_envs)
         num_workers = min(config.num_workers or os.cpu_count() or 1, self.num_envs)
-        return Workers(
-            factory, name, config.size, first, patience, self.num_envs, num_workers, config.timeout
+        return WorkerBackend(
+            factory, name, config.size, first, budget, self.num_envs, num_workers, config.timeout
         )
 
     def _observe(self) -> Observations:
-        return torch.from_numpy(self._crew.observations.copy())
+        return torch.from_numpy(self._backend.observations.copy())
 
 
 def _derive(seed: int, number: int, place: int) -> int:

@@ -83,7 +83,7 @@ def _actors() -> str:
 
 def _picture(kind: int) -> bytes:
     """A PNG that stands with the middle of its lower edge on the actor's place."""
-    pixels: UInt8[Tensor, "4 h w"] = sprites.draw(kind)
+    pixels: UInt8[Tensor, "4 h w"] = sprites.render(kind)
     file = io.BytesIO()
     Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy(), "RGBA").save(file, "PNG")
     png = file.getvalue()

@@ -46,9 +46,9 @@ def serve(
 ) -> None:
     """Answer commands until the other side is gone.
 
-    A command is ("reset", seeds), ("step", (actions, alive)) or ("truth", None); the answer is
-    (rewards, dones) or a list of truths, a :class:`Failed`, or a :class:`UserError`. Observations
-    go to the rows ``numbers`` of the memory.
+    A command is ("reset", seeds), ("step", (actions, alive)) or ("ground_truth", None); the answer
+    is (rewards, dones) or a list of truths, a :class:`Failed`, or a :class:`UserError`.
+    Observations go to the rows ``numbers`` of the memory.
     """
     # Ctrl-C reaches the whole group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -61,8 +61,8 @@ def serve(
         connection.send(READY)
         while True:
             command, what = connection.recv()
-            if command == "truth":
-                connection.send([adapters[number].truth() for number in numbers])
+            if command == "ground_truth":
+                connection.send([adapters[number].ground_truth() for number in numbers])
                 continue
             rewards, dones = np.zeros(len(numbers), np.float32), np.zeros(len(numbers), bool)
             for place, number in enumerate(numbers):

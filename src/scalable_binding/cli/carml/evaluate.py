@@ -39,14 +39,14 @@ def evaluate(
         prepare_target(report, overwrite=True)
     from scalable_binding.carml import evaluate as scoring
     from scalable_binding.carml import inference
-    from scalable_binding.carml.given import read_moments
+    from scalable_binding.carml.task_rewards import read_reward_stats
 
-    moments = read_moments(run)
+    stats = read_reward_stats(run)
     config, policy = inference.read_config(run), inference.load(run)
     agents = {"agent": policy, "random": scoring.untrained(policy)}
     scores = {
         name: scoring.transfer(
-            each, config, num_tasks=tasks, split=split, seed=seed, moments=moments
+            each, config, num_tasks=tasks, split=split, seed=seed, reward_stats=stats
         )
         for name, each in agents.items()
     }

@@ -46,9 +46,9 @@ def finetune(
     if updates is not None:
         _at_least("updates", updates, 1)
     with keeping(f"the last checkpoint is in {out}; the same command goes on from there"):
-        from scalable_binding.carml import inference
+        from scalable_binding.carml import train as training
 
-        inference.finetune(
+        training.finetune(
             run, out, task=task, part=part, updates=updates, changes=dict(pairs(settings))
         )
     if os.environ.get("RANK", "0") == "0":

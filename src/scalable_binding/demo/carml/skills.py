@@ -8,13 +8,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from scalable_binding import report
-from scalable_binding.carml.evaluate import Skills, practice_round
 from scalable_binding.carml.inference import read_config
-from scalable_binding.carml.rounds import list_rounds
+from scalable_binding.carml.round_files import list_rounds
+from scalable_binding.carml.skills import Skills, rollout_round
 from scalable_binding.data.frames import images
 from scalable_binding.demo.context import Context
-from scalable_binding.envs.batch import Truth
-from scalable_binding.envs.layouts import FIXED_PLACES
+from scalable_binding.envs import registry
+from scalable_binding.envs.batch import GroundTruth
 from scalable_binding.plots import grids, skills
 from scalable_binding.plots.skills import Plane, Track
 from scalable_binding.report import Section
@@ -23,11 +23,14 @@ _COLUMNS = 8
 
 
 def plane(name: str) -> Plane:
-    """The map of an environment, with the objects of the fixed room."""
-    return Plane(places=FIXED_PLACES if name == "room" else (), size=112)
+    """The map of an environment, with what always stands in it."""
+    world = registry.describe(name)
+    if world is None:
+        return Plane(size=112)
+    return Plane(low=world.map_low, high=world.map_high, places=world.places, size=112)
 
 
-def colors(truths: Truth) -> Float[Tensor, "n t 3"]:
+def colors(truths: GroundTruth) -> Float[Tensor, "n t 3"]:
     """Colors of positions: by heading where there is one, else by time."""
     if "heading" in truths:
         return skills.heading_colors(truths["heading"])
@@ -40,8 +43,8 @@ def show(context: Context, run: Path) -> Section:
     num_trials = context.config.carml.num_trials
     world = plane(read_config(run).environment.name)
     first, *_, last = list_rounds(run) * 2
-    early = practice_round(run, first, num_trials=num_trials)
-    late = practice_round(run, num_trials=num_trials)
+    early = rollout_round(run, first, num_trials=num_trials)
+    late = rollout_round(run, num_trials=num_trials)
     pictures = []
     for name, found in (("early", early), ("late", late)):
         path = context.out / f"skills-{name}.png"

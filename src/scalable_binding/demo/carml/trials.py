@@ -9,14 +9,14 @@ import torch
 
 from scalable_binding import report
 from scalable_binding.carml import inference
-from scalable_binding.carml.asked import request_tasks
 from scalable_binding.carml.evaluate import interval, untrained
 from scalable_binding.carml.inference import Adaptation
+from scalable_binding.carml.task_rewards import functions_of
 from scalable_binding.data.frames import videos
 from scalable_binding.demo.carml.skills import colors, plane
 from scalable_binding.demo.context import Context
 from scalable_binding.engine.randomness import generator
-from scalable_binding.envs import registry, tasks
+from scalable_binding.envs import registry
 from scalable_binding.envs.tasks import TaskBatch
 from scalable_binding.plots import rollouts
 from scalable_binding.plots.rollouts import Episode
@@ -32,7 +32,7 @@ def show(context: Context, run: Path) -> Section:
     settings, seed = context.config.carml, context.config.seed
     config, policy = inference.read_config(run), inference.load(run)
     world = config.environment
-    asked = tasks.draw(world.name, settings.num_tasks, generator(seed, _PLACE))
+    asked = registry.sample_tasks(world.name, settings.num_tasks, generator(seed, _PLACE))
     found = {}
     for name, agent in (("agent", policy), ("random", untrained(policy))):
         with closing(
@@ -41,7 +41,7 @@ def show(context: Context, run: Path) -> Section:
             random = generator(seed, _PLACE, 1)
             episodes = config.curriculum.episodes
             found[name] = inference.adapt(
-                agent, env, request_tasks(asked), random, episodes=episodes
+                agent, env, functions_of(asked), random, episodes=episodes
             )
     clip = context.out / "trials.mp4"
     rows = [_episodes(found["agent"], asked, number) for number in range(settings.num_shown)]

@@ -1,4 +1,7 @@
-"""Who steps the environments of a batch: this process, or worker processes beside it.
+"""Execution backends of a vectorized environment: this process, or worker processes beside it.
+
+Gymnasium's own vector environments are not enough: they do not restart an environment or a worker
+that fails or hangs, and they do not seed each episode, which exact resumption needs.
 
 An environment that raises, or a worker that dies or does not answer in time, is made anew and its
 episode counts as over; that is said in a warning. After a number of times it is an error.
@@ -32,13 +35,13 @@ class EnvironmentWarning(UserWarning):
 
 
 @dataclass
-class Patience:
-    """How often things may still go wrong before it is an error."""
+class RestartBudget:
+    """How many restarts of failed environments are left before a failure is an error."""
 
     name: str
     left: int
 
-    def lose(self, who: str, why: str) -> None:
+    def spend(self, who: str, why: str) -> None:
         """Warn of a failure.
 
         Raises:
@@ -53,7 +56,7 @@ class Patience:
         warnings.warn(f"{who} is started anew: {why}", EnvironmentWarning, stacklevel=3)
 
 
-class Sync:
+class InProcessBackend:
     """All environments in this process, one after the other."""
 
     def __init__(
@@ -62,11 +65,11 @@ class Sync:
         name: str,
         size: int | None,
         first: Adapter,
-        patience: Patience,
+        budget: RestartBudget,
         num: int,
     ) -> None:
         self._factory, self._name, self._size = factory, name, size
-        self._patience = patience
+        self._budget = budget
         rest = [Adapter(factory, name_of(name, number), size) for number in range(1, num)]
         self._adapters = [first, *rest]
         space = first.observation_space
@@ -101,7 +104,7 @@ class Sync:
         found = []
         for number, adapter in enumerate(self._adapters):
             try:
-                found.append(adapter.truth())
+                found.append(adapter.ground_truth())
             except UserError:
                 raise
             except Exception as error:
@@ -119,7 +122,7 @@ class Sync:
         who = name_of(self._name, number)
         while True:
             if failed is not None:
-                self._patience.lose(who, describe(failed))
+                self._budget.spend(who, describe(failed))
                 with contextlib.suppress(Exception):
                     self._adapters[number].close()
             try:
@@ -147,7 +150,7 @@ class _Worker:
 
 
 @dataclass
-class Workers:
+class WorkerBackend:
     """Environments shared out among processes, which are watched and started anew.
 
     Args:
@@ -156,7 +159,7 @@ class Workers:
         name: what errors call the environment.
         size: of a frame, None as it comes.
         first: an environment that tells the spaces; it is closed.
-        patience: how often workers may fail.
+        budget: how often workers may fail.
         num: how many environments there are.
         num_workers: processes.
         timeout: seconds that a worker may take to answer.
@@ -166,7 +169,7 @@ class Workers:
     name: str
     size: int | None
     first: Adapter
-    patience: Patience
+    budget: RestartBudget
     num: int
     num_workers: int
     timeout: float
@@ -224,7 +227,7 @@ class Workers:
         """The true states."""
         found: dict[int, list[dict[str, np.ndarray]]] = {}
         while waiting := [n for n in range(self.num_workers) if found.get(n) is None]:
-            found |= self._ask(dict.fromkeys(waiting, ("truth", None)))
+            found |= self._ask(dict.fromkeys(waiting, ("ground_truth", None)))
             self._begin([number for number in waiting if found[number] is None])
         return [truth for number in range(self.num_workers) for truth in found[number]]
 
@@ -298,9 +301,9 @@ class Workers:
         worker = self._workers[number]
         worker.kill()
         first, last = worker.numbers[0], worker.numbers[-1]
-        self.patience.lose(f"worker {number} of {self.name} (environments {first} to {last})", why)
+        self.budget.spend(f"worker {number} of {self.name} (environments {first} to {last})", why)
         self._workers[number] = self._start(number, worker.numbers)
 
 
-Crew = Sync | Workers
+Backend = InProcessBackend | WorkerBackend
 """Steps environments; what they show is in ``observations``, one row each."""

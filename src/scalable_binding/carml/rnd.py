@@ -1,4 +1,4 @@
-"""No task at all: the agent is paid for what is new to it."""
+"""Random network distillation (RND): rewards for new states, without any task."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from einops import rearrange
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor, nn
 
-from scalable_binding.carml import states
-from scalable_binding.carml.adam import keep_adam
 from scalable_binding.carml.clustering import first_of, mean_of
 from scalable_binding.carml.config import CARMLConfig
-from scalable_binding.carml.given import Moments
 from scalable_binding.carml.rollout import Reward, Trials
+from scalable_binding.engine import state_dicts
 from scalable_binding.engine.distributed import DistributedContext
+from scalable_binding.engine.state_dicts import init_adam_state
 from scalable_binding.envs.batch import BatchEnv, Step
+from scalable_binding.nn.running_mean_std import RunningMeanStd
 
 LIMIT = 5.0
 DEVIATION_FLOOR = 1e-3
@@ -27,7 +27,7 @@ SMALLEST = 52
 
 
 class Distillation(nn.Module):
-    """Novelty of a state: the squared error of a network that learns what a random one says.
+    """NoveltySource of a state: the squared error of a network that learns what a random one says.
 
     Pixels go in as one gray frame, states as they are; both whitened and clipped to [-5, 5].
 
@@ -45,7 +45,7 @@ class Distillation(nn.Module):
 
     def __init__(self, observation: Sequence[int], width: int) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):  # weights are drawn by draw_weights
+        with torch.random.fork_rng(devices=[]):  # weights are drawn by init_weights
             self.target = _network(observation, width, deep=False)
             self.predictor = _network(observation, width, deep=True)
         self.target.requires_grad_(False)
@@ -53,7 +53,7 @@ class Distillation(nn.Module):
         self.register_buffer("mean", torch.zeros(seen))
         self.register_buffer("deviation", torch.ones(seen))
 
-    def draw_weights(
+    def init_weights(
         self,
         states: Shaped[Tensor, "b *obs"],
         generator: Generator,
@@ -78,10 +78,10 @@ class Distillation(nn.Module):
 
 
 class NoveltyReward:
-    """Novelty in units of the deviation of all novelty so far."""
+    """NoveltySource in units of the deviation of all novelty so far."""
 
-    def __init__(self, network: Distillation, moments: Moments) -> None:
-        self.network, self.moments = network, moments
+    def __init__(self, network: Distillation, stats: RunningMeanStd) -> None:
+        self.network, self.stats = network, stats
 
     def begin(self, observation: Shaped[Tensor, "e *obs"]) -> None:
         """Nothing: novelty does not end with an episode."""
@@ -90,12 +90,12 @@ class NoveltyReward:
     def step(self, step: Step, env: BatchEnv) -> Float[Tensor, " e"]:
         """How new the states are."""
         found = self.network(step.observation)
-        self.moments.update(found)
+        self.stats.update(found)
         # Scaled but not shifted: novelty is never a punishment.
-        return found / max(float((self.moments.squares / self.moments.count).sqrt()), 1e-8)
+        return found / max(float(self.stats.std), 1e-8)
 
 
-class Novelty:
+class NoveltySource:
     """A source that pays for novelty, as pre-training for fine-tuning on a task.
 
     Args:
@@ -110,23 +110,23 @@ class Novelty:
         self.config, self.ranks = config, ranks
         self.network = Distillation(env.observation_space.shape, config.rnd.width)
         self.optimizer = torch.optim.Adam(self.network.predictor.parameters(), config.rnd.lr)
-        self._adam = keep_adam(self.optimizer)
-        self.moments = Moments()
+        self._adam = init_adam_state(self.optimizer)
+        self.stats = RunningMeanStd()
         self._drawn = torch.zeros((), dtype=torch.int64)
 
-    def reorganize(self, generator: Generator) -> dict[str, float]:
+    def fit_tasks(self, generator: Generator) -> dict[str, float]:
         """Nothing: there are no tasks."""
         return {}
 
-    def draw(self, num: int, generator: Generator) -> NoveltyReward:
+    def sample(self, num: int, generator: Generator) -> NoveltyReward:
         """What pays for novelty."""
-        return NoveltyReward(self.network, self.moments)
+        return NoveltyReward(self.network, self.stats)
 
-    def absorb(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
+    def update(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
         """Learn the states that were visited; the first trials only seed the whitening."""
         states = rearrange(trials.trajectories, "e n t ... -> (e n t) ...")
         if not bool(self._drawn):
-            self.network.draw_weights(states, generator, self.ranks)
+            self.network.init_weights(states, generator, self.ranks)
             self._drawn += 1
             return {}
         loss = torch.zeros(())
@@ -147,16 +147,16 @@ class Novelty:
         """Both networks, the optimizer, and what scales novelty."""
         parts = {
             "network": self.network.state_dict(),
-            "moments": self.moments.state_dict(),
+            "reward_stats": self.stats.state_dict(),
             "adam": self._adam,
         }
-        return states.join(parts) | {"drawn": self._drawn}
+        return state_dicts.join(parts) | {"drawn": self._drawn}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from where ``state_dict`` was taken."""
         self._drawn.copy_(state["drawn"])
-        for name in ("network", "moments"):
-            getattr(self, name).load_state_dict(states.part(state, name))
+        self.network.load_state_dict(state_dicts.part(state, "network"))
+        self.stats.load_state_dict(state_dicts.part(state, "reward_stats"))
         for name, tensor in self._adam.items():
             tensor.copy_(state[f"adam.{name}"])
 

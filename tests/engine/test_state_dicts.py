@@ -2,7 +2,7 @@
 
 import torch
 
-from scalable_binding.carml import states
+from scalable_binding.engine import state_dicts
 
 
 def test_joined_parts_come_apart_again() -> None:
@@ -11,7 +11,7 @@ def test_joined_parts_come_apart_again() -> None:
         "rank10": {"a": torch.tensor(3.0)},
         "empty": {},
     }
-    joined = states.join(parts)
+    joined = state_dicts.join(parts)
     assert joined.keys() == {"rank1.a", "rank1.b.c", "rank10.a"}
-    assert {name: states.part(joined, name) for name in parts} == parts
-    assert states.part(joined, "rank") == {}
+    assert {name: state_dicts.part(joined, name) for name in parts} == parts
+    assert state_dicts.part(joined, "rank") == {}

@@ -1,4 +1,4 @@
-"""How much better an action was than expected, and what the value should have been."""
+"""Generalized advantage estimation (GAE)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Estimates(NamedTuple):
     returns: Float[Tensor, "b t"]
 
 
-def estimate(
+def gae(
     rewards: Float[Tensor, "b t"],
     values: Float[Tensor, "b t"],
     active: Bool[Tensor, "b t"],
     *,
     discount: float,
-    smoothing: float,
+    gae_lambda: float,
 ) -> Estimates:
     """Generalized advantage estimates over whole trials.
 
@@ -38,7 +38,7 @@ def estimate(
         values: V_t, before action t.
         active: False at steps that an episode's early end left without effect.
         discount: gamma.
-        smoothing: lambda.
+        gae_lambda: lambda.
 
     Source: Schulman et al., High-Dimensional Continuous Control Using Generalized Advantage
     Estimation, 2016; over a trial as in RL^2 (Duan et al., 2016).
@@ -48,7 +48,7 @@ def estimate(
     next_value = torch.zeros_like(following)
     for t in reversed(range(rewards.shape[1])):
         delta = rewards[:, t] + discount * next_value - values[:, t]
-        here = delta + discount * smoothing * following
+        here = delta + discount * gae_lambda * following
         following = torch.where(active[:, t], here, following)
         next_value = torch.where(active[:, t], values[:, t], next_value)
         advantages[:, t] = torch.where(active[:, t], here, 0)

@@ -1,4 +1,4 @@
-"""What a policy's output means: a choice among actions, or a normal distribution over vectors."""
+"""Action distributions of policies: categorical, or Gaussian with a learned diagonal."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ NONE = -1
 """The choice before the first one."""
 
 
-class Choices(nn.Module):
-    """Categorical actions; the parameters of the distribution are logits.
+class Categorical(nn.Module):
+    """Categorical distribution over actions; its parameters are logits.
 
     Args:
         num: of actions.
@@ -26,7 +26,7 @@ class Choices(nn.Module):
         self.num_parameters = num
         self.width = num
 
-    def first(self, num: int) -> Int64[Tensor, " b"]:
+    def initial_actions(self, num: int) -> Int64[Tensor, " b"]:
         """What stands for the actions before the first ones."""
         return torch.full((num,), NONE)
 
@@ -34,7 +34,7 @@ class Choices(nn.Module):
         """One-hot vectors; all zeros where there was no action yet."""
         return functional.one_hot(actions + 1, self.num + 1)[..., 1:].float()
 
-    def draw(
+    def sample(
         self, parameters: Float[Tensor, "*b p"], generator: Generator | None
     ) -> Int64[Tensor, "*b"]:
         """Random actions, or the likeliest ones without a generator."""
@@ -56,28 +56,30 @@ class Choices(nn.Module):
         return -(log_probs.exp() * log_probs).sum(-1)
 
 
-class Vectors(nn.Module):
-    """Normally distributed actions; the parameters are means, the deviations are learned apart.
+class DiagonalGaussian(nn.Module):
+    """Gaussian distribution with a diagonal covariance; its parameters are means.
+
+    Standard deviations are learned parameters of their own.
 
     The environment clips actions to what it can do; probabilities are those before clipping.
 
     Args:
         width: of an action.
-        deviation: at the start.
+        std: at the start.
     """
 
-    def __init__(self, width: int, deviation: float = 0.6) -> None:
+    def __init__(self, width: int, std: float = 0.6) -> None:
         super().__init__()
         self.width = width
         self.num_parameters = width
-        self.deviation = deviation
-        self.log_deviation = nn.Parameter(torch.full((width,), math.log(deviation)))
+        self.std = std
+        self.log_std = nn.Parameter(torch.full((width,), math.log(std)))
 
-    def forget(self) -> None:
+    def reset_std(self) -> None:
         """Make the deviations those of the start."""
-        nn.init.constant_(self.log_deviation, math.log(self.deviation))
+        nn.init.constant_(self.log_std, math.log(self.std))
 
-    def first(self, num: int) -> Float[Tensor, "b a"]:
+    def initial_actions(self, num: int) -> Float[Tensor, "b a"]:
         """What stands for the actions before the first ones."""
         return torch.zeros(num, self.width)
 
@@ -85,24 +87,24 @@ class Vectors(nn.Module):
         """The actions themselves, as far as the environment does them."""
         return actions.clamp(-1, 1)
 
-    def draw(
+    def sample(
         self, parameters: Float[Tensor, "*b a"], generator: Generator | None
     ) -> Float[Tensor, "*b a"]:
         """Random actions, or the means without a generator."""
         if generator is None:
             return parameters
         noise = torch.randn(parameters.shape, generator=generator, device=parameters.device)
-        return parameters + self.log_deviation.exp() * noise
+        return parameters + self.log_std.exp() * noise
 
     def log_prob(
         self, parameters: Float[Tensor, "*b a"], actions: Float[Tensor, "*b a"]
     ) -> Float[Tensor, "*b"]:
         """Log pi(a)."""
-        scaled = (actions - parameters) * (-self.log_deviation).exp()
-        constant = self.log_deviation.sum() + 0.5 * self.width * math.log(2 * math.pi)
+        scaled = (actions - parameters) * (-self.log_std).exp()
+        constant = self.log_std.sum() + 0.5 * self.width * math.log(2 * math.pi)
         return -0.5 * scaled.square().sum(-1) - constant
 
     def entropy(self, parameters: Float[Tensor, "*b a"]) -> Float[Tensor, "*b"]:
         """Entropy in nats."""
-        each = self.log_deviation.sum() + 0.5 * self.width * (1 + math.log(2 * math.pi))
+        each = self.log_std.sum() + 0.5 * self.width * (1 + math.log(2 * math.pi))
         return each.expand(parameters.shape[:-1])
