@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from scalable_binding.carml import evaluate, inference, skills
+from scalable_binding.carml import evaluate, inference
+from scalable_binding.carml import skills as practice
 from scalable_binding.carml.presets import maze
 from scalable_binding.carml.round_files import list_rounds, read_round
 from scalable_binding.carml.task_rewards import read_reward_stats
@@ -43,9 +44,9 @@ def learn(run: Path, weight: float, seed: int, updates: int | None) -> None:
 
 def look(run: Path, number: int) -> tuple[torch.Tensor, dict[str, float]]:
     """Return the picture (3 h w) of a round's tasks, and its figures."""
-    found = skills.rollout_round(run, number)
+    found = practice.rollout_round(run, number)
     config, policy = inference.read_config(run), inference.load(run)
-    scaffold, _ = skills.rebuild(config, policy, read_round(run, number))
+    scaffold, _ = practice.rebuild(config, policy, read_round(run, number))
     assert isinstance(scaffold, VAEScaffold)
     positions = found.truths["position"].float()
     rebuilt = from_states(scaffold.reconstruct(to_states(positions)))
