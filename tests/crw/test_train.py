@@ -23,6 +23,7 @@ from scalable_binding.crw.presets import (
     debug,
     dense,
     kinetics,
+    kinetics_code,
     small,
 )
 from scalable_binding.data.frames import videos
@@ -160,6 +161,41 @@ def test_training_needs_data_unless_all_is_synthetic(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_synthetic_clips_have_rates_of_the_whole_range() -> None:
+    """An object of a clip at 3 frames a second goes eight times as far as at 24."""
+    config = ClipConfig(num_frames=2, fps=(3.0, 24.0), size=48, crop=40, synthetic=1.0)
+    clips = train.synthetic_clips(config, 0)
+    assert isinstance(clips, train.PacedSyntheticClips)
+    changes = []
+    for index in range(12):
+        frames = clips[index]["frames"].float()
+        slow, fast = (
+            train.synthetic_clips(replace(config, fps=fps), 0)[index]["frames"].float()
+            for fps in (24.0, 3.0)
+        )
+        assert torch.equal(clips[index]["frames"].float(), frames)
+        change, least, most = (x.diff(dim=0).abs().mean() for x in (frames, slow, fast))
+        changes.append(float((change - least) / (most - least)))
+    assert min(changes) < 0.35 and max(changes) > 0.65
+
+
+@pytest.mark.parametrize(
+    ("preset", "num_frames", "tau"), [(kinetics, 10, 0.07), (kinetics_code, 4, 0.05)]
+)
+def test_the_thesis_and_the_authors_command_see_whole_frames(
+    preset: Any, num_frames: int, tau: float, tmp_path: Path
+) -> None:
+    """A frame whose right half alone is white: half of each square is."""
+    frames = torch.zeros(80, 3, 64, 128, dtype=torch.uint8)
+    frames[..., 64:] = 255
+    videos.write(tmp_path / "wide", frames, fps=8.0)
+    config = preset()
+    assert (config.clips.num_frames, config.walk.temperature) == (num_frames, tau)
+    clip = train.open_clips(config.clips, [tmp_path / "wide"], 0)[0]["frames"]
+    assert clip.shape == (num_frames, 3, 256, 256)
+    assert float(clip.float().mean()) == pytest.approx(127.5, abs=1)
+
+
 def test_data_that_is_not_used_is_said(clips: Path) -> None:
     with pytest.warns(UserWarning, match=r"no video is read, since clips\.synthetic is 1"):
         train.open_clips(ClipConfig(synthetic=1.0), [clips], seed=0)
@@ -248,7 +284,7 @@ def _return_accuracy(encoder: Encoder, frames: torch.Tensor) -> dict[str, torch.
         return objective.loss(encoder, {"frames": frames}, generator, walk)[1]
 
 
-@pytest.mark.parametrize("preset", [kinetics, dense, small, calibrated, debug])
+@pytest.mark.parametrize("preset", [kinetics, kinetics_code, dense, small, calibrated, debug])
 def test_presets_survive_a_file(preset: Any) -> None:
     config = preset()
     assert from_mapping(CRWConfig, json.loads(json.dumps(to_mapping(config)))) == config

@@ -56,6 +56,13 @@ def test_still_patches_are_slices_of_the_frame() -> None:
         torch.testing.assert_close(cut[:, n], expected, atol=1e-4, rtol=0)
 
 
+def test_patches_of_large_frames_do_not_alias() -> None:
+    stripes = (torch.arange(256) % 2 * 255).to(torch.uint8).expand(1, 2, 3, 256, -1)
+    config = PatchConfig(frame_size=64, size=16, stride=8, **STILL)
+    assert views.patches(stripes, config, seeded()).std() < 0.05
+    assert views.still_patches(stripes[0], config).std() < 0.05
+
+
 def test_the_thesis_cuts_seven_by_seven_patches_of_64_pixels() -> None:
     cut = views.patches(noise(1, 2, 3, 256, 256), PatchConfig(), seeded())
     assert cut.shape == (1, 2, 49, 3, 64, 64)

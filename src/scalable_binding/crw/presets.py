@@ -71,7 +71,8 @@ class ClipConfig:
             numbers are the lowest and the highest rate, one between them drawn for each clip.
         size: pixels to which the short side is resized; None keeps each video's own scale.
         crop: side of a random square cut out, so that clips of all shapes stack; None keeps whole
-            frames, which must then be of one size.
+            frames, which must then be of one size or made ``square``.
+        square: squeeze whole frames to ``size`` x ``size`` pixels.
         synthetic: share of clips that come from the synthetic world, for whose objects and
             motion no data is needed.
         mirror: flip half of the videos' clips left to right.
@@ -84,6 +85,7 @@ class ClipConfig:
     fps: float | tuple[float, float] | None = 8.0
     size: int | None = 256
     crop: int | None = 256
+    square: bool = False
     synthetic: float = 0.0
     mirror: bool = False
     reverse: bool = False
@@ -97,6 +99,8 @@ class ClipConfig:
         if isinstance(self.fps, tuple):
             slowest, fastest = self.fps
             require("clips.fps", self.fps, slowest <= fastest, "the lower rate first")
+        fits = not self.square or (self.size is not None and self.crop is None)
+        require("clips.square", self.square, fits, "a clips.size and no clips.crop beside it")
         if not 0 <= self.synthetic <= 1:
             raise UserError(
                 "clips.synthetic", expected="a share in [0, 1]", got=str(self.synthetic)
@@ -325,6 +329,7 @@ def kinetics() -> CRWConfig:
     kinetics --run RUN``. The thesis reports J&F_m 67.6 on DAVIS 2017; not run by us.
     """
     return CRWConfig(
+        clips=ClipConfig(crop=None, square=True),
         fit=FitConfig(
             steps=2_000_000,
             batch_size=20,
@@ -334,7 +339,20 @@ def kinetics() -> CRWConfig:
             channels_last=True,
             num_workers=8,
             save_every=5000,
-        )
+        ),
+    )
+
+
+def kinetics_code() -> CRWConfig:
+    """The run of the authors' public command: four frames and a temperature of 0.05.
+
+    Otherwise as ``kinetics``; ``docs/errata.md`` lists where thesis and code differ.
+    """
+    thesis = kinetics()
+    return replace(
+        thesis,
+        clips=replace(thesis.clips, num_frames=4),
+        walk=replace(thesis.walk, temperature=0.05),
     )
 
 

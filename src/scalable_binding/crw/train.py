@@ -28,6 +28,7 @@ from scalable_binding.data.synthetic.config import WorldConfig
 from scalable_binding.engine.checkpoint import latest_step
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import Hook, fit
+from scalable_binding.engine.randomness import generator
 from scalable_binding.plots import walks
 from scalable_binding.walk.affinity import similarity, transition
 
@@ -147,6 +148,7 @@ def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[d
         fps=config.fps,
         size=config.size,
         crop=config.crop,
+        square=config.square,
         mirror=config.mirror,
         reverse=config.reverse,
         seed=seed,
@@ -154,16 +156,33 @@ def open_clips(config: ClipConfig, data: Sequence[Path], seed: int) -> Dataset[d
     return with_synthetic(data, videos, synthetic_clips(config, seed), config.synthetic)
 
 
-def synthetic_clips(config: ClipConfig, seed: int) -> SyntheticClips | StandingClips:
-    """Clips of the synthetic world, of textures to train on, at the rate asked for."""
+def synthetic_clips(
+    config: ClipConfig, seed: int
+) -> SyntheticClips | PacedSyntheticClips | StandingClips:
+    """Clips of the synthetic world, of textures to train on, at the rates asked for."""
     side = config.crop or config.size or 256
     world = WorldConfig(num_frames=config.num_frames, height=side, width=side, split="train")
-    fps = math.sqrt(math.prod(config.fps)) if isinstance(config.fps, tuple) else config.fps
+    fps = config.fps
     if fps is None:
         return SyntheticClips(world, seed)
+    if isinstance(fps, tuple):
+        return PacedSyntheticClips(world, fps, seed)
     if math.isinf(fps):
         return StandingClips(SyntheticClips(replace(world, num_frames=1), seed), config.num_frames)
     return SyntheticClips(replace(world, time_step=WORLD_FPS / fps), seed)
+
+
+class PacedSyntheticClips(Dataset[dict[str, Tensor]]):
+    """Synthetic clips, each at a frame rate of its own, drawn evenly in the logarithm."""
+
+    def __init__(self, world: WorldConfig, fps: tuple[float, float], seed: int) -> None:
+        self.world, self.fps, self.seed = world, fps, seed
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        share = float(torch.rand((), generator=generator(self.seed, index)))
+        slowest, fastest = self.fps
+        fps = slowest * (fastest / slowest) ** share
+        return SyntheticClips(replace(self.world, time_step=WORLD_FPS / fps), self.seed)[index]
 
 
 class StandingClips(Dataset[dict[str, Tensor]]):

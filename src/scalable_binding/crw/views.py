@@ -26,7 +26,9 @@ def patches(
 
     Source: Thesis 3.2.3 and 3.7.10.
     """
-    b, t, _, height, width = frames.shape
+    b = len(frames)
+    frames = shrink(frames, config.frame_size)
+    t, _, height, width = frames.shape[1:]
     whole = torch.tensor([0.0, 0.0, height, width]).expand(b, t, 4)
     crops = random_crops(whole, config.frame_scale, config.frame_ratio, generator)
     grid = _grid(config)
@@ -45,9 +47,24 @@ def still_patches(
     frames: UInt8[Tensor, "t 3 h w"], config: PatchConfig
 ) -> Float[Tensor, "t n 3 p p"]:
     """The patches of whole frames without any jitter, for pictures and tests."""
+    frames = shrink(frames, config.frame_size)
     height, width = frames.shape[-2:]
     boxes = _grid(config) * torch.tensor([height, width, height, width])
     return resample(frames, boxes.expand(len(frames), -1, -1), config.size)
+
+
+def shrink(frames: UInt8[Tensor, "*b 3 h w"], size: int) -> UInt8[Tensor, "*b 3 h2 w2"]:
+    """Frames whose longer sides are brought down to ``size`` pixels, without aliasing.
+
+    Patches are cut by bilinear sampling, which would skip pixels of larger frames.
+    """
+    height, width = frames.shape[-2:]
+    target = (min(height, size), min(width, size))
+    if target == (height, width):
+        return frames
+    flat = frames.reshape(-1, *frames.shape[-3:])
+    small = functional.interpolate(flat, size=target, mode="bilinear", antialias=True)
+    return small.reshape(*frames.shape[:-3], 3, *target)
 
 
 def moved_views(

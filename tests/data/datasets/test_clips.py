@@ -171,6 +171,16 @@ def test_size_comes_before_the_crop_so_that_clips_stack(folder):
     assert min(VideoClips(folder, num_frames=2, size=36)[0]["frames"].shape[2:]) == 36
 
 
+def test_whole_frames_are_squeezed_so_that_clips_stack(folder):
+    squeezed = VideoClips(folder, num_frames=2, size=20, square=True)[0]["frames"]
+    whole = VideoClips(folder, num_frames=2, size=20)[0]["frames"]
+    assert squeezed.shape == (2, 3, 20, 20) and whole.shape[-1] > 20
+    levels = (squeezed.float().mean(dim=(2, 3)) - whole.float().mean(dim=(2, 3))).abs()
+    assert levels.max() < 1
+    with pytest.raises(UserError, match="square: expected a size and no crop"):
+        VideoClips(folder, num_frames=2, square=True)
+
+
 def test_shards_give_the_clips_of_their_files(folder, frame_folders, tmp_path):
     with tarfile.open(tmp_path / "shard.tar", "w") as tar:
         for path in sorted(folder.iterdir()):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 
 from scalable_binding.data.frames import containers, images, sources, videos
@@ -53,6 +54,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         size: pixels to which the short side is resized; None keeps each video's own scale.
         crop: side in pixels of a random square cut out, the same one in all frames of a clip, so
             that clips of different videos stack; None keeps whole frames.
+        square: squeeze whole frames to ``size`` x ``size``, so that clips of different videos stack.
         mirror: flip every other clip, at random, left to right.
         reverse: play every other clip, at random, backward in time.
         folder_fps: frames per second that folders of frames are taken to have.
@@ -72,6 +74,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         fps: Rate = None,
         size: int | None = None,
         crop: int | None = None,
+        square: bool = False,
         mirror: bool = False,
         reverse: bool = False,
         folder_fps: float | int = videos.FOLDER_FPS,
@@ -85,12 +88,15 @@ class VideoClips(Dataset[dict[str, Tensor]]):
             raise UserError("fps", expected="the lower rate first", got=f"{slowest}, {fastest}")
         if size is not None and crop is not None and crop > size:
             raise UserError("crop", expected=f"at most the size, {size}", got=str(crop))
+        if square and (size is None or crop is not None):
+            raise UserError("square", expected="a size and no crop", got=f"{size} and {crop}")
         roots = [root] if isinstance(root, str | Path) else root
         self.videos = [video for one in roots for video in sources.find_videos(Path(one))]
         self.num_frames = num_frames
         self.fps = fps
         self.size = size
         self.crop = crop
+        self.square = square
         self.mirror = mirror
         self.reverse = reverse
         self.folder_fps = folder_fps
@@ -148,8 +154,15 @@ class VideoClips(Dataset[dict[str, Tensor]]):
             frames[number] = (
                 frame if self.crop is None else _cut(video, frame, self.crop, top, left)
             )
+        if self.square:
+            frames = {number: self._squeeze(frame) for number, frame in frames.items()}
         clip = torch.stack([frames[number] for number in numbers])
         return clip.flip(-1) if self.mirror and mirrored < 0.5 else clip
+
+    def _squeeze(self, frame: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 size size"]:
+        assert self.size is not None
+        size = (self.size, self.size)
+        return interpolate(frame[None], size=size, mode="bilinear", antialias=True)[0]
 
     def _choose_frames(self, video: Video, begin: float, pace: float) -> list[int]:
         times = self._timeline(video)
