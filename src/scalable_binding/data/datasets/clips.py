@@ -54,7 +54,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
         size: pixels to which the short side is resized; None keeps each video's own scale.
         crop: side in pixels of a random square cut out, the same one in all frames of a clip, so
             that clips of different videos stack; None keeps whole frames.
-        square: squeeze whole frames to ``size`` x ``size``, so that clips of different videos stack.
+        square: squeeze whole frames to ``size`` x ``size``, so that clips of all shapes stack.
         mirror: flip every other clip, at random, left to right.
         reverse: play every other clip, at random, backward in time.
         folder_fps: frames per second that folders of frames are taken to have.
