@@ -151,7 +151,7 @@ def how_to() -> Section:
             report.paragraph(
                 "You need a video (a file or a folder of frames) and the labels of one frame. "
                 "Object ids are kept. Add objects or corrections at any frame with "
-                "`--correct 17=mask.png`, or work on a page in the browser with `sbind app`."
+                "`--correct 17=mask.png`."
             ),
             report.code(_COMMANDS),
             report.paragraph("The same in Python, one frame at a time, in bounded memory:"),
