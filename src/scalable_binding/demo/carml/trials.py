@@ -65,8 +65,7 @@ def show(context: Context, run: Path) -> Section:
             report.table(
                 ("goal reached", *(f"episode {n + 1}" for n in range(len(shares["random"])))),
                 list(shares.items()),
-                f"Share of {settings.num_tasks} tasks; "
-                f"give or take {_margin(found['agent']):.2f}.",
+                f"Share of {settings.num_tasks} tasks; give or take {_margin(found['agent']):.2f}.",
                 best_of="column",
             ),
         ],
