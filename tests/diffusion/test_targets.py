@@ -76,6 +76,22 @@ def test_weighted_errors_are_the_same_for_every_target() -> None:
 
 
 @pytest.mark.parametrize("target", KINDS)
+def test_weighted_errors_know_the_input_scale(target: Target) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, eps, guess = torch.randn(3, 4, 8, generator=generator, dtype=torch.float64)
+    gamma, b = torch.tensor([0.999, 0.9, 0.5, 0.1], dtype=torch.float64), 0.1
+    x, guess = b * x, b * guess
+    x_t = targets.add_noise(x, eps, gamma)
+    guessed = targets.from_x(guess, targets.to_eps(guess, x_t, gamma), gamma, target)
+    errors = (guessed - targets.from_x(x, eps, gamma, target)).square().mean(1)
+    if target == "x":
+        errors = errors / b**2
+    expected = (b**2 * gamma / (1 - gamma)).clamp(max=5.0) * (guess - x).square().mean(1) / b**2
+    weights = targets.min_snr_weight(gamma, target, bound=b)
+    torch.testing.assert_close(weights * errors, expected)
+
+
+@pytest.mark.parametrize("target", KINDS)
 def test_weights_are_finite_at_both_ends(target: Target) -> None:
     weights = targets.min_snr_weight(torch.tensor([0.0, 1.0]), target)
     assert weights.isfinite().all() and (weights >= 0).all()

@@ -63,8 +63,13 @@ class SlowRIN:
     def begin(self, gamma, classes, latents):
         width = self.a["latent_width"]
         half = width // 8
-        angles = [1000 * float(gamma) * 10_000 ** (-i / max(half - 1, 1)) for i in range(half)]
-        waves = torch.tensor([*map(math.sin, angles), *map(math.cos, angles)], dtype=torch.float64)
+        # Angle i of 2 half is x / 10000^(2 (i // 2) / (2 half)); sines of even i, cosines of odd i.
+        rates = [10_000 ** (-(2 * (i // 2)) / (2 * half)) for i in range(2 * half)]
+        if self.a["gamma_includes_end"]:
+            rates = [10_000 ** (-(i // 2) / max(half - 1, 1)) for i in range(2 * half)]
+        sines = [math.sin(1000 * float(gamma) * rate) for rate in rates[0::2]]
+        cosines = [math.cos(1000 * float(gamma) * rate) for rate in rates[1::2]]
+        waves = torch.tensor(sines + cosines, dtype=torch.float64)
         waves = waves - waves.mean()
         waves = waves / ((waves**2).mean().sqrt() + 1e-6)
         hidden = self.linear("gamma.expand", waves)

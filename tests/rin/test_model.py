@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -286,6 +287,21 @@ def test_a_network_is_saved_and_loaded_with_its_arguments(tmp_path) -> None:
     assert loaded.settings == network.settings
     assert torch.equal(loaded(**inputs(network)).prediction, network(**inputs(network)).prediction)
     assert RIN(**model.arguments(network)).settings == network.settings
+
+
+def test_networks_saved_before_the_setting_keep_their_frequencies(tmp_path) -> None:
+    network = small(latent_width=64, gamma_includes_end=True)
+    assert network.gamma.frequencies[-1] == pytest.approx(1e-4)
+    assert small(latent_width=64).gamma.frequencies[-1] == pytest.approx(10_000 ** (-7 / 8))
+    network.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text())
+    assert saved["gamma_includes_end"] is True and "num_blocks" in saved
+    del saved["gamma_includes_end"]
+    path.write_text(json.dumps(saved))
+    assert RIN.from_pretrained(tmp_path).settings == network.settings
+    small(latent_width=64).save_pretrained(tmp_path / "new")
+    assert not RIN.from_pretrained(tmp_path / "new").settings.gamma_includes_end
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,16 @@ def test_weights_limit_the_signal_to_noise_ratio() -> None:
     assert abs(metrics["error"] - 1) < 1e-2
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_the_loss_on_x_does_not_depend_on_the_input_scale(scale: float) -> None:
+    batch = images(50)
+    spy = Spy(scale * (2 * batch["image"].float() / 255 - 1), "x")
+    spy.truth = 0 * spy.truth
+    found, _ = objective.loss(spy, batch, generator(), DiffusionConfig(target="x", scale=scale))
+    truth = 2 * batch["image"].float() / 255 - 1
+    torch.testing.assert_close(found, truth.square().mean(), rtol=1e-3, atol=1e-3)
+
+
 def test_the_loss_is_a_function_of_the_generator() -> None:
     network = RIN(**SMALL)
     config = DiffusionConfig(label_dropout=0.3)

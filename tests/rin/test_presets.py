@@ -42,6 +42,11 @@ def test_training_is_that_of_table_2_5(preset: str, row: dict[str, Any]) -> None
     assert config.diffusion.self_conditioning == row["self_conditioning"]
 
 
+def test_what_the_thesis_leaves_open_is_not_taken_from_its_ablations() -> None:
+    assert presets.imagenet64().fit.optimizer.lr == presets.imagenet128().fit.optimizer.lr == 1e-3
+    assert not presets.kinetics().data.flip
+
+
 @pytest.mark.parametrize("name", presets_of("rin"))  # type: ignore[arg-type]
 def test_every_preset_survives_being_written_and_tells_its_command(name: str) -> None:
     function = presets_of("rin")[name]  # type: ignore[arg-type]

@@ -247,3 +247,39 @@ def test_the_debug_preset_runs_to_its_end(tmp_path: Path) -> None:
     train.train(override(debug(), {"fit.progress": "false"}), [], tmp_path / "run")
     figures = [line["held_out_loss"] for line in log(tmp_path / "run") if "held_out_loss" in line]
     assert figures[-1] < figures[0]
+
+
+def test_ranks_share_the_examples_to_validate_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = override(debug(), {**TINY, "fit.batch_size": "8"})
+    network = train.build(config)
+    batch = {name: value[:11] for name, value in train.held_out_batch(config).items()}
+    looked: list[tuple[list[int], int]] = []
+    sums: list[float] = []
+
+    def held_out_loss(
+        network: RIN, part: dict[str, Any], *_: Any, at_once: int, **__: Any
+    ) -> float:
+        looked.append((part["label"].tolist(), at_once))
+        return float(part["label"].double().mean())
+
+    monkeypatch.setattr(objective, "held_out_loss", held_out_loss)
+    monkeypatch.setattr(train.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(train.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(train.dist, "all_reduce", lambda total: sums.append(float(total)))
+    for rank in range(2):
+        monkeypatch.setattr(train.dist, "get_rank", lambda rank=rank: rank)
+        train.validate(1, network, Path(), config=config, batch=batch)
+    assert looked[0][0] + looked[1][0] == batch["label"].tolist()
+    assert [at_once for _, at_once in looked] == [4, 4]
+    assert sum(sums) == pytest.approx(float(batch["label"].sum()))
+
+
+def test_runs_of_before_a_setting_go_on_with_its_old_value(tmp_path: Path) -> None:
+    config = override(debug(), TINY)
+    assert train.train(config, [], tmp_path / "run").settings.gamma_includes_end is False
+    path = tmp_path / "run" / "config.json"
+    record = json.loads(path.read_text())
+    del record["gamma_includes_end"]
+    path.write_text(json.dumps(record))
+    longer = override(config, {"fit.steps": "5"})
+    assert train.train(longer, [], tmp_path / "run").settings.gamma_includes_end is True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,16 +11,42 @@ from scalable_binding.diffusion.samplers import Denoise
 from scalable_binding.errors import UserError
 
 
-def guide(denoise: Denoise, scale: float, interval: tuple[float, float] = (0.0, 1.0)) -> Denoise:
+class BatchedCarry(Protocol):
+    """What a guided denoiser remembers from step to step, one entry per sample."""
+
+    def __len__(self) -> int:
+        """Samples that it is of."""
+        ...
+
+    def take(self, count: int) -> BatchedCarry:
+        """That of the first ``count`` samples."""
+        ...
+
+    def twice(self) -> BatchedCarry:
+        """That of the samples, and the same once more after them."""
+        ...
+
+
+def guide(
+    denoise: Denoise,
+    scale: float,
+    interval: tuple[float, float] = (0.0, 1.0),
+    *,
+    shares_carry: bool = False,
+) -> Denoise:
     """Classifier-free guidance: a denoiser of b samples from a conditional one of 2 b.
 
     ``prediction = without + scale (with - without)``. That combines eps, x and v alike, since each
-    is an affine function of the others. Both halves run in one batch, and the carry holds both.
+    is an affine function of the others. Both halves run in one batch. Where no sample is within the
+    interval, only the conditional half is computed.
 
     Args:
-        denoise: knows the conditions; the second half of its batch has none.
+        denoise: of 2 b samples, b with their condition and then b without, or of the first b alone.
+            Its carry is a :class:`BatchedCarry` or None.
         scale: 1 is the conditional model, 0 the unconditional one, above 1 exaggerates.
         interval: guide only where gamma is within; elsewhere the model is the conditional one.
+        shares_carry: give the carry of the conditional half to both halves, as the RIN authors do,
+            instead of one of its own to each.
 
     Raises:
         UserError: an interval that is not within [0, 1] or is empty.
@@ -35,9 +61,14 @@ def guide(denoise: Denoise, scale: float, interval: tuple[float, float] = (0.0, 
         )
 
     def guided(x: Tensor, gamma: Tensor, carry: Any) -> tuple[Tensor, Any]:
+        b = len(x)
+        is_guided = (gamma >= low) & (gamma <= high)
+        if (low, high) != (0.0, 1.0) and not is_guided.any():
+            return denoise(x, gamma, None if carry is None else carry.take(b))
+        if carry is not None and (shares_carry or len(carry) == b):
+            carry = carry.take(b).twice()
         predictions, carry = denoise(torch.cat([x, x]), torch.cat([gamma, gamma]), carry)
         with_condition, without = predictions.chunk(2)
-        is_guided = (gamma >= low) & (gamma <= high)
         weight = torch.where(is_guided, scale, 1.0).to(x.dtype)
         weight = weight.view(-1, *(1 for _ in x.shape[1:]))
         return without + weight * (with_condition - without), carry

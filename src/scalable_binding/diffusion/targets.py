@@ -73,22 +73,23 @@ def unscale(x: Signal, bound: float) -> Signal:
 
 
 def min_snr_weight(
-    gamma: Float[Tensor, " b"], target: Target, limit: float = 5.0
+    gamma: Float[Tensor, " b"], target: Target, limit: float = 5.0, *, bound: float = 1.0
 ) -> Float[Tensor, " b"]:
     """Min-SNR loss weight of each example.
 
-    In terms of x the weight is ``min(SNR, limit)`` with ``SNR = gamma / (1 - gamma)``; the errors
-    of eps and v are those of x times SNR and SNR + 1.
+    With signals in +-``bound`` (the input scale b) the weight is ``min(SNR, limit)`` in terms of
+    x / b, with ``SNR = b^2 gamma / (1 - gamma)``; squared errors of eps and v are those of x / b
+    times SNR and SNR + b^2.
 
     Source: Hang et al., Efficient Diffusion Training via Min-SNR Weighting Strategy.
     """
     tiny = torch.finfo(gamma.dtype).tiny
-    ratio = gamma / (1 - gamma).clamp(min=tiny)
+    ratio = bound**2 * gamma / (1 - gamma).clamp(min=tiny)
     if target == "x":
         return ratio.clamp(max=limit)
     if target == "eps":
         return (limit / ratio.clamp(min=tiny)).clamp(max=1)
-    return ratio.clamp(max=limit) / (ratio + 1)
+    return ratio.clamp(max=limit) / (ratio + bound**2)
 
 
 def _rates(gamma: Gamma, like: Signal) -> tuple[Tensor, Tensor]:

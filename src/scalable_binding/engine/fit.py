@@ -35,11 +35,13 @@ class Hook:
     """Something to do every so many steps, and after the last: pictures, validation.
 
     ``function(step, model, run)`` gets the averaged model in evaluation mode and the run folder,
-    on the first rank only (the others wait), and may return figures for the log.
+    on the first rank only (the others wait) unless ``on_every_rank``, and may return figures for
+    the log; those of the first rank are logged.
     """
 
     every: int
     function: Callable[[int, nn.Module, Path], Mapping[str, float] | None]
+    on_every_rank: bool = False
 
 
 def fit(
@@ -106,7 +108,8 @@ def is_due(step: int, every: int, config: FitConfig) -> bool:
 
 def _call(hook: Hook, trainer: Trainer, step: int, run: Path) -> Mapping[str, float]:
     model = trainer.refresh_inference()
-    figures = hook.function(step, model, run) if trainer.ranks.is_first else None
+    runs = hook.on_every_rank or trainer.ranks.is_first
+    figures = hook.function(step, model, run) if runs else None
     trainer.ranks.wait()
     return figures or {}
 

@@ -21,17 +21,23 @@ class GammaEmbedding(nn.Module):
     """Noise-level embedding: an MLP of sinusoids of 1000 gamma, as one token.
 
     The sinusoids are a quarter as wide as the token, and standardized. They are float32 under any
-    autocast.
+    autocast. Frequency j of ``half`` is ``10000^(-j / half)``.
 
-    Source: the authors' code.
+    Args:
+        width: of the token.
+        includes_end: space frequencies by ``half - 1`` instead, so that the last is 1 / 10000, as
+            runs did before 0.2.
+
+    Source: the authors' code (``get_angles`` and ``positional_encoding``).
     """
 
     frequencies: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, includes_end: bool = False) -> None:
         super().__init__()
         half = width // 8
-        frequencies = torch.exp(-math.log(MAX_PERIOD) * torch.arange(half) / max(half - 1, 1))
+        intervals = max(half - 1, 1) if includes_end else half
+        frequencies = torch.exp(-math.log(MAX_PERIOD) * torch.arange(half) / intervals)
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.expand = initialization.linear(2 * half, width)
         self.project = initialization.linear(width, width)

@@ -37,6 +37,8 @@ class ModelConfig:
         embedding_std: deviation of latents and positions at the start. At the thesis' 0.02 all
             latents read alike from everywhere, and it takes long until one reads from a place;
             at 1 they begin apart, which short runs need.
+        gamma_includes_end: space the frequencies of the noise-level embedding by half - 1, as runs
+            before this setting did, and not by half as the authors do.
         smooth_positions: begin with positions that are waves along each axis instead of drawn, so
             that a short run need not learn which places are neighbors.
     """
@@ -62,6 +64,7 @@ class ModelConfig:
     checkpointing: bool = False
     embedding_std: float = 0.02
     smooth_positions: bool = False
+    gamma_includes_end: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))

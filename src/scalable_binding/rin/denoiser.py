@@ -20,6 +20,24 @@ class Carry:
     interface: Float[Tensor, "b n e"] | None
     attention: list[Float[Tensor, "b m n"]] | None
 
+    def __len__(self) -> int:
+        """Samples that it is of."""
+        return len(self.latents)
+
+    def take(self, count: int) -> Carry:
+        """That of the first ``count`` samples."""
+        if count == len(self):
+            return self
+        interface = None if self.interface is None else self.interface[:count]
+        maps = None if self.attention is None else [one[:count] for one in self.attention]
+        return Carry(self.latents[:count], interface, maps)
+
+    def twice(self) -> Carry:
+        """That of the samples, and the same once more after them."""
+        interface = None if self.interface is None else torch.cat([self.interface] * 2)
+        maps = None if self.attention is None else [torch.cat([one] * 2) for one in self.attention]
+        return Carry(torch.cat([self.latents] * 2), interface, maps)
+
 
 def denoiser(
     pretrained: Pretrained,
@@ -31,7 +49,8 @@ def denoiser(
 ) -> Denoise:
     """The network as a denoiser of ``x_t``, for any sampler; its carry holds the latents.
 
-    Context frames stand before ``x_t`` in what the network sees, and are cut off its prediction.
+    ``x_t`` may be of fewer samples than there are classes: it is then of the first ones. Context
+    frames stand before ``x_t`` in what the network sees, and are cut off its prediction.
     A network that was trained without latents of a step before is never given any.
     """
     model, device = pretrained.model, pretrained.device
@@ -40,13 +59,14 @@ def denoiser(
     clean = None if context is None else context.to(device)
 
     def denoise(x_t: Tensor, gamma: Tensor, carry: Carry | None) -> tuple[Tensor, Carry]:
-        x = x_t if clean is None else torch.cat([clean.to(x_t.dtype), x_t], dim=2)
+        b = len(x_t)
+        x = x_t if clean is None else torch.cat([clean[:b].to(x_t.dtype), x_t], dim=2)
         carry = carry if pretrained.carries_latents else None
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             output = model(
                 x,
                 gamma,
-                classes=classes,
+                classes=None if classes is None else classes[:b],
                 latents=carry and carry.latents,
                 interface=carry and carry.interface,
                 attend=attend,

@@ -74,7 +74,7 @@ def evaluate(
         UserError: as ``inference.load``; no data, or data, features or files that do not fit; too
             few samples to score, or files to keep them in where none are drawn.
 
-    Source: Thesis 2.4.
+    Source: Thesis 2.3.2.
     """
     config, sampling = config or EvaluationConfig(), sampling or SamplingConfig()
     with distributed_session(config.device) as ranks:

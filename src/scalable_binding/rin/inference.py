@@ -118,7 +118,9 @@ def sample(
             float(schedule(torch.tensor(time, dtype=torch.float64)))
             for time in reversed(config.guidance_interval)
         )
-        denoise = guide(denoise, config.guidance, (low, high))
+        denoise = guide(
+            denoise, config.guidance, (low, high), shares_carry=config.guidance_latents == "shared"
+        )
     generators = noises.generators(config.seed, range(first, first + num), device)
     noise = noises.sample_noise(generators, pretrained.generated_size)
     return _run(pretrained, denoise, noise, schedule, config, generators)

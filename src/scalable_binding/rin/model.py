@@ -66,6 +66,8 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.settings = s = from_mapping(ModelConfig, settings)
+        # Saved in full, so that a default that changes does not change networks on the hub.
+        self._hub_mixin_config = arguments(self)
         self._build_ends(s)
         self._build_conditions(s)
         self.blocks = nn.ModuleList(
@@ -83,6 +85,13 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
             for _ in range(s.num_blocks)
         )
 
+    @classmethod
+    def _from_pretrained(cls, **named: Any) -> RIN:
+        """A network of the hub or of a folder; those saved without this setting predate it."""
+        named.setdefault("gamma_includes_end", True)
+        found: RIN = super()._from_pretrained(**named)
+        return found
+
     def _build_ends(self, s: ModelConfig) -> None:
         self.embedding = PatchEmbedding(
             s.size,
@@ -99,7 +108,7 @@ class RIN(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         learned = s.num_latents - s.num_conditions
         self.latents = nn.Parameter(torch.empty(learned, s.latent_width))
         initialization.embedding_(self.latents, s.embedding_std)
-        self.gamma = GammaEmbedding(s.latent_width)
+        self.gamma = GammaEmbedding(s.latent_width, includes_end=s.gamma_includes_end)
         self.label = ClassEmbedding(s.num_classes, s.latent_width) if s.num_classes else None
         self.previous = SelfConditioning(s.latent_width, s.latent_expansion)
         self.previous_interface = (

@@ -57,7 +57,7 @@ def loss(
     errors = squared_errors(model, output.prediction, x, eps, gamma, config)
     if config.min_snr is None:
         return errors.mean(), {}
-    weights = targets.min_snr_weight(gamma, config.target, config.min_snr)
+    weights = targets.min_snr_weight(gamma, config.target, config.min_snr, bound=config.scale)
     return (weights * errors).mean(), {"error": errors.mean().detach()}
 
 
@@ -83,9 +83,11 @@ def squared_errors(
     config: DiffusionConfig,
 ) -> Float[Tensor, " b"]:
     """Mean squared error of each example, over what is generated of it."""
-    if config.target == "x":
-        prediction = targets.clip(prediction, config.bound)
     goal = targets.from_x(x, eps, gamma, config.target)
+    if config.target == "x":
+        # In units of pictures in [-1, 1], so that the loss does not depend on the input scale.
+        prediction = targets.clip(prediction, config.bound) / config.scale
+        goal = goal / config.scale
     return (prediction - goal).square()[:, :, model.context :].flatten(1).mean(dim=1)
 
 

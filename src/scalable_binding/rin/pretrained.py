@@ -130,6 +130,7 @@ def _settings(record: dict[str, Any], path: Path) -> ModelConfig:
     if missing:
         raise UserError(f"{path}", expected=f"the network's {missing[0]!r}", got="none")
     described = {name: value for name, value in record.items() if name in known}
+    described.setdefault("gamma_includes_end", True)  # runs of before this setting
     try:
         return config.from_mapping(ModelConfig, described)
     except UserError as error:

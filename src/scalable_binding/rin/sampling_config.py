@@ -10,6 +10,7 @@ from scalable_binding.errors import UserError, require_one_of
 
 Sampler = Literal["ddpm", "ddim", "dpmpp_2m"]
 Variance = Literal["large", "small"]
+GuidanceLatents = Literal["own", "shared"]
 Curve = Literal["cosine", "sigmoid", "linear", "trained"]
 
 
@@ -26,6 +27,8 @@ class SamplingConfig:
         guidance: 1 is the conditional model, above 1 exaggerates the class.
         guidance_interval: share of the way in which guidance acts, as times: 1 is all noise, 0
             none.
+        guidance_latents: "own" carries latents for each half of guidance, with the class and
+            without; "shared" gives both those of the conditional half, as the authors do.
         seed: of the noise. A sample is a function of the seed and of its own number.
         batch_size: samples at once; halved by itself, where finished samples are drawn, when they
             do not fit into the device.
@@ -38,6 +41,7 @@ class SamplingConfig:
     schedule: Curve = "cosine"
     guidance: float = 1.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_latents: GuidanceLatents = "own"
     seed: int = 0
     batch_size: int = 64
     bfloat16: bool = False
@@ -49,6 +53,7 @@ class SamplingConfig:
                 raise UserError(name, expected="a whole number of at least 1", got=str(value))
         require_one_of("sampler", self.sampler, get_args(Sampler))
         require_one_of("variance", self.variance, get_args(Variance))
+        require_one_of("guidance_latents", self.guidance_latents, get_args(GuidanceLatents))
         require_one_of("schedule", self.schedule, get_args(Curve))
         if not 0 <= self.guidance < math.inf:
             got = str(self.guidance)

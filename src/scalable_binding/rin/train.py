@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from einops import rearrange, repeat
 from jaxtyping import UInt8
 from PIL import Image
@@ -20,6 +22,7 @@ from scalable_binding.data.datasets.moving_digits import MovingDigits, MovingDig
 from scalable_binding.data.datasets.video_windows import VideoWindows
 from scalable_binding.data.synthetic.stills import SyntheticImages, stills
 from scalable_binding.engine import randomness
+from scalable_binding.engine.checkpoint import CONFIG, read_config
 from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import Hook, fit
 from scalable_binding.engine.loading import EndlessDataset
@@ -94,6 +97,7 @@ def train_on(
         UserError: a folder that cannot be written, or a label that the network does not know.
         Interrupted: the run was stopped; it is saved.
     """
+    config = _as_begun(config, run)
     network = build(config)
     settings = to_mapping(config)
     record = {"system": "rin", **model.arguments(network)}
@@ -111,6 +115,16 @@ def train_on(
 def build(config: RINConfig) -> RIN:
     """Initialize the network from the run's seed."""
     return model.init_model(config.fit.seed, **to_mapping(config.model))
+
+
+def _as_begun(config: RINConfig, run: Path) -> RINConfig:
+    """The configuration; of a run begun before ``gamma_includes_end`` was one, with that set."""
+    if not (run / CONFIG).is_file():
+        return config
+    begun = read_config(run / CONFIG)
+    if not isinstance(begun, dict) or begun.get("gamma_includes_end", True) is False:
+        return config
+    return replace(config, model=replace(config.model, gamma_includes_end=True))
 
 
 def open_data(
@@ -218,11 +232,23 @@ def render_samples(
 def validate(
     step: int, network: nn.Module, run: Path, *, config: RINConfig, batch: dict[str, Tensor]
 ) -> dict[str, float]:
-    """Callback: validation loss, for the log."""
+    """Callback: validation loss, for the log; each rank computes its share of the examples."""
     assert isinstance(network, RIN)
-    batch = {name: value.to(network.device) for name, value in batch.items()}
-    loss = objective.held_out_loss(network, batch, config.diffusion, at_once=_at_once(config))
-    return {"held_out_loss": loss}
+    is_shared = dist.is_initialized()
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if is_shared else (0, 1)
+    num = len(next(iter(batch.values())))
+    share = slice(num * rank // ranks, num * (rank + 1) // ranks)
+    mine = {name: value[share].to(network.device) for name, value in batch.items()}
+    count = share.stop - share.start
+    total = torch.zeros((), dtype=torch.float64, device=network.device)
+    if count:
+        at_once = min(_at_once(config), -(-config.fit.batch_size // ranks))
+        total += count * objective.held_out_loss(
+            network, mine, config.diffusion, seed=rank, at_once=at_once
+        )
+    if is_shared:
+        dist.all_reduce(total)
+    return {"held_out_loss": float(total) / num}
 
 
 def held_out_batch(config: RINConfig, classes: Sequence[str] = ()) -> dict[str, Tensor]:
@@ -255,7 +281,7 @@ def _hooks(config: RINConfig, dataset: EndlessDataset) -> list[Hook]:
     elif config.validate_every:
         batch = held_out_batch(config, getattr(dataset, "classes", ()))
         checking = partial(validate, config=config, batch=batch)
-        hooks.append(Hook(config.validate_every, checking))
+        hooks.append(Hook(config.validate_every, checking, on_every_rank=True))
     elif config.data.held_out is not None:
         text = f"data.held_out {config.data.held_out} would never be looked at"
         raise UserError(text, fix="set validate_every=1000")
