@@ -15,7 +15,7 @@ import re
 import shutil
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,15 +23,7 @@ from typing import Any, TypeVar
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
-from torch.distributed.checkpoint.hf_storage import (
-    HuggingFaceStorageReader,
-    HuggingFaceStorageWriter,
-)
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.checkpoint.state_dict_loader import load as load_distributed
-from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
+from torch.overrides import TorchFunctionMode
 
 from scalable_binding.atomic import explain_write_errors, publish_folder, write_bytes
 from scalable_binding.engine.distributed import DistributedContext
@@ -117,7 +109,7 @@ def restore(
             ``noun``), or the tensors are of another architecture.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutRandomNumbers():
             outline = make()
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         line = f"{file.with_name(CONFIG)} does not describe {noun} ({error})"
@@ -126,6 +118,21 @@ def restore(
     model = make()
     load_tensors(model, tensors, file)
     return model.eval()
+
+
+class _WithoutRandomNumbers(TorchFunctionMode):
+    """A scope in which weights without memory are not drawn: on "meta" that imports sympy."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "trunc_normal_"):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def read_config(path: Path) -> Any:
@@ -152,6 +159,11 @@ def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: Distribute
     Raises:
         UserError: the folder cannot be written.
     """
+    # Here and below, since it brings sympy and dynamo, which inference has no use for.
+    from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
+
     folder = run / STATE
     temporary = folder / f".step-{step}"
     with explain_write_errors(folder):
@@ -160,7 +172,7 @@ def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: Distribute
             temporary.mkdir(parents=True)
         ranks.wait()
         with _quiet(), _written_by_torch():
-            save_distributed(
+            save(
                 {name: tensor.contiguous() for name, tensor in state.items()},
                 storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
                 planner=DefaultSavePlanner(dedup_save_to_lowest_rank=True),
@@ -180,6 +192,10 @@ def load_state(state: dict[str, Tensor], run: Path, step: int, ranks: Distribute
     Raises:
         UserError: corrupt files, or the state of another architecture or optimizer.
     """
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+    from torch.distributed.checkpoint.state_dict_loader import load
+
     folder = run / STATE / f"step-{step}"
     with _clear_errors(folder), _quiet():
         reader = HuggingFaceStorageReader(str(folder))
@@ -188,7 +204,7 @@ def load_state(state: dict[str, Tensor], run: Path, step: int, ranks: Distribute
             n: tuple(m.size) for n, m in found.items() if isinstance(m, TensorStorageMetadata)
         }
         _check_same(_shapes(state), shapes, folder)
-        load_distributed(state, storage_reader=reader, no_dist=ranks.size == 1)
+        load(state, storage_reader=reader, no_dist=ranks.size == 1)
 
 
 def _read_torch_file(path: Path, max_bytes: int) -> dict[str, Tensor]:
@@ -259,6 +275,8 @@ def _clear_errors(path: Path) -> Iterator[None]:
 @contextmanager
 def _written_by_torch() -> Iterator[None]:
     """A scope in which a failure to write comes out as itself, not wrapped by torch."""
+    from torch.distributed.checkpoint.api import CheckpointException
+
     try:
         yield
     except CheckpointException as error:

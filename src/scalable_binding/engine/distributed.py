@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,8 +13,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from scalable_binding.engine.devices import choose_device
@@ -100,6 +99,10 @@ def distribute(objective: nn.Module, ranks: DistributedContext, *, fsdp: bool) -
     if not fsdp:
         devices = [ranks.device] if ranks.device.type == "cuda" else None
         return DistributedDataParallel(objective, device_ids=devices)
+    # Here, since it takes a second of processor time that no other run has use for.
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
     for module in reversed([*objective.modules()]):
         if isinstance(module, nn.ModuleList):
@@ -112,7 +115,8 @@ def distribute(objective: nn.Module, ranks: DistributedContext, *, fsdp: bool) -
 
 def accumulating(objective: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
     """A scope for one micro-batch: only the ``last`` of a batch averages gradients over ranks."""
-    if isinstance(objective, FSDPModule):
+    fsdp = sys.modules.get("torch.distributed.fsdp")  # imported by who shards a model
+    if fsdp is not None and isinstance(objective, fsdp.FSDPModule):
         objective.set_requires_gradient_sync(last)
     if isinstance(objective, DistributedDataParallel) and not last:
         return objective.no_sync()

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from scalable_binding.engine.adaptive import AdaptiveOptimizer, Moved
-from scalable_binding.engine.dtensor import held_rows, local
+from scalable_binding.engine.dtensor import held_rows, is_sharded, local
 
 
 class Lamb(AdaptiveOptimizer):
@@ -94,9 +93,10 @@ def _adapt(
             weight_parts.append(weight[rows] if count > 1 else weight)
             update_parts.append(update[rows] if count > 1 else update)
     norms = torch.stack([_norms(weight_parts), _norms(update_parts)])
-    if isinstance(parameters[0], DTensor):
+    first = parameters[0]
+    if is_sharded(first):
         squares = norms.square()
-        dist.all_reduce(squares, group=parameters[0].device_mesh.get_group())
+        dist.all_reduce(squares, group=first.device_mesh.get_group())
         norms = squares.sqrt()
     weight_norms, update_norms = norms
     defined = (weight_norms > 0) & (update_norms > 0)

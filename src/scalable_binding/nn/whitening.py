@@ -31,7 +31,8 @@ class Whitening(nn.Module):
     def __init__(self, width: int, components: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("axes", torch.eye(width)[:components].clone())
+        axes = torch.zeros(min(components, width), width).fill_diagonal_(1.0)
+        self.register_buffer("axes", axes)
         self.register_buffer("fitted", torch.zeros((), dtype=torch.int64))
 
     @property
