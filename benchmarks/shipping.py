@@ -1,4 +1,8 @@
-"""Puts the network of a run into the package."""
+"""Puts the network of a run into the package.
+
+``python -m benchmarks.shipping`` writes the checksums of every model that ships anew: after one of
+its files has been changed on purpose.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from benchmarks import timing
+from scalable_binding import weights
 from scalable_binding.atomic import write_text
+from scalable_binding.checksums import write_checksums
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, latest_step
 
 
@@ -32,3 +38,15 @@ def ship(model: nn.Module, run: Path, folder: Path, card: Mapping[str, Any]) -> 
     planned = json.loads((run / CONFIG).read_text(encoding="utf-8"))["fit"]["steps"]
     whole = {**card, **timing.conditions(), "steps": latest_step(run), "planned": planned}
     write_text(folder / "card.json", json.dumps(whole, indent=2) + "\n")
+    write_checksums(folder, shipped_files(folder))
+
+
+def shipped_files(folder: Path) -> list[Path]:
+    """What has a checksum: settings, card, weights and rounds, but not words about them."""
+    return [path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors")]
+
+
+if __name__ == "__main__":
+    for folder in sorted(weights.ROOT.iterdir()):
+        if (folder / WEIGHTS).is_file():
+            write_checksums(folder, shipped_files(folder))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
+from scalable_binding import weights
 from scalable_binding.atomic import write_text
 from scalable_binding.carml import evaluate, skills, train
 from scalable_binding.cli.settings import configure
@@ -28,7 +29,7 @@ from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.log import read_log
 from scalable_binding.plots import curves
 
-WEIGHTS_FOLDER = Path(train.__file__).parents[1] / "weights"
+WEIGHTS_FOLDER = weights.ROOT
 
 
 def run_seed(name: str, seed: int, run: Path, num_tasks: int, changes: list[str]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from scalable_binding import weights
 from scalable_binding.data.datasets import digits
 from scalable_binding.data.datasets.digits import Digits
 from scalable_binding.data.datasets.labeled_images import LabeledImages
@@ -40,7 +41,7 @@ from scalable_binding.engine.fit_config import (
 from scalable_binding.metrics.networks import ImageClassifier, MotionClassifier
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "src" / "scalable_binding" / "weights"
+SHIPPED = weights.ROOT
 LICENSE = "digits: UCI optical recognition of handwritten digits, CC BY 4.0; weights: Apache-2.0"
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from scalable_binding import weights
 from scalable_binding.carml import evaluate, inference, model
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.round_files import list_rounds
 
-AGENTS = sorted((Path(model.__file__).parents[1] / "weights").glob("carml-*"))
+AGENTS = [weights.folder("carml", name) for name in weights.names("carml")]
 
 
 def test_some_come() -> None:

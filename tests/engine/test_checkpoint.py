@@ -1,6 +1,7 @@
 import argparse
 import json
 import pickle
+import shutil
 import struct
 import zipfile
 from pathlib import Path
@@ -8,13 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from engine.toy import Points, config, loss, net
+from scalable_binding.checksums import SUMS
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.checkpoint import load_model, read_tensors, save_tensors
 from scalable_binding.engine.fit import fit
+from scalable_binding.engine.log import LOG, read_log
 from scalable_binding.errors import UserError
 
 
@@ -196,6 +199,7 @@ def test_a_run_of_another_architecture_is_not_resumed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty folder"])
 def test_a_damaged_state_ends_in_one_line(damage: str, tmp_path: Path) -> None:
     fit(net(), loss, Points(), config(), tmp_path)
+    shutil.rmtree(tmp_path / checkpoint.STATE / "step-0")
     (file,) = (tmp_path / checkpoint.STATE).rglob("*.safetensors")
     data = file.read_bytes()
     if damage == "empty folder":
@@ -209,5 +213,62 @@ def test_a_damaged_state_ends_in_one_line(damage: str, tmp_path: Path) -> None:
 
 def test_no_pickle_lies_in_a_run_folder(tmp_path: Path) -> None:
     fit(net(), loss, Points(), config(), tmp_path)
-    names = {file.suffix for file in tmp_path.rglob("*") if file.is_file()}
-    assert names == {".json", ".jsonl", ".safetensors"}
+    files = [file for file in tmp_path.rglob("*") if file.is_file() and file.name != SUMS]
+    assert {file.suffix for file in files} == {".json", ".jsonl", ".safetensors"}
+
+
+def flip(file: Path, place: int) -> None:
+    """Another value in one byte, counted from the end: among the values, not in the header."""
+    data = bytearray(file.read_bytes())
+    data[-place] ^= 0x10
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("place", [1, 6, 40])
+def test_a_flipped_value_in_the_weights_is_found(place: int, tmp_path: Path) -> None:
+    fit(net(), loss, Points(), config(), tmp_path)
+    flip(tmp_path / checkpoint.WEIGHTS, place)
+    with pytest.raises(UserError, match="damaged: it differs from its checksum"):
+        checkpoint.load_model(net(), tmp_path)
+
+
+def test_a_flipped_value_in_the_state_takes_the_checkpoint_before(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    fit(net(), loss, Points(), config(save_every=4, steps=20), whole)
+    fit(net(), loss, Points(), config(save_every=4), broken)
+    assert sorted(checkpoint._steps(broken)) == [8, 12]
+    (file,) = (broken / checkpoint.STATE / "step-12").glob("*.safetensors")
+    flip(file, 5)
+    with pytest.warns(UserWarning, match=r"step-12.* differs from its checksum.*before it is"):
+        fit(net(), loss, Points(), config(save_every=4, steps=20), broken)
+    (found,) = (broken / checkpoint.STATE / "step-20").glob("*.safetensors")
+    (expected,) = (whole / checkpoint.STATE / "step-20").glob("*.safetensors")
+    tensors, others = load_file(found), load_file(expected)
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensors[name], others[name]) for name in others)
+    steps = [line["step"] for line in read_log(broken)]
+    assert steps == sorted(set(steps))
+
+
+def test_a_run_whose_states_are_all_damaged_is_refused(tmp_path: Path) -> None:
+    fit(net(), loss, Points(), config(), tmp_path)
+    for file in (tmp_path / checkpoint.STATE).rglob("*.safetensors"):
+        flip(file, 5)
+    with (
+        pytest.warns(UserWarning, match="differs from its checksum"),
+        pytest.raises(UserError, match="start again in another folder"),
+    ):
+        fit(net(), loss, Points(), config(steps=20), tmp_path)
+
+
+def test_a_log_with_foreign_bytes_cut_and_doubled_lines_is_read_as_far_as_it_goes(
+    tmp_path: Path,
+) -> None:
+    fit(net(), loss, Points(), config(steps=4, log_every=1), tmp_path)
+    path = tmp_path / LOG
+    lines = path.read_bytes().splitlines()
+    deep = b"[" * 100_000
+    damaged = [lines[0], lines[0], b"\xff\x00\xfe", lines[1][:9], lines[1], b'{"step": true}', deep]
+    path.write_bytes(b"\n".join([*damaged, *lines[2:]]))
+    fit(net(), loss, Points(), config(steps=6, log_every=1), tmp_path)
+    assert [line["step"] for line in read_log(tmp_path)] == [1, 2, 3, 4, 5, 6]

@@ -27,7 +27,8 @@ SETTINGS = {"steps": 150, "micro_batch_size": 4, "save_every": 7, "log_every": 5
 def everything(run: Path) -> dict[str, torch.Tensor]:
     """All tensors that a run leaves behind: averaged weights and the whole state."""
     tensors = {}
-    for file in [run / "model.safetensors", *(run / "state").rglob("*.safetensors")]:
+    state = run / "state" / f"step-{latest_step(run)}"
+    for file in [run / "model.safetensors", *state.rglob("*.safetensors")]:
         tensors |= {f"{file.name}/{name}": t for name, t in load_file(file).items()}
     return tensors
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from scalable_binding import weights
 from scalable_binding.carml import model
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.model import Policy
@@ -44,7 +44,7 @@ def read_config(run: str | Path) -> CARMLConfig:
     Raises:
         UserError: the folder holds no run of CARML.
     """
-    record = _read_record(Path(run))
+    record = _read_record(weights.find("carml", run))
     groups = {name: record[name] for name in CARMLConfig.__dataclass_fields__ if name in record}
     known = CARMLConfig().model.__dataclass_fields__
     groups["model"] = {name: record[name] for name in known if name in record}
@@ -52,12 +52,12 @@ def read_config(run: str | Path) -> CARMLConfig:
 
 
 def load(run: str | Path) -> Policy:
-    """The agent of a run, in evaluation mode.
+    """The agent of a run, or one that ships ("maze", "room"), in evaluation mode.
 
     Raises:
         UserError: the folder holds no run of CARML, or its weights are damaged.
     """
-    run = Path(run)
+    run = weights.find("carml", run)
     record = _read_record(run)
     missing = [name for name in model.ARGUMENTS if name not in record]
     if missing:
@@ -247,11 +247,7 @@ def try_out(
 
 
 def _read_record(run: Path) -> dict[str, Any]:
-    path = run / CONFIG
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"run {run}: cannot read its {CONFIG}: {error}") from error
+    record = checkpoint.read_config(run / CONFIG)
     if not isinstance(record, dict) or record.get("system") != "carml":
         got = record.get("system") if isinstance(record, dict) else type(record).__name__
         raise UserError(f"run {run}", expected="a run of carml", got=str(got))

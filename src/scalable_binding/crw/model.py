@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scalable_binding import weights as registry
 from scalable_binding.crw.backbone import Backbone
 from scalable_binding.crw.presets import STRIDE
 from scalable_binding.crw.reader import ARGUMENTS as READER_ARGUMENTS
@@ -29,7 +30,7 @@ STAGES = 3
 READER_CONFIG, READER_WEIGHTS = "reader.json", "reader.safetensors"
 """A reader by itself, in a folder whose backbone it reads in place of the one saved with that."""
 
-SHIPPED = Path(__file__).parents[1] / "weights" / "crw"
+SHIPPED = registry.folder("crw")
 
 
 class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
@@ -215,7 +216,7 @@ def _load_encoder(weights: str | Path, seed: int, has_frames: bool) -> Encoder:
             line = "untrained weights have no statistics to be read with"
             raise UserError(line, fix="fit them on frames: --calibrate VIDEOS")
         return _untrained(number)
-    path = SHIPPED if weights == "shipped" else Path(weights)
+    path = SHIPPED if weights == "shipped" else registry.find("crw", weights)
     file = path / WEIGHTS if path.is_dir() else path
     tensors = read_tensors(file)
     if file.name == WEIGHTS and (found := read_arguments(file.with_name(CONFIG))):

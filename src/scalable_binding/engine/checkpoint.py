@@ -3,12 +3,15 @@
 A run folder holds ``model.safetensors`` (averaged weights) and ``state/step-N/`` (everything that
 resume needs, as torch's distributed checkpoint in safetensors files, one a rank, which loads at
 any number of ranks). Both appear at once or not at all. Weights are written before the state, so
-that a finished state never stands beside older weights.
+that a finished state never stands beside older weights. Weights carry a checksum in their header,
+a state's files have theirs in ``SHA256SUMS``; the last two states are kept, so that a run whose
+newest state is damaged goes on from the one before.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import pickle
 import re
@@ -25,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from scalable_binding import checksums
 from scalable_binding.atomic import explain_write_errors, publish_folder, write_bytes
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.ema import named_tensors
@@ -34,6 +38,8 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 STATE = "state"
 MAX_BYTES = 32 * 2**30
+KEPT_STATES = 2
+_CHECKSUM = "sha256"
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -45,7 +51,8 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, step: int) -> Non
         UserError: the file cannot be written.
     """
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = safetensors.torch.save(content, {"format": "pt", "step": str(step)})
+    about = {"format": "pt", "step": str(step), _CHECKSUM: _checksum(content)}
+    data = safetensors.torch.save(content, about)
     write_bytes(path, data)
 
 
@@ -56,7 +63,8 @@ def read_tensors(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]
     "model"; anything beside them is dropped.
 
     Raises:
-        UserError: no such file, too large, corrupt, or a pickle that would run code.
+        UserError: no such file, too large, corrupt, other than its checksum says, or a pickle that
+            would run code.
     """
     if not path.is_file():
         raise UserError(f"checkpoint {path}", expected="a file", got="nothing of that name")
@@ -65,9 +73,9 @@ def read_tensors(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]
         raise UserError(
             f"checkpoint {path}", expected=f"at most {max_bytes} bytes", got=f"{size} bytes"
         )
+    checksums.verify_file(path)
     if path.suffix == ".safetensors":
-        with _clear_errors(path):
-            return safetensors.torch.load_file(path)
+        return _read_safetensors(path)
     return _read_torch_file(path, max_bytes)
 
 
@@ -139,8 +147,9 @@ def read_config(path: Path) -> Any:
     """What a ``config.json`` holds: a mapping, unless somebody else wrote it.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, or differs from its checksum, where it has one.
     """
+    checksums.verify_file(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -149,12 +158,41 @@ def read_config(path: Path) -> Any:
 
 def latest_step(run: Path) -> int | None:
     """The step of the newest complete state in a run folder; None when there is none."""
-    names = [re.fullmatch(r"step-(\d+)", folder.name) for folder in (run / STATE).glob("step-*")]
-    return max((int(name[1]) for name in names if name), default=None)
+    return max(_steps(run), default=None)
+
+
+def sound_step(run: Path, ranks: DistributedContext) -> int | None:
+    """The step of the newest state that is as it was written; None when there is no state.
+
+    The first rank reads the files, and warns of each state that is damaged.
+
+    Raises:
+        UserError: there are states, and all are damaged.
+    """
+    found, reason = -1, ""
+    for step in sorted(_steps(run), reverse=True) if ranks.is_first else ():
+        try:
+            checksums.verify_folder(run / STATE / f"step-{step}")
+        except UserError as error:
+            reason = str(error).partition(";")[0]
+            warnings.warn(f"{reason}; the checkpoint before it is taken, if any", stacklevel=2)
+        else:
+            found = step
+            break
+    found = ranks.largest(found)
+    if found < 0 and latest_step(run) is not None:
+        fix = "start again in another folder"
+        raise UserError(reason or f"every state in {run} is damaged", fix=fix)
+    return None if found < 0 else found
+
+
+def _steps(run: Path) -> list[int]:
+    names = [re.fullmatch(r"step-(\d{1,18})", folder.name) for folder in (run / STATE).glob("*")]
+    return [int(name[1]) for name in names if name]
 
 
 def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: DistributedContext) -> None:
-    """Write the whole training state, each rank its part, then drop older states.
+    """Write the whole training state, each rank its part; keep it and the one before it.
 
     Raises:
         UserError: the folder cannot be written.
@@ -180,10 +218,14 @@ def save_state(state: dict[str, Tensor], run: Path, step: int, ranks: Distribute
             )
     ranks.wait()
     if ranks.is_first:
+        checksums.write_checksums(temporary)
         publish_folder(temporary, folder / f"step-{step}")
-        for older in folder.iterdir():
-            if older.name != f"step-{step}":
-                shutil.rmtree(older, ignore_errors=True)
+        # Later ones are of a run that was taken up from an older state.
+        before = sorted(other for other in _steps(run) if other < step)
+        kept = {f"step-{step}", *(f"step-{other}" for other in before[1 - KEPT_STATES :])}
+        for other in folder.iterdir():
+            if other.name not in kept:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def load_state(state: dict[str, Tensor], run: Path, step: int, ranks: DistributedContext) -> None:
@@ -205,6 +247,28 @@ def load_state(state: dict[str, Tensor], run: Path, step: int, ranks: Distribute
         }
         _check_same(_shapes(state), shapes, folder)
         load(state, storage_reader=reader, no_dist=ranks.size == 1)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, compared with the checksum in its header, if any."""
+    with _clear_errors(path), safetensors.safe_open(path, framework="pt") as file:
+        about = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    expected = about.get(_CHECKSUM)
+    if expected is not None and _checksum(tensors) != expected:
+        fix = "get it again, or take an older checkpoint"
+        raise UserError(f"checkpoint {path} is damaged: it differs from its checksum", fix=fix)
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of names, types, shapes and values, in the order of the names."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def _read_torch_file(path: Path, max_bytes: int) -> dict[str, Tensor]:

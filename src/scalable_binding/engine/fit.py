@@ -116,7 +116,7 @@ def _call(hook: Hook, trainer: Trainer, step: int, run: Path) -> Mapping[str, fl
 
 def _prepare(trainer: Trainer, run: Path, resume: bool, record: Mapping[str, Any] | None) -> int:
     """Make the run folder or take up the run in it; return the steps that are done."""
-    step = checkpoint.latest_step(run)
+    step = checkpoint.sound_step(run, trainer.ranks)
     if step is not None and not resume:
         fix = "choose another folder, or remove this one"
         raise UserError(f"{run} already holds a run of {step} steps", fix=fix)

@@ -136,10 +136,19 @@ class Log:
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log in order; a last line cut short by a crash is left out."""
+    """The lines of a run's log in order.
+
+    What is no line of a log (foreign bytes, a line cut short by a crash) is left out, and so is a
+    line that says again what one before it said of the same step.
+    """
     path = run / LOG
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [line for text in lines if (line := _parse(text)) is not None]
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    lines: dict[tuple[int, tuple[str, ...]], dict[str, Any]] = {}
+    for part in text.split("\n"):
+        line = _parse(part)
+        if line is not None:
+            lines.setdefault((line["step"], tuple(sorted(line))), line)
+    return list(lines.values())
 
 
 class ProgressLine:
@@ -181,9 +190,9 @@ class ProgressLine:
 def _parse(text: str) -> dict[str, Any] | None:
     try:
         line = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
+    return line if isinstance(line, dict) and type(line.get("step")) is int else None
 
 
 def _drop_lines_after(step: int, path: Path) -> None:

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scalable_binding import weights as registry
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
 from scalable_binding.flow.presets import NUM_LEVELS, STRIDE
@@ -39,7 +40,7 @@ _SUPPORT = 5
 _TABLE = 2**22
 """Similarities of the coarsest level that are in memory at once, an image."""
 
-SHIPPED = Path(__file__).parents[1] / "weights" / "flow"
+SHIPPED = registry.folder("flow")
 
 Maps = Float[Tensor, "b _ _ _"]
 """Of one level: batch, features, rows, columns."""
@@ -354,7 +355,7 @@ def load(weights: str | Path, *, seed: int = 0) -> FlowNet:
     """
     if weights == "random":
         return draw(seed).eval()
-    path = SHIPPED if weights == "shipped" else Path(weights)
+    path = SHIPPED if weights == "shipped" else registry.find("flow", weights)
     file = path / WEIGHTS if path.is_dir() else path
     tensors = read_tensors(file)
     found = _read_arguments(file.with_name(CONFIG))

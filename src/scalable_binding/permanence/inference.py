@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from scalable_binding import weights as registry
 from scalable_binding.data.labels import boxes as box_files
 from scalable_binding.data.labels.boxes import Box
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
@@ -26,7 +27,7 @@ from scalable_binding.walk.local import local_affinity, local_step
 
 Frame = UInt8[Tensor, "3 h w"]
 
-SHIPPED = Path(__file__).parents[1] / "weights" / "permanence"
+SHIPPED = registry.folder("permanence")
 
 
 @dataclass
@@ -246,7 +247,7 @@ def load(weights: str | Path = "shipped", *, device: torch.device | str = "cpu")
     Raises:
         UserError: no such folder, no weights in it, another system's, or corrupt ones.
     """
-    folder = SHIPPED if weights == "shipped" else Path(weights)
+    folder = SHIPPED if weights == "shipped" else registry.find("permanence", weights)
     if not folder.is_dir():
         if weights == "shipped":
             fix = "train one with 'sbind permanence train'"

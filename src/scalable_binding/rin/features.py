@@ -12,6 +12,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from scalable_binding import weights as registry
+from scalable_binding.checksums import verify_file
 from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
 from scalable_binding.errors import UserError
 from scalable_binding.metrics.i3d import I3D
@@ -24,8 +26,8 @@ from scalable_binding.metrics.networks import (
 )
 
 CARD = "card.json"
-SHIPPED = Path(__file__).parents[1] / "weights"
-NAMES = {"digits": "features-digits", "moving-digits": "features-moving-digits"}
+SHIPPED = registry.ROOT
+NAMES = registry.SHIPPED["features"]
 """The feature networks that ship, and their folders among the package's weights."""
 
 MAX_CARD_BYTES = 1 << 20
@@ -119,7 +121,7 @@ def load(name: str | Path) -> Features:
     Raises:
         UserError: as :func:`choose`.
     """
-    path = SHIPPED / NAMES[str(name)] if str(name) in NAMES else Path(name)
+    path = SHIPPED / NAMES[str(name)] if str(name) in NAMES else registry.find("features", name)
     if path.is_dir():
         return _load_own(path)
     tensors = read_tensors(path)
@@ -172,6 +174,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise UserError(f"feature network {path.parent}", expected=f"a {CARD} in it", got="none")
     if path.stat().st_size > MAX_CARD_BYTES:
         raise UserError(f"{path} is too large for a card")
+    verify_file(path)
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

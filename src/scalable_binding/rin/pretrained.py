@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from scalable_binding import weights as registry
 from scalable_binding.diffusion import schedules
 from scalable_binding.diffusion.schedules import Schedule
 from scalable_binding.engine import config
@@ -18,9 +19,9 @@ from scalable_binding.rin import model as networks
 from scalable_binding.rin.config import DiffusionConfig, ModelConfig
 from scalable_binding.rin.model import RIN
 
-SHIPPED = Path(__file__).parents[1] / "weights"
+SHIPPED = registry.ROOT
 
-NAMES = {"digits": "rin-digits", "moving-digits": "rin-moving-digits"}
+NAMES = registry.SHIPPED["rin"]
 """The networks that come with the package, and their folders among its weights."""
 
 
@@ -80,7 +81,7 @@ def run_folder(run: str | Path) -> Path:
         UserError: there is no such folder.
     """
     name = str(run)
-    folder = SHIPPED / NAMES[name] if name in NAMES else Path(run)
+    folder = SHIPPED / NAMES[name] if name in NAMES else registry.find("rin", run)
     if not folder.is_dir():
         if name in NAMES:
             raise UserError(f"this installation holds no network {run}", fix="give a run's folder")

@@ -3,16 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from scalable_binding import report
+from scalable_binding import report, weights
 from scalable_binding.carml.inference import read_config
 from scalable_binding.demo.carml import skills, trials
 from scalable_binding.demo.context import Context, DemoChapter
 from scalable_binding.report import Section
-
-WEIGHTS = Path(__file__).parents[2] / "weights"
-
-AGENTS = ("carml-maze", "carml-room")
-"""Agents that may ship; those that do are shown."""
 
 _COMMANDS = """
 # an agent for any Gymnasium environment with pixels or a state; its rewards are ignored
@@ -37,7 +32,7 @@ def sections(context: Context) -> list[Section]:
 
 def shipped() -> list[Path]:
     """The run folders of the agents that ship."""
-    return [WEIGHTS / name for name in AGENTS if (WEIGHTS / name).is_dir()]
+    return [weights.folder("carml", name) for name in weights.names("carml")]
 
 
 def _show(context: Context, run: Path) -> list[Section]:
