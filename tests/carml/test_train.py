@@ -20,6 +20,7 @@ from scalable_binding.carml import evaluate, inference, train
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.presets import debug, maze, room
 from scalable_binding.carml.task_rewards import functions_of
+from scalable_binding.engine import checkpoint
 from scalable_binding.engine.checkpoint import WEIGHTS, latest_step
 from scalable_binding.engine.config import override
 from scalable_binding.engine.interruption import Interrupted
@@ -59,7 +60,10 @@ def small(config: CARMLConfig | None = None, **changes: Any) -> CARMLConfig:
 def everything(run: Path) -> dict[str, Tensor]:
     """All tensors that a run leaves behind: selected weights, state and rounds."""
     tensors = {}
+    older = {f"step-{step}" for step in checkpoint._steps(run) if step != latest_step(run)}
     for file in sorted(run.rglob("*.safetensors")):
+        if file.parent.name in older:
+            continue
         found = load_file(file)
         tensors |= {f"{file.relative_to(run)}/{name}": t for name, t in found.items()}
     return tensors

@@ -12,7 +12,8 @@ from scalable_binding.crw import model as crw
 from scalable_binding.errors import UserError
 from scalable_binding.flow import model as flow
 from scalable_binding.permanence import inference as permanence
-from scalable_binding.rin import features, pretrained
+from scalable_binding.rin import features
+from scalable_binding.rin import inference as rin
 
 FOLDERS = {
     (system, name): weights.folder(system, name)
@@ -23,7 +24,7 @@ LOAD = {
     "crw": crw.load,
     "flow": flow.load,
     "permanence": permanence.load,
-    "rin": pretrained.load,
+    "rin": rin.load,
     "features": features.load,
     "carml": carml.load,
 }

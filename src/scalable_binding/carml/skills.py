@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from scalable_binding.carml.rollout import collect
 from scalable_binding.carml.round_files import Round, list_rounds, read_round
 from scalable_binding.carml.scaffold import Scaffold, build_scaffold
 from scalable_binding.engine import checkpoint
+from scalable_binding.engine.log import read_log
 from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv, GroundTruth, Step
@@ -129,9 +129,8 @@ def curve(run: Path, name: str) -> tuple[list[int], list[float]]:
     with closing(registry.make(settings.name, 1, 0, **settings.arguments())) as env:
         each = config.fit.batch_size * config.curriculum.episodes * env.episode_length
     samples, values = [], []
-    for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        if name in entry:
+    for entry in read_log(run):
+        if isinstance(entry.get(name), int | float):
             samples.append(int(entry["step"]) * each)
             values.append(float(entry[name]))
     if not values:

@@ -263,7 +263,7 @@ class _Training:
 
     def _prepare(self) -> int:
         """Make the run folder or take up the run in it; return the updates that are done."""
-        step = checkpoint.latest_step(self.run)
+        step = checkpoint.sound_step(self.run, self.ranks)
         if step is not None:
             self._load(step)
         if self.ranks.is_first:
