@@ -89,7 +89,7 @@ def test_clusters_come_to_be_where_the_square_is():
     """Purity of the scaffold's tasks against what the pictures are made of; 0.25 is blind."""
     images, _ = colored()
     config = ScaffoldConfig(
-        mixture=MixtureConfig(components=4, regularization=1e-2), deep_clusters=SMALL
+        mixture=MixtureConfig(components=4, prior_variance=1e-2), deep_clusters=SMALL
     )
     scaffold = MixtureScaffold((3, 16, 16), config)
     figures = scaffold.fit(images, torch.Generator().manual_seed(1))

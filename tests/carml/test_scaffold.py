@@ -83,7 +83,7 @@ def test_states_that_are_no_numbers_are_refused():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"components": 0}, {"regularization": 0.0}, {"tolerance": -1.0}],
+    [{"components": 0}, {"prior_variance": 0.0}, {"tolerance": -1.0}],
 )
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(UserError, match=next(iter(settings))):

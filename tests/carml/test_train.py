@@ -200,7 +200,7 @@ def test_validation_selects_the_iterate(tmp_path: Path, monkeypatch: pytest.Monk
         kept.append({name: t.clone() for name, t in args[0].state_dict().items()})
         reached = torch.zeros(8, 4, dtype=torch.bool)
         reached[: int(next(shares) * 8)] = True
-        return SimpleNamespace(reached=reached)
+        return SimpleNamespace(reached=reached, returns=torch.zeros(8, 4))
 
     monkeypatch.setattr(evaluate, "adapt", scored)
     policy = train.train(small(), tmp_path)

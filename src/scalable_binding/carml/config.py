@@ -75,8 +75,12 @@ class MixtureConfig:
     covariance: Covariance = "diagonal"  # "full", "diagonal" or "spherical".
     starts: int = 3  # fits from as many clusterings; the likeliest one counts.
     iterations: int = 100  # of expectation-maximization at most.
-    tolerance: float = 0.01  # it ends when the mean log-likelihood of a trajectory rises by less.
-    regularization: float = 1e-4  # added to variances.
+    tolerance: float = 1e-6  # it ends when the objective rises by a smaller share of itself.
+    # inverse-gamma prior of variances: its mode, in units of the features' variance, and its
+    # weight in trajectories of that variance.
+    prior_variance: float = 0.01
+    prior_trajectories: float = 1.0
+    weight_prior: float = 2.0  # alpha of the Dirichlet prior of weights; 1 for none.
     cluster_starts: int = 3  # of each k-means.
     cluster_iterations: int = 50
 
@@ -85,9 +89,10 @@ class MixtureConfig:
             self,
             counts="components starts iterations cluster_starts cluster_iterations",
             least_zero="tolerance",
-            positive="regularization",
+            positive="prior_variance prior_trajectories",
             covariance=("full", "diagonal", "spherical"),
         )
+        require("weight_prior", self.weight_prior, self.weight_prior >= 1, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,14 +336,19 @@ class CurriculumConfig:
     reservoir: int = 1000  # trajectories that the tasks are made of.
     # how many of a trial's last episodes go into the reservoir: those of an agent that has adapted.
     kept_episodes: int = 1
-    first_trials: int = 250  # of the fresh policy, before the first E-step.
+    # of the fresh policy, before the first E-step; all of their episodes go into the reservoir.
+    first_trials: int = 250
+    # probability that a step of these repeats the action before it (0 in the thesis): random walks
+    # that turn as often as they go forward stay near their start.
+    first_sticky: float = 0.0
     # after each E-step the reservoir counts its content as all it was ever offered. A round then
     # weighs more than those before it, and short runs leave their start behind; the thesis'
     # reservoir weighs all rounds alike.
     recent: bool = False
 
     def __post_init__(self) -> None:
-        _check(self, "curriculum.", counts="period episodes reservoir kept_episodes first_trials")
+        counts = "period episodes reservoir kept_episodes first_trials"
+        _check(self, "curriculum.", counts=counts, unit="first_sticky")
         kept = self.kept_episodes
         expected = f"at most the {self.episodes} episodes of a trial"
         require("curriculum.kept_episodes", kept, kept <= self.episodes, expected)
@@ -350,10 +360,14 @@ class ValidationConfig:
 
     every: int = 25  # updates between validations; 0 keeps the last iterate.
     num_tasks: int = 10  # of the environment's validation split.
+    # "success" in the last episode, or the mean "return" of all episodes after the first: returns
+    # grow with every step nearer to a goal, and vary less from draw to draw.
+    criterion: Literal["success", "return"] = "success"
 
     def __post_init__(self) -> None:
         require_least("validation.every", self.every, 0)
         require_least("validation.num_tasks", self.num_tasks, 1)
+        _check(self, "validation.", criterion=("success", "return"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from scalable_binding.carml.deep_clusters import PixelEncoder
 from scalable_binding.carml.reward import ScaffoldReward, build_whitening
 from scalable_binding.carml.rollout import Reservoir, Reward, Trials
 from scalable_binding.carml.scaffold import MixtureScaffold
+from scalable_binding.carml.task_rewards import kept_trajectories
 from scalable_binding.engine import state_dicts
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.state_dicts import init_adam_state
@@ -228,7 +229,7 @@ class DiscriminatorSource:
 
     def update(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
         """Learn to tell the tasks of the trials' last episodes apart; measure rewards anew."""
-        kept = trials.trajectories[:, -self.config.curriculum.kept_episodes :]
+        kept = kept_trajectories(trials, reward, self.config)
         self.reservoir.add(rearrange(kept, "e n t ... -> (e n) t ..."), generator)
         if not isinstance(reward, ScaffoldReward):
             return {}

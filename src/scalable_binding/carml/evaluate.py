@@ -140,7 +140,7 @@ class Validation:
         ranks: of the run.
 
     Attributes:
-        score: share of tasks that the best iterate solved in its last episode; -1 before any.
+        score: share of tasks that the best iterate solved in its last episode; -inf before any.
         step: of the best iterate.
         weights: of the best iterate, by name.
 
@@ -149,7 +149,7 @@ class Validation:
 
     def __init__(self, config: CARMLConfig, ranks: DistributedContext) -> None:
         self.config, self.ranks = config, ranks
-        self.score, self.step = -1.0, 0
+        self.score, self.step = -math.inf, 0
         self.weights: dict[str, Tensor] | None = None
         every = 0 if config.method in UNVALIDATED else config.validation.every
         self.tasks = self._sample_tasks() if every else None
@@ -180,8 +180,11 @@ class Validation:
         )
         assert outcome.reached is not None
         shares = self.ranks.mean(outcome.reached.float().mean(dim=0))
-        if shares[-1] >= self.score:
-            self.score, self.step = float(shares[-1]), step
+        returns = self.ranks.mean(outcome.returns.mean(dim=0))
+        is_return = config.validation.criterion == "return"
+        score = float(returns[1:].mean() if is_return and len(returns) > 1 else shares[-1])
+        if score >= self.score:
+            self.score, self.step = score, step
             self.weights = {n: t.clone() for n, t in trainer.average.whole().items()}
         return {f"solved_{n}": float(share) for n, share in enumerate(shares, start=1)}
 
@@ -198,7 +201,7 @@ class Validation:
         if self.tasks is None:
             return
         self.score, self.step = float(state["score"]), int(state["step"])
-        if self.score >= 0:
+        if self.score > -math.inf:
             self.weights = state_dicts.part(state, "weights")
 
     def close(self) -> None:

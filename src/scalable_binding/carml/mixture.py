@@ -15,8 +15,8 @@ from scalable_binding.carml.clustering import cluster, sum_of
 from scalable_binding.carml.config import Covariance, MixtureConfig
 from scalable_binding.engine.distributed import DistributedContext
 
-LEAST_SHARE = 1e-6
-"""Of all trajectories; a component with less is empty."""
+LEAST_TRAJECTORIES = 0.5
+"""A component that explains fewer is empty."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,23 @@ class Mixture:
 
 
 class Fitted(NamedTuple):
-    """A mixture, the mean log-likelihood of a trajectory, and how it came about.
+    """A mixture, and how it came about.
 
-    ``reseeded`` counts the components that had become empty and started again.
+    Attributes:
+        mixture: the fitted one.
+        log_likelihood: mean over trajectories, without the prior.
+        objective: mean log posterior of a state, which EM raises (see :func:`fit`).
+        iterations: of expectation-maximization.
+        reseeded: components that had become empty and started again.
+        history: the objective after each iteration since the last re-seeding.
     """
 
     mixture: Mixture
     log_likelihood: float
+    objective: float
     iterations: int
     reseeded: int
+    history: tuple[float, ...]
 
 
 class Statistics(NamedTuple):
@@ -90,20 +98,30 @@ def fit(
     generator: Generator,
     ranks: DistributedContext | None = None,
 ) -> Fitted:
-    """The likeliest of several mixtures, each fit by expectation-maximization from a clustering.
+    """MAP expectation-maximization: the best of several starts, each from a k-means clustering.
 
-    Maximizes sum_i log sum_z q(z) prod_t q(s_t^i | z), in float64.
+    Maximizes, in float64, the log posterior
+
+        J = sum_i log sum_z q(z) prod_t q(s_t^i | z) + log Dir(q(z); alpha)
+            + sum_z log InvGamma(Sigma_z; mode v, m pseudo-trajectories of variance v).
+
+    J rises at every iteration: for responsibilities r_iz the bound sum_iz r_iz [log q(tau_i, z)
+    - log r_iz] + log prior is at most J (Jensen), touches J for the posterior that the E-step
+    computes, and is maximized over weights, means and covariances in closed form by the M-step.
+    The Dirichlet prior (alpha > 1) keeps every weight above 0; the inverse-gamma prior keeps
+    variances from collapsing onto a single trajectory.
 
     Args:
         trajectories: this rank's.
-        config: components, form of the covariances, starts.
+        config: components, form of the covariances, priors, starts.
         generator: of the clusterings; only the first rank's counts.
         ranks: if given, the trajectories of all ranks are fit together.
 
     Raises:
         UserError: fewer trajectories than components.
 
-    Source: Thesis Eq. 4.14-4.19 (with s_t^i in 4.17 and 4.18); Alg. 9 lines 4 and 5.
+    Source: Thesis Eq. 4.14-4.19 (with s_t^i in 4.17 and 4.18); Alg. 9 lines 4 and 5. Priors:
+    Fraley and Raftery, Bayesian Regularization for Normal Mixture Estimation, 2007.
     """
     states = trajectories.double()
     shift = sum_of(states.mean(dim=(0, 1)), ranks) / (ranks.size if ranks else 1)
@@ -120,7 +138,7 @@ def fit(
         )
         members = torch.nn.functional.one_hot(found.labels, config.components).double()
         fitted = maximize(states, members, config, ranks)
-        if best is None or fitted.log_likelihood > best.log_likelihood:
+        if best is None or fitted.objective > best.objective:
             best = fitted
     assert best is not None
     mixture = best.mixture
@@ -134,24 +152,54 @@ def maximize(
     config: MixtureConfig,
     ranks: DistributedContext | None = None,
 ) -> Fitted:
-    """Expectation-maximization from given responsibilities, until the likelihood stands still."""
-    statistics = summarize(states, config.covariance)
-    reseeded, before, likelihood = 0, -math.inf, -math.inf
-    mixture = estimate(statistics, responsibilities, config, ranks)
+    """EM from given responsibilities, until the objective rises by less than the tolerance.
+
+    A component without half a trajectory starts again from the one that is explained worst, at
+    most as many times as there are components; the objective may fall there, and only there.
+    """
+    statistics, length = summarize(states, config.covariance), states.shape[1]
+    mixture = m_step(statistics, responsibilities, config, ranks)
+    history: list[float] = []
+    reseeded, iteration, likelihood, prior = 0, 0, -math.inf, 0.0
     for iteration in range(1, config.iterations + 1):
         joint = trajectory_log_likelihood(statistics, mixture).add_(mixture.log_weights)
         evidence = joint.logsumexp(-1)
         totals = sum_of(torch.stack([evidence.sum(), evidence.new_tensor(len(evidence))]), ranks)
         likelihood = float(totals[0] / totals[1])
+        prior = log_prior(mixture, config, length) / float(totals[1])
+        history.append((likelihood + prior) / length)
         responsibilities = joint.sub_(evidence[:, None]).exp_()
         empty = _find_empty(responsibilities, ranks)
-        if not bool(empty.any()) and likelihood - before < config.tolerance:
-            return Fitted(mixture, likelihood, iteration, reseeded)
-        reseeded += int(empty.sum())
-        responsibilities = _revive(responsibilities, empty, evidence, ranks)
-        before = likelihood if not bool(empty.any()) else -math.inf
-        mixture = estimate(statistics, responsibilities, config, ranks)
-    return Fitted(mixture, likelihood, config.iterations, reseeded)
+        if bool(empty.any()) and reseeded < config.components:
+            reseeded += int(empty.sum())
+            responsibilities = _revive(responsibilities, empty, evidence, ranks)
+            history = []
+        elif len(history) > 1 and history[-1] - history[-2] <= config.tolerance * abs(history[-2]):
+            break
+        if iteration < config.iterations:
+            mixture = m_step(statistics, responsibilities, config, ranks)
+    objective = (likelihood + prior) / length
+    return Fitted(mixture, likelihood, objective, iteration, reseeded, tuple(history))
+
+
+def log_prior(mixture: Mixture, config: MixtureConfig, length: int) -> float:
+    """The log prior of weights and covariances, up to a constant.
+
+    (alpha - 1) sum_z log q(z) - m T / 2 sum_z [log det Sigma_z + v tr Sigma_z^-1].
+    """
+    covariances, width = mixture.covariances, mixture.means.shape[-1]
+    if covariances.ndim == 3:
+        lower = torch.linalg.cholesky(covariances)
+        log_det = 2 * lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        trace = torch.cholesky_inverse(lower).diagonal(dim1=-2, dim2=-1).sum(-1)
+    else:
+        each = covariances.expand(-1, width)
+        log_det, trace = each.log().sum(-1), each.reciprocal().sum(-1)
+    strength = 0.5 * config.prior_trajectories * length
+    penalty = strength * (log_det + config.prior_variance * trace).sum()
+    # Weights of 0 have no logarithm; without a prior they cost nothing.
+    dirichlet = (config.weight_prior - 1) * mixture.log_weights.sum()
+    return float((dirichlet if config.weight_prior > 1 else 0.0) - penalty)
 
 
 def summarize(states: Float[Tensor, "n t d"], covariance: Covariance) -> Statistics:
@@ -189,34 +237,41 @@ def trajectory_log_likelihood(statistics: Statistics, mixture: Mixture) -> Float
     return statistics.columns @ (-0.5 * natural).mT
 
 
-def estimate(
+def m_step(
     statistics: Statistics,
     responsibilities: Float[Tensor, "n k"],
     config: MixtureConfig,
     ranks: DistributedContext | None = None,
 ) -> Mixture:
-    """The M-step: the likeliest weights, means and covariances (Eq. 4.17-4.19)."""
-    width = statistics.width
+    """The M-step: MAP weights, means and covariances (Eq. 4.17-4.19 with priors).
+
+    q(z) = (n_z + alpha - 1) / (n + K (alpha - 1))
+    mu_z = sum_it r_iz s_t^i / (T n_z)
+    Sigma_z = (sum_it r_iz (s_t^i - mu_z)(s_t^i - mu_z)' + m T v I) / (T n_z + m T)
+    """
+    width, length = statistics.width, statistics.columns[0, 0]
     totals = sum_of(responsibilities.mT @ statistics.columns, ranks)
     states = totals[:, :1]
     means = totals[:, 1 : 1 + width] / states.clamp(min=1e-30)
-    second = totals[:, 1 + width :] / states.clamp(min=1e-30)
+    second = totals[:, 1 + width :]
+    pseudo = config.prior_trajectories * length
+    share, added = states + pseudo, pseudo * config.prior_variance
     if config.covariance == "full":
-        outer = einsum(means, means, "k i, k j -> k i j")
-        covariances = rearrange(second, "k (i j) -> k i j", i=width) - outer
-        floor = config.regularization * torch.eye(width, dtype=means.dtype)
-        covariances = covariances + floor
+        outer = einsum(means, means, "k i, k j -> k i j") * states[..., None]
+        scatter = rearrange(second, "k (i j) -> k i j", i=width) - outer
+        identity = torch.eye(width, dtype=means.dtype)
+        covariances = (scatter + added * identity) / share[..., None]
     elif config.covariance == "diagonal":
-        covariances = (second - means.square()).clamp(min=0) + config.regularization
+        covariances = ((second - states * means.square()).clamp(min=0) + added) / share
     else:
-        scatter = (second - means.square().sum(-1, keepdim=True)) / width
-        covariances = scatter.clamp(min=0) + config.regularization
-    return Mixture((states[:, 0] / states.sum()).log(), means, covariances)
+        scatter = second - states * means.square().sum(-1, keepdim=True)
+        covariances = (scatter.clamp(min=0) / width + added) / share
+    counts = states[:, 0] / length + config.weight_prior - 1
+    return Mixture((counts / counts.sum()).log(), means, covariances)
 
 
 def _find_empty(responsibilities: Float[Tensor, "n k"], ranks: DistributedContext | None) -> Tensor:
-    totals = sum_of(responsibilities.sum(0), ranks)
-    return totals < LEAST_SHARE * totals.sum()
+    return sum_of(responsibilities.sum(0), ranks) < LEAST_TRAJECTORIES
 
 
 def _revive(

@@ -24,14 +24,16 @@ def maze() -> CARMLConfig:
 
     Unseen goals reached in the fourth episode: .52, .75 and .35 with seeds 0 to 2, .20, .39 and .44
     with 3 to 5; in the first .24 on average, by random actions .04. Wide components
-    (``regularization``, in units of the variance of states) keep far states from deciding the scale
+    (``prior_variance``, in units of the variance of states) keep far states from deciding the scale
     of a task's rewards. Rewards are whitened as the agent meets them, like the thesis': against the
     reservoir it gains little within a trial.
     """
     return CARMLConfig(
         environment=EnvironmentConfig(name="maze"),
         model=ModelConfig(widths=(), hidden=64, head=64),
-        scaffold=ScaffoldConfig(mixture=MixtureConfig(regularization=1.0)),
+        scaffold=ScaffoldConfig(
+            mixture=MixtureConfig(prior_variance=2.0, prior_trajectories=16.0, weight_prior=10.0)
+        ),
         reward=RewardConfig(window=1, whitening="running"),
         curriculum=CurriculumConfig(period=20, recent=True),
         ppo=PPOConfig(
@@ -80,7 +82,12 @@ def room() -> CARMLConfig:
             channels=(8, 8), kernels=(5, 3), strides=(2, 2), widths=(64,), hidden=64, head=64
         ),
         scaffold=ScaffoldConfig(
-            mixture=MixtureConfig(covariance="spherical", regularization=0.5),
+            mixture=MixtureConfig(
+                covariance="spherical",
+                prior_variance=0.5,
+                prior_trajectories=16.0,
+                weight_prior=10.0,
+            ),
             deep_clusters=DeepClusterConfig(
                 encoder="small",
                 width=16,

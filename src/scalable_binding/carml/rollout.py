@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -180,6 +180,39 @@ def previous(trials: Trials) -> tuple[Tensor, Tensor, Tensor]:
 
 def _stack(episodes: list[dict[str, Tensor]]) -> Trials:
     return Trials(**{name: torch.stack([e[name] for e in episodes], dim=1) for name in episodes[0]})
+
+
+class StickyEnv:
+    """Environments that sometimes repeat the action before instead of the one they are given.
+
+    Random policies cover more with it. Only what :func:`collect` needs of an environment.
+
+    Args:
+        inner: the environments.
+        share: probability that an action is repeated.
+        generator: of the repetitions.
+    """
+
+    def __init__(self, inner: BatchEnv, share: float, generator: Generator) -> None:
+        self.inner, self.share, self.generator = inner, share, generator
+        self._last: Tensor | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def reset(self) -> Shaped[Tensor, "e *obs"]:
+        """The first observations; no action came before."""
+        self._last = None
+        return self.inner.reset()
+
+    def step(self, actions: Shaped[Tensor, "e *a"]) -> Step:
+        """A step with the actions, or with those before."""
+        if self._last is not None:
+            repeats = torch.rand(len(actions), generator=self.generator) < self.share
+            mask = repeats.view(-1, *[1] * (actions.ndim - 1))
+            actions = torch.where(mask, self._last, actions)
+        self._last = actions
+        return self.inner.step(actions)
 
 
 class Reservoir:

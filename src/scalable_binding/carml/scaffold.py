@@ -141,6 +141,7 @@ class MixtureScaffold(nn.Module):
         entropy = -torch.special.xlogy(shares, shares).sum()
         return figures | {
             "scaffold_likelihood": fitted.log_likelihood / features.shape[1],
+            "scaffold_objective": fitted.objective,
             "scaffold_iterations": float(fitted.iterations),
             "scaffold_components": float(entropy.exp()),
             "scaffold_reseeded": float(fitted.reseeded),

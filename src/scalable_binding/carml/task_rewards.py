@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from scalable_binding.atomic import write_text
+from scalable_binding.carml.config import CARMLConfig
+from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.engine import checkpoint
 from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv, GroundTruth, Step
@@ -151,6 +153,18 @@ class NoReward:
     def step(self, step: Step, env: BatchEnv) -> Float[Tensor, " e"]:
         """Zeros."""
         return torch.zeros(env.num_envs)
+
+
+def kept_trajectories(
+    trials: Trials, reward: Reward, config: CARMLConfig
+) -> Shaped[Tensor, "e n t *obs"]:
+    """What goes into the reservoir: the last episodes of trials, those of an adapted policy.
+
+    Without a reward there is nothing to adapt to, and all episodes count.
+    """
+    num = trials.rewards.shape[1]
+    kept = num if isinstance(reward, NoReward) else config.curriculum.kept_episodes
+    return trials.trajectories[:, -kept:]
 
 
 def write_reward_stats(run: Path, reward_stats: RunningMeanStd) -> None:

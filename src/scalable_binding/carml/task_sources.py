@@ -23,7 +23,13 @@ from scalable_binding.carml.rnd import NoveltySource
 from scalable_binding.carml.rollout import Reservoir, Reward, Trials
 from scalable_binding.carml.round_files import read_round
 from scalable_binding.carml.scaffold import Scaffold, build_scaffold
-from scalable_binding.carml.task_rewards import TaskFunctions, TaskReward, functions_of, parse
+from scalable_binding.carml.task_rewards import (
+    TaskFunctions,
+    TaskReward,
+    functions_of,
+    kept_trajectories,
+    parse,
+)
 from scalable_binding.engine import state_dicts
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.envs import registry
@@ -99,7 +105,7 @@ class Curriculum:
 
     def update(self, trials: Trials, reward: Reward, generator: Generator) -> dict[str, float]:
         """Offer the trajectories of each trial's last episodes to the reservoir."""
-        kept = trials.trajectories[:, -self.config.curriculum.kept_episodes :]
+        kept = kept_trajectories(trials, reward, self.config)
         self.reservoir.add(rearrange(kept, "e n t ... -> (e n) t ..."), generator)
         return {}
 

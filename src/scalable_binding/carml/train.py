@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from scalable_binding.carml.config import CARMLConfig, Method, StartConfig
 from scalable_binding.carml.evaluate import Validation
 from scalable_binding.carml.inference import read_config
 from scalable_binding.carml.model import Policy
-from scalable_binding.carml.rollout import Reward, Trials, collect
+from scalable_binding.carml.rollout import Reward, StickyEnv, Trials, collect
 from scalable_binding.carml.round_files import write_round
 from scalable_binding.carml.task_rewards import NoReward, parse, write_reward_stats
 from scalable_binding.carml.task_sources import (
@@ -280,11 +280,15 @@ class _Training:
 
     def _fill(self) -> None:
         """Give the source trials of the fresh policy, which nothing rewards (Alg. 8, line 3)."""
-        count = -(-self.config.curriculum.first_trials // self.config.fit.batch_size)
-        for number in range(count):
+        config = self.config.curriculum
+        for number in range(-(-config.first_trials // self.config.fit.batch_size)):
             actions = self._generator("first", number, self.ranks.device)
-            reward, episodes = NoReward(), self.config.curriculum.episodes
-            trials = collect(self.env, self.policy, reward, episodes, actions)
+            env = self.env
+            if config.first_sticky > 0:
+                repeats = self._generator("first", number, key=1)
+                env = cast(BatchEnv, StickyEnv(env, config.first_sticky, repeats))
+            reward = NoReward()
+            trials = collect(env, self.policy, reward, config.episodes, actions)
             self.source.update(trials, reward, self._generator("absorb", 0, key=number))
 
     def _generator(
