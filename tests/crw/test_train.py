@@ -24,6 +24,7 @@ from scalable_binding.crw.presets import (
     dense,
     kinetics,
     kinetics_code,
+    patches,
     small,
 )
 from scalable_binding.data.frames import videos
@@ -196,6 +197,14 @@ def test_the_thesis_and_the_authors_command_see_whole_frames(
     assert float(clip.float().mean()) == pytest.approx(127.5, abs=1)
 
 
+def test_the_narrow_thesis_walk_has_49_patches_of_whole_frames(clips: Path, tmp_path: Path) -> None:
+    assert patches().walk.patches.grid == 7 and patches().clips.square
+    small_steps = {"encoder.widths": "4,8,8", "fit.steps": "1", "fit.batch_size": "2"}
+    quiet = {"fit.progress": "false", "picture_every": "0"}
+    trained = train.train(override(patches(), small_steps | quiet), [clips], tmp_path / "run")
+    assert isinstance(trained, Encoder)
+
+
 def test_data_that_is_not_used_is_said(clips: Path) -> None:
     with pytest.warns(UserWarning, match=r"no video is read, since clips\.synthetic is 1"):
         train.open_clips(ClipConfig(synthetic=1.0), [clips], seed=0)
@@ -230,7 +239,8 @@ def test_the_dense_walk_trains_and_its_run_is_read(clips: Path, tmp_path: Path) 
     config = override(dense(), DENSE)
     trained = train.train(config, [clips], tmp_path / "run")
     loaded = load(tmp_path / "run")
-    assert isinstance(loaded, Encoder) and same(loaded, trained)
+    assert isinstance(loaded, Encoder) and same(loaded, trained) and loaded.reader.is_fitted
+    assert loaded.stride == 8 and loaded.reader.stages == (0, 1, 2, 3)
     record = json.loads((tmp_path / "run" / "config.json").read_text())
     assert record["dense"]["graph"] == "batch" and record["backbone"]["widths"] == [4, 8, 8]
     assert len(list((tmp_path / "run" / "frames").glob("*.npy"))) == 2
@@ -284,7 +294,9 @@ def _return_accuracy(encoder: Encoder, frames: torch.Tensor) -> dict[str, torch.
         return objective.loss(encoder, {"frames": frames}, generator, walk)[1]
 
 
-@pytest.mark.parametrize("preset", [kinetics, kinetics_code, dense, small, calibrated, debug])
+@pytest.mark.parametrize(
+    "preset", [kinetics, kinetics_code, dense, patches, small, calibrated, debug]
+)
 def test_presets_survive_a_file(preset: Any) -> None:
     config = preset()
     assert from_mapping(CRWConfig, json.loads(json.dumps(to_mapping(config)))) == config

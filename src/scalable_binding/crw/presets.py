@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from scalable_binding.crw.dense_config import DenseWalkConfig
+from scalable_binding.crw.reader_config import ReaderConfig
 from scalable_binding.engine.fit_config import EmaConfig, FitConfig, OptimizerConfig, ScheduleConfig
 from scalable_binding.errors import UserError, require
 
@@ -296,6 +297,9 @@ class CRWConfig:
     walk: WalkConfig = field(default_factory=WalkConfig)
     dense: DenseWalkConfig | None = None
     """The dense walk in place of ``walk``."""
+    reader: ReaderConfig | None = None
+    """How the trained encoder is read: fitted on frames of the videos after training. None: as
+    ``encoder.readout``, ``windows`` and ``components`` say."""
     fit: FitConfig = field(default_factory=FitConfig)
     picture_every: int = 1000
     """Steps between pictures of walks on a clip, in the run's folder ``walks``; 0 draws none."""
@@ -365,9 +369,10 @@ def dense() -> CRWConfig:
     return CRWConfig(
         encoder=EncoderConfig(widths=(64, 128, 256), width=128, readout=(3,)),
         clips=ClipConfig(num_frames=3, fps=8.0, size=240, crop=None, mirror=True, reverse=True),
-        dense=DenseWalkConfig(color=0.25),
+        dense=DenseWalkConfig(),
+        reader=ReaderConfig(stages=(0, 1, 2, 3), components=64, stride=4, scale=0.5),
         fit=FitConfig(
-            steps=2300,
+            steps=2150,
             batch_size=16,
             optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=1e-2),
             schedule=ScheduleConfig(warm_up=300, curve="cosine"),
@@ -377,6 +382,35 @@ def dense() -> CRWConfig:
             save_every=100,
         ),
         picture_every=0,
+    )
+
+
+def patches() -> CRWConfig:
+    """The thesis' walk made narrow: 7 x 7 patches of 32 pixels, three stages, four frames.
+
+    A step costs three times that of ``dense`` per clip. 16,000 clips of it did not raise J&F in a
+    pilot (``benchmarks/crw/encoder.md``).
+    """
+    return CRWConfig(
+        encoder=EncoderConfig(widths=(32, 64, 128), width=128, readout=(3,)),
+        clips=ClipConfig(
+            num_frames=4, fps=8.0, size=128, crop=None, square=True, mirror=True, reverse=True
+        ),
+        walk=WalkConfig(
+            patches=PatchConfig(frame_size=128, size=32, stride=16),
+            temperature=0.05,
+            edge_dropout=0.1,
+        ),
+        fit=FitConfig(
+            steps=4000,
+            batch_size=16,
+            optimizer=OptimizerConfig(name="adamw", lr=3e-4),
+            schedule=ScheduleConfig(warm_up=300, curve="cosine"),
+            ema=EmaConfig(decay=0.998),
+            bfloat16=True,
+            channels_last=True,
+            save_every=200,
+        ),
     )
 
 

@@ -99,7 +99,9 @@ def _train_dense(
     clips = open_dense_clips(config.clips, walk, data, run, config.fit.seed)
     trained = fit(encoder, loss, clips, config.fit, run, hooks=hooks, record=record)
     assert isinstance(trained, Encoder)
-    return trained
+    if config.reader is None:
+        return trained
+    return calibration.calibrate(run, data, reader=to_mapping(config.reader))
 
 
 def open_dense_clips(
