@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scalable_binding.crw.adaptation import Adapter, windows
+from scalable_binding.crw.dense_config import DenseWalkConfig
 from scalable_binding.crw.inference import propagate
 from scalable_binding.crw.model import Encoder, RawPatches, draw
 from scalable_binding.crw.presets import AdaptationConfig, PatchConfig, ViewConfig, WalkConfig
@@ -93,6 +95,40 @@ def test_learning_is_the_same_each_time(walk: WalkConfig, crop: int | None) -> N
         states.append(state(adapter.encoder))
     assert equal(states[0], states[1]) and not equal(states[0], states[2])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+DENSE = DenseWalkConfig(view=32, pool=2, starts=3)
+
+
+def test_the_dense_walk_adapts_and_keeps_the_statistics_that_frames_are_read_with() -> None:
+    config = AdaptationConfig(steps=2, batch_size=2, num_frames=3, dense=DENSE)
+    given = encoder()
+    states = []
+    for _ in range(2):
+        adapter = Adapter(given, config)
+        adapter.fit(video())
+        states.append(state(adapter.encoder))
+    before = state(given)
+    assert equal(states[0], states[1]) and not equal(states[0], before)
+    kept = [name for name in before if "running" in name or "num_batches" in name]
+    assert kept and all(torch.equal(states[0][name], before[name]) for name in kept)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        (AdaptationConfig(steps=1, num_frames=2, dense=replace(DENSE, temperature=50.0)), "dense"),
+        (AdaptationConfig(steps=1, num_frames=2, walk=replace(WALK, temperature=50.0)), "walk"),
+    ],
+)
+def test_walks_that_start_out_uniform_are_warned_of_once(
+    config: AdaptationConfig, name: str
+) -> None:
+    adapter = Adapter(encoder(), config)
+    with pytest.warns(UserWarning, match=rf"come home, 0.25 by chance; lower {name}.temperature"):
+        adapter.fit(video())
+    adapter.fit(video())
 
 
 def test_one_frame_teaches_nothing() -> None:

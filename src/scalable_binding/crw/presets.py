@@ -264,6 +264,8 @@ class AdaptationConfig:
             whole frames.
         batch_size: clips an update.
         walk: nodes and walks of the loss.
+        dense: the dense walk in place of ``walk``, at the scale at which the encoder is read; each
+            clip is a graph of its own, since all show the same things. ``crop`` is not used then.
         seed: of the clips and the dropped edges.
     """
 
@@ -275,6 +277,7 @@ class AdaptationConfig:
     crop: int | None = None
     batch_size: int = 4
     walk: WalkConfig = field(default_factory=WalkConfig)
+    dense: DenseWalkConfig | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
