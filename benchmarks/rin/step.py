@@ -1,52 +1,57 @@
-"""A forward pass and a training step beside those of rin-pytorch, and their memory.
+"""Training step, sampling and memory beside rin-pytorch, at equal precision.
 
-    python -m benchmarks.rin.step [--peer DIR] [--batch 4] [--rounds 9] [--clock cpu]
-        [--json FILE]
+    OMP_NUM_THREADS=1 python -m benchmarks.rin.step [--peer DIR] [--batch 4] [--rounds 5]
+        [--clock cpu] [--json FILE]
 
-Some two minutes. The claim: beside rin-pytorch 0.8.0 in its closest setting a step is at least
-1.25 times faster, a forward pass 1.3 times, and the memory that training takes at most 0.65 times
-as large. DIR holds the peer, which is no dependency and is not run without this option:
+Question: how do a training step, ten DDIM steps and the memory of training compare with those of
+rin-pytorch 0.8.0 in its closest setting, float32 beside float32, bfloat16 beside bfloat16, in the
+same process, A B A B? DIR holds the peer, which is no dependency and is not run without it:
 
     pip install --no-deps --target DIR rin-pytorch==0.8.0
 
-What it imports only for its own trainer (torchvision, accelerate, ...) is replaced by nothing. Its
-closest settings: the time as a latent, no attention among patches, eps predicted, no weights in the
-loss. With its usual 4 heads of 32 channels all attention is 128 wide, with 8 it is 256 wide; here
-it is 256 among latents and 128 in reading and writing, as in the thesis. Multiply-adds of a forward
-pass are 1.38, 1.75 and 1.55 billion. Both take the first pass for self-conditioning in every step,
-and Adam, here as training builds it. "kept" are the tensors that a step keeps for the way back,
-weights included; what is "checkpointed" keeps only what is between blocks, and computes each block
-again.
+What it imports only for its own trainer (torchvision, accelerate, ...) is replaced by nothing. Both
+predict eps without loss weights, take the time as a latent and the first pass for self-conditioning
+in every step, and use Adam. The peer runs its usual 4 heads of 32 channels (attention 128 wide);
+here attention is 256 wide among latents and 128 in reading and writing, as in the thesis. Hence the
+multiply-adds, which are counted and printed: times are also given per multiply-add. "kept" are the
+tensors that a step keeps for the way back, weights included.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import importlib
+import importlib.util
 import resource
 import subprocess
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import timing
+from scalable_binding.diffusion import samplers
 from scalable_binding.engine import optimizers
 from scalable_binding.engine.fit_config import OptimizerConfig
-from scalable_binding.rin import model, objective
+from scalable_binding.rin import flops, inference, model, objective
 from scalable_binding.rin.config import DiffusionConfig
+from scalable_binding.rin.inference import Pretrained, SamplingConfig
 
 PEER = "rin-pytorch"
-OURS = "here, float32"
+HERE = "here"
 SIDE, PATCH = 64, 4
 LATENTS, LATENT_WIDTH, WIDTH, BLOCKS, LAYERS = 128, 256, 128, 4, 2
+HEADS_OF_PEER = 4
 STEPS_FOR_MEMORY = 4
-ABSENT = ("torchvision", "accelerate", "ema_pytorch", "tqdm", "tqdm.auto")
+STEPS_OF_SAMPLER = 10
+OPTIONAL = ("torchvision", "accelerate", "ema_pytorch", "tqdm")
 
 
 class Absent(types.ModuleType):
@@ -61,15 +66,24 @@ class Absent(types.ModuleType):
 
 
 def import_peer(folder: Path) -> Any:
-    for name in ABSENT:
-        sys.modules.setdefault(name, Absent(name))
+    for name in OPTIONAL:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = Absent(name)
     sys.path.insert(0, str(folder))
     return importlib.import_module("rin_pytorch.rin_pytorch")
 
 
-def peer(folder: Path, batch: int, *, heads: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Return a forward pass and a training step of rin-pytorch."""
+class Contestant(NamedTuple):
+    """What is timed, and the multiply-adds of its forward pass for one image."""
+
+    step: Callable[[], Any]
+    sample: Callable[[], Any]
+    multiply_adds: int
+
+
+def peer(folder: Path, batch: int, *, bfloat16: bool) -> Contestant:
     package = import_peer(folder)
+    package.tqdm = lambda steps, **_: steps
     network = package.RIN(
         dim=WIDTH,
         image_size=SIDE,
@@ -80,32 +94,40 @@ def peer(folder: Path, batch: int, *, heads: int) -> tuple[Callable[[], Any], Ca
         num_latents=LATENTS - 1,
         latent_token_time_cond=True,
         patches_self_attn=False,
-        heads=heads,
+        heads=HEADS_OF_PEER,
     )
     diffusion = package.GaussianDiffusion(
-        network, objective="eps", min_snr_loss_weight=False, train_prob_self_cond=1.0
+        network,
+        objective="eps",
+        min_snr_loss_weight=False,
+        train_prob_self_cond=1.0,
+        timesteps=STEPS_OF_SAMPLER,
+        use_ddim=True,
     )
     x, gamma = inputs(batch)
-    latents = torch.zeros(batch, LATENTS - 1, LATENT_WIDTH)
+    images = x.sigmoid()
+    latents = torch.zeros(1, LATENTS - 1, LATENT_WIDTH)
 
-    def forward() -> None:
-        with torch.no_grad():
-            network(x, gamma, None, latents, return_latents=True)
+    def sample() -> None:
+        with torch.no_grad(), autocast(bfloat16):
+            diffusion.sample(batch)
 
     optimizer = torch.optim.Adam(network.parameters())
 
     def step() -> None:
-        diffusion(x.sigmoid()).backward()
+        with autocast(bfloat16):
+            loss = diffusion(images)
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    return forward, step
+    def forward() -> None:
+        network(x[:1], gamma[:1], None, latents, return_latents=True)
+
+    return Contestant(step, sample, multiply_adds(forward))
 
 
-def ours(
-    batch: int, *, bfloat16: bool, checkpointing: bool = False
-) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Return a forward pass and a training step of this package."""
+def ours(batch: int, *, bfloat16: bool, checkpointing: bool = False) -> Contestant:
     network = model.init_model(
         0,
         size=(SIDE, SIDE),
@@ -121,25 +143,36 @@ def ours(
         checkpointing=checkpointing,
     )
     config = DiffusionConfig(self_conditioning=1.0)
-    x, gamma = inputs(batch)
-    latents = torch.zeros(batch, LATENTS, LATENT_WIDTH)
+    x, _ = inputs(batch)
     images = {"image": (255 * x.sigmoid()).byte()}
     generator = torch.Generator().manual_seed(0)
+    pretrained = Pretrained(model=network, diffusion=config)
+    sampling = SamplingConfig(sampler="ddim", steps=STEPS_OF_SAMPLER, bfloat16=bfloat16)
 
-    def forward() -> None:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            network(x, gamma, latents=latents)
+    def sample() -> None:
+        samplers.last(inference.sample(pretrained, batch, sampling))
 
     optimizer = optimizers.build(network, OptimizerConfig(name="adam"))
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with autocast(bfloat16):
             loss, _ = objective.loss(network, images, generator, config)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    return forward, step
+    return Contestant(step, sample, flops.count(network.settings).multiply_adds)
+
+
+def autocast(bfloat16: bool) -> Any:
+    return torch.autocast("cpu", torch.bfloat16, enabled=bfloat16)
+
+
+def multiply_adds(forward: Callable[[], Any]) -> int:
+    """Return those of matrix products, attention counted as its two products."""
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        forward()
+    return counter.get_total_flops() // 2
 
 
 def inputs(batch: int) -> tuple[Tensor, Tensor]:
@@ -148,15 +181,17 @@ def inputs(batch: int) -> tuple[Tensor, Tensor]:
     return x, torch.rand(batch, generator=generator)
 
 
-def contestants(folder: Path | None, batch: int) -> dict[str, Callable[[], tuple[Any, Any]]]:
-    made = {}
-    if folder is not None:
-        made[f"{PEER}, 4 heads"] = lambda: peer(folder, batch, heads=4)
-        made[f"{PEER}, 8 heads"] = lambda: peer(folder, batch, heads=8)
-    made[OURS] = lambda: ours(batch, bfloat16=False)
-    made["here, bfloat16"] = lambda: ours(batch, bfloat16=True)
-    made["here, float32, checkpointed"] = lambda: ours(batch, bfloat16=False, checkpointing=True)
-    made["here, bfloat16, checkpointed"] = lambda: ours(batch, bfloat16=True, checkpointing=True)
+def contestants(folder: Path | None, batch: int) -> dict[str, Callable[[], Contestant]]:
+    """Return how to build each, the baseline of a precision first."""
+    made: dict[str, Callable[[], Contestant]] = {}
+    for precision in ("float32", "bfloat16"):
+        half = precision == "bfloat16"
+        if folder is not None:
+            made[f"{PEER}, {precision}"] = partial(peer, folder, batch, bfloat16=half)
+        made[f"{HERE}, {precision}"] = partial(ours, batch, bfloat16=half)
+        made[f"{HERE}, {precision}, checkpointed"] = partial(
+            ours, batch, bfloat16=half, checkpointing=True
+        )
     return made
 
 
@@ -193,9 +228,9 @@ def measure_memory(name: str, folder: Path | None, batch: int) -> float:
     warm_up()
     gc.collect()
     before = megabytes()
-    _, step = contestants(folder, batch)[name]()
+    contestant = contestants(folder, batch)[name]()
     for _ in range(STEPS_FOR_MEMORY):
-        step()
+        contestant.step()
     return megabytes() - before
 
 
@@ -209,7 +244,7 @@ def memory_of(name: str, folder: Path | None, batch: int) -> float:
 
 
 def main() -> None:
-    options = timing.parser(__doc__, rounds=9)
+    options = timing.parser(__doc__, rounds=5)
     options.add_argument("--peer", type=Path, help="folder that rin-pytorch is installed in")
     options.add_argument("--batch", type=int, default=4, help="images in a step")
     options.add_argument("--memory-of", help=argparse.SUPPRESS)
@@ -221,14 +256,22 @@ def main() -> None:
     memory = {name: memory_of(name, arguments.peer, arguments.batch) for name in names}
     made = {name: make() for name, make in names.items()}
     rows = []
-    for kind, number in (("forward", 0), ("step", 1)):
-        runs = {name: pair[number] for name, pair in made.items()}
-        seconds = timing.in_turns(runs, arguments.rounds, clock=arguments.clock)
-        for row in timing.compare(seconds, next(iter(runs))):
-            name = row.pop("")
-            rows.append({"": f"{kind}, {name}", **row})
-            if kind == "step":
-                rows[-1] |= {"peak MB": memory[name], "kept MB": kept_by(runs[name])}
+    for kind in ("sample", "step"):
+        for precision in ("float32", "bfloat16"):
+            runs = {
+                name: getattr(one, kind)
+                for name, one in made.items()
+                if f", {precision}" in name and (kind == "step" or "checkpointed" not in name)
+            }
+            first = next(iter(runs))
+            seconds = timing.in_turns(runs, arguments.rounds, clock=arguments.clock)
+            for row in timing.compare(seconds, first):
+                name = row.pop("")
+                rows.append({"": f"{kind}, {name}", **row})
+                rows[-1]["G multiply-adds"] = made[name].multiply_adds / 1e9
+                if kind == "step":
+                    rows[-1] |= {"peak MB": memory[name], "kept MB": kept_by(runs[name])}
+                    rows[-1]["peak, ratio"] = memory[name] / memory[first]
     facts = {"clock": arguments.clock, "batch": arguments.batch, **timing.conditions()}
     timing.report(rows, facts, arguments.json)
 

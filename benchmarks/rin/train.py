@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,12 @@ SPENT = "cpu_seconds.txt"
 """File in a run with the seconds of processors that its training has taken."""
 
 
-def train_timed(config: RINConfig, run: Path) -> None:
+def train_timed(config: RINConfig, run: Path, data: Sequence[Path] = ()) -> None:
     """Train, and add the seconds of this process to those that the run has taken before."""
     path, began = run / SPENT, time.process_time()
     before = float(path.read_text(encoding="utf-8")) if path.is_file() else 0.0
     try:
-        train.train(config, [], run)
+        train.train(config, data, run)
     finally:
         write_text(path, f"{before + time.process_time() - began:.1f}\n")
 

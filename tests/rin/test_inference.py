@@ -327,3 +327,23 @@ def test_a_damaged_config_is_refused(images: Pretrained, tmp_path: Path) -> None
     (run / "config.json").write_text(json.dumps([1]), encoding="utf-8")
     with pytest.raises(UserError, match="system"):
         load(run)
+
+
+def test_known_pixels_are_kept_and_the_others_filled_in() -> None:
+    images = untrained.images()
+    pictures = torch.arange(256, dtype=torch.uint8)[:128].view(2, 1, 8, 8)
+    mask = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    mask[..., :4] = True
+    known = inference.Known(pictures, mask)
+    config = SamplingConfig(steps=4, guidance=2.0)
+    *_, state = inference.sample(images, 2, config, classes=[1], known=known)
+    found = inference.pictures(images, state.x0)
+    assert torch.equal(found[..., :4], pictures[..., :4])
+    *_, free = inference.sample(images, 2, config, classes=[1])
+    assert not torch.equal(found[..., 4:], inference.pictures(images, free.x0)[..., 4:])
+    with pytest.raises(UserError, match=r"known pictures: expected \(3, 1, 8, 8\)"):
+        inference.sample(images, 3, config, classes=[1], known=known)
+    with pytest.raises(UserError, match="one value for each pixel"):
+        inference.sample(
+            images, 2, config, classes=[1], known=inference.Known(pictures, mask[..., :4])
+        )

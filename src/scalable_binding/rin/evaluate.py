@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from scalable_binding import atomic
+from scalable_binding.data.datasets.labeled_images import LabeledImages
 from scalable_binding.data.frames import sources
 from scalable_binding.diffusion import targets
 from scalable_binding.engine.checkpoint import CONFIG
@@ -127,6 +128,32 @@ def open_held_out(
     if pretrained.model.num_classes:
         train.check_classes("the data", dataset, pretrained.classes)
     return dataset
+
+
+def distance_between(
+    features: str | Path,
+    first: Sequence[Path],
+    second: Sequence[Path],
+    *,
+    size: tuple[int, int],
+    device: torch.device | str = "cpu",
+) -> float:
+    """Fréchet distance between two sets of image files, a yardstick for samples.
+
+    Raises:
+        UserError: as :func:`scalable_binding.rin.features.choose`, or images that cannot be read.
+    """
+    network = choose(features, size, 3, device=device)
+    assert network is not None
+    found = []
+    for paths in (first, second):
+        dataset = LabeledImages([*paths], size=size)
+        batches = (
+            torch.stack([dataset[i]["image"] for i in range(start, min(start + 64, len(dataset)))])
+            for start in range(0, len(dataset), 64)
+        )
+        found.append(describe(network, batches))
+    return frechet_distance(*found)
 
 
 class _Job:

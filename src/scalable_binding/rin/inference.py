@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from scalable_binding.diffusion import noises, samplers, schedules, targets
 from scalable_binding.diffusion.guidance import guide
+from scalable_binding.diffusion.inpainting import with_known
 from scalable_binding.diffusion.samplers import Denoise, State
 from scalable_binding.diffusion.schedules import Schedule
 from scalable_binding.errors import UserError
@@ -33,6 +34,7 @@ __all__ = [
     "Batch",
     "Carry",
     "Classes",
+    "Known",
     "Pretrained",
     "SamplingConfig",
     "denoiser",
@@ -41,6 +43,18 @@ __all__ = [
     "pictures",
     "sample",
 ]
+
+
+@dataclass(frozen=True)
+class Known:
+    """Pixels to keep when inpainting or completing a video.
+
+    ``pictures`` are images or videos; ``mask`` is True where their pixels are given, the others are
+    not looked at.
+    """
+
+    pictures: UInt8[Tensor, "num c *size"]
+    mask: Bool[Tensor, "num 1 *places"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,7 @@ def sample(
     classes: Classes | None = None,
     first: int = 0,
     context: Float[Tensor, "num c k h w"] | None = None,
+    known: Known | None = None,
     attend: bool = False,
 ) -> Iterator[State]:
     """The states of the reverse process of one batch; the last ``x0`` is the sample, in +-b.
@@ -91,6 +106,7 @@ def sample(
             None samples without a class.
         first: number of the first sample.
         context: clean first frames, in +-b, which are held fixed; of a network that predicts.
+        known: pixels that are given, of a network that generates all; the others are filled in.
         attend: keep the read attention of each step in the state's carry.
 
     Raises:
@@ -120,6 +136,12 @@ def sample(
         )
         denoise = guide(
             denoise, config.guidance, (low, high), shares_carry=config.guidance_latents == "shared"
+        )
+    if known is not None:
+        _check_known(pretrained, num, known)
+        values = targets.scale(known.pictures.float() / 255, pretrained.diffusion.scale)
+        denoise = with_known(
+            denoise, values.to(device), known.mask.expand_as(values), pretrained.diffusion.target
         )
     generators = noises.generators(config.seed, range(first, first + num), device)
     noise = noises.sample_noise(generators, pretrained.generated_size)
@@ -222,6 +244,16 @@ def _check_context(pretrained: Pretrained, num: int, context: Tensor | None) -> 
         raise UserError("context frames", expected="none: the network generates all", got=str(got))
     if model.context > 0 and got != size:
         raise UserError("context frames", expected=str(size), got=str(got or "none"))
+
+
+def _check_known(pretrained: Pretrained, num: int, known: Known) -> None:
+    size = (num, *pretrained.generated_size)
+    if tuple(known.pictures.shape) != size:
+        got = str(tuple(known.pictures.shape))
+        raise UserError("known pictures", expected=f"{size}, as generated", got=got)
+    if tuple(known.mask.shape) != (num, 1, *size[2:]):
+        expected = f"{(num, 1, *size[2:])}, one value for each pixel"
+        raise UserError("mask of known pixels", expected=expected, got=str(tuple(known.mask.shape)))
 
 
 def _is_lack_of_memory(error: RuntimeError) -> bool:

@@ -66,7 +66,8 @@ def imagenet512() -> RINConfig:
     that it does not print; 0.2 and the learning rate are ours. FID of the thesis 3.95; not run by
     us.
     """
-    return _imagenet(_large(512, num_layers=6), _scaled(0.2), steps=1_000_000, weight_decay=0.01)
+    diffusion = DiffusionConfig(scale=0.2)
+    return _imagenet(_large(512, num_layers=6), diffusion, steps=1_000_000, weight_decay=0.01)
 
 
 def imagenet1024() -> RINConfig:
@@ -76,7 +77,8 @@ def imagenet1024() -> RINConfig:
     that it does not print; 0.1 and the learning rate are ours. FID of the thesis 8.72; not run by
     us. Its learning rate does not decay.
     """
-    config = _imagenet(_large(1024, num_layers=8), _scaled(0.1), steps=1_000_000, weight_decay=0.01)
+    diffusion = DiffusionConfig(scale=0.1)
+    config = _imagenet(_large(1024, num_layers=8), diffusion, steps=1_000_000, weight_decay=0.01)
     constant = ScheduleConfig(warm_up=WARM_UP)
     return replace(config, fit=replace(config.fit, batch_size=512, schedule=constant))
 
@@ -132,15 +134,50 @@ def cifar10() -> RINConfig:
     )
 
 
+def cifar10_small() -> RINConfig:
+    """CIFAR-10 by class, 4.5 M parameters: what one CPU core learns in a day.
+
+    Command: ``python -m benchmarks.rin.cifar train --data CIFAR --out OUT``, or ``sbind rin train
+    CIFAR --preset cifar10_small --run RUN``. Measured: 15 ms an image (373 M multiply-adds) on a
+    core with AVX512-BF16, so that 80,000 steps of 64 images take 21 hours. Not run to the end.
+    """
+    model = ModelConfig(
+        size=(32, 32),
+        patch=(2, 2),
+        num_classes=10,
+        num_latents=64,
+        latent_width=192,
+        interface_width=96,
+        num_blocks=3,
+        num_layers=2,
+        num_heads=6,
+        cross_heads=3,
+        embedding_std=1.0,
+        smooth_positions=True,
+    )
+    config = _with_muon(model, "images", steps=80_000, batch_size=64)
+    return replace(
+        config,
+        diffusion=replace(config.diffusion, schedule="linear"),
+        fit=replace(
+            config.fit,
+            bfloat16=True,
+            ema=EmaConfig(decay=0.9995),
+            schedule=replace(config.fit.schedule, warm_up=500),
+            save_every=250,
+            log_every=50,
+        ),
+        sample_every=5000,
+    )
+
+
 def digits() -> RINConfig:
     """Handwritten digits of 8 x 8 pixels, by class: four minutes on two CPU cores.
 
-    Command: ``sbind rin train --preset digits --run RUN``. Measured on an AMD EPYC: 258 s on two
-    quiet cores, and on a shared one, three seeds, 381 to 430 seconds of its time; held-out loss
-    0.141 to 0.142, Frechet distance of 1000 samples (DDPM, 100 steps) 8.6 to 8.9 where training
-    data have 5.1, class accuracy 0.966 to 0.974; the features are those of the package's own
-    network. Latents and positions begin wider than the thesis', which nearly halves the steps that
-    it takes; the weights that ship are of an earlier recipe, of 6000 steps.
+    Command: ``sbind rin train --preset digits --run RUN``. Measured on an AMD EPYC, three seeds:
+    381 to 430 seconds of a shared core; held-out loss 0.141 to 0.142, Frechet distance of 1000
+    samples (DDPM, 100 steps) 8.6 to 8.9 (training data 5.1), class accuracy 0.966 to 0.974, by the
+    package's own features. The weights that ship are of an earlier recipe, of 6000 steps.
     """
     model = ModelConfig(
         size=(8, 8),
@@ -166,9 +203,8 @@ def images32() -> RINConfig:
     Command: ``sbind rin train IMAGES --preset images32 --run RUN``, with ``--fit.bfloat16 true``
     where the processor knows it; for classes ``--model.num_classes 10`` and
     ``--diffusion.label_dropout 0.1``. Measured so on CIFAR-10, one seed: 67 minutes on one core
-    beside another training, loss 0.092; samples are arranged and colored like photographs, with
-    things that can seldom be told. An interface of half the width sees less through noise after
-    a third more steps (``benchmarks/rin/README.md``).
+    beside another training, loss 0.092; samples look like photographs from afar, and their objects
+    can seldom be named.
     """
     model = ModelConfig(
         size=(32, 32),
@@ -192,8 +228,8 @@ def videos32() -> RINConfig:
 
     Command: ``sbind rin train VIDEOS --preset videos32 --run RUN``, with ``--fit.bfloat16 true``
     where the processor knows it, and ``--data.fps`` where frames follow each other too closely.
-    Not run by us to the end: 1,200 steps on five videos, the rate falling to 0, come to a loss of
-    0.035, and to 0.078 on a sixth, whose futures are still worse than its last frame repeated.
+    Not run by us to the end: 1,200 steps on five videos come to a loss of 0.035, and to 0.078 on a
+    sixth, whose futures are still worse than its last frame repeated.
     """
     images = images32()
     model = replace(images.model, size=(12, 32, 32), patch=(2, 4, 4), context=4)
@@ -205,9 +241,8 @@ def shapes64() -> RINConfig:
     """Few objects on a textured ground, 64 x 64 and drawn as needed, by the number of objects.
 
     Command: ``sbind rin train --preset shapes64 --run RUN``, with ``--fit.bfloat16 true`` where
-    the processor knows it: 1.45 steps a second on two CPU cores, where a worker that draws
-    adds half to the speed. Not run by us to the end: with the target eps, 600 steps of 16 images
-    come to a held-out loss of 0.058, AdamW and the thesis' embeddings to 0.086.
+    the processor knows it: 1.45 steps a second on two CPU cores. Not run by us to the end: with the
+    target eps, 600 steps of 16 images come to a held-out loss of 0.058.
     """
     model = ModelConfig(
         num_classes=3,
@@ -232,8 +267,7 @@ def moving_digits() -> RINConfig:
     where the processor knows it. Measured so, one seed, 5,950 CPU seconds: error of predicted
     pixels .009, of the last frame repeated .044, of its motion extrapolated .057; Frechet video
     distance 2.7 (17.8, 22.1; other true videos 3.1). Muon takes a third of AdamW's steps; a rate of
-    0.02 diverges. Latents and positions begin wider than the thesis'
-    (``benchmarks/rin/README.md``).
+    0.02 diverges.
     """
     model = ModelConfig(
         size=(12, 32, 32),
@@ -305,10 +339,6 @@ def _large(side: int, *, num_layers: int) -> ModelConfig:
         num_layers=num_layers,
         normalize_input=True,
     )
-
-
-def _scaled(scale: float) -> DiffusionConfig:
-    return DiffusionConfig(scale=scale)
 
 
 def _large_run(steps: int, batch_size: int, optimizer: OptimizerConfig, curve: str) -> FitConfig:

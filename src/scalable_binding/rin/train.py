@@ -28,7 +28,7 @@ from scalable_binding.engine.fit import Hook, fit
 from scalable_binding.engine.loading import EndlessDataset
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
-from scalable_binding.rin import inference, model, objective
+from scalable_binding.rin import finetuning, inference, model, objective
 from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.labels import CheckedLabels
 from scalable_binding.rin.model import RIN
@@ -50,7 +50,9 @@ VALIDATION_SIZE = {
 """Examples that the figures on held-out data are of."""
 
 
-def train(config: RINConfig, data: Sequence[Path], run: Path) -> RIN:
+def train(
+    config: RINConfig, data: Sequence[Path], run: Path, *, initial: Pretrained | None = None
+) -> RIN:
     """Train a network; returns its EMA copy.
 
     Writes the run folder of :func:`scalable_binding.engine.fit.fit`, and grids of samples under
@@ -60,6 +62,7 @@ def train(config: RINConfig, data: Sequence[Path], run: Path) -> RIN:
         config: a preset, changed at will.
         data: folders, archives or shards to read; empty if ``config.data.kind`` needs none.
         run: the folder for everything that the run writes.
+        initial: a trained network to fine-tune; see :mod:`~scalable_binding.rin.finetuning`.
 
     Raises:
         UserError: no data, data that do not fit the network, data held out and never looked at, or
@@ -70,7 +73,7 @@ def train(config: RINConfig, data: Sequence[Path], run: Path) -> RIN:
     """
     dataset = open_data(config, data, seed=config.fit.seed)
     check_fit(config, dataset)
-    return train_on(dataset, config, run, hooks=_hooks(config, dataset))
+    return train_on(dataset, config, run, hooks=_hooks(config, dataset), initial=initial)
 
 
 def train_on(
@@ -80,6 +83,7 @@ def train_on(
     *,
     encode: Encode | None = None,
     hooks: Sequence[Hook] = (),
+    initial: Pretrained | None = None,
 ) -> RIN:
     """Train on a data set of your own, or on signals made from it; returns the EMA copy.
 
@@ -92,6 +96,7 @@ def train_on(
         encode: from a batch to the signals that are generated: codes of an autoencoder
             (:mod:`~scalable_binding.rin.latent_space`), bits (:mod:`~scalable_binding.rin.bits`).
         hooks: what else to do on the way.
+        initial: a trained network to fine-tune.
 
     Raises:
         UserError: a folder that cannot be written, or a label that the network does not know.
@@ -99,6 +104,8 @@ def train_on(
     """
     config = _as_begun(config, run)
     network = build(config)
+    if initial is not None:
+        finetuning.load_weights(network, initial, tuple(getattr(dataset, "classes", ())))
     settings = to_mapping(config)
     record = {"system": "rin", **model.arguments(network)}
     record |= {name: settings[name] for name in ("diffusion", "data")}
