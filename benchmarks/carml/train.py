@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import timing
 from scalable_binding import weights
 from scalable_binding.atomic import write_text
-from scalable_binding.carml import evaluate, skills, train
+from scalable_binding.carml import evaluate, round_files, skills, train
 from scalable_binding.cli.settings import configure
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
 from scalable_binding.engine.log import read_log

@@ -8,6 +8,9 @@ import torch
 from carml import runs
 from scalable_binding.carml import evaluate, inference, skills
 from scalable_binding.carml.model import init_policy
+from scalable_binding.carml.task_rewards import ZERO, TaskReward, parse
+from scalable_binding.envs import registry
+from scalable_binding.envs.maze import Maze
 from scalable_binding.errors import UserError
 
 
@@ -81,3 +84,37 @@ def test_curve_counts_environment_steps(run):
     assert len(values) == 3
     with pytest.raises(UserError, match="figures named nothing, got none"):
         skills.curve(run, "nothing")
+
+
+def test_controls_are_scored_on_the_same_tasks(run):
+    found = evaluate.compare(run, num_tasks=12)
+    assert list(found) == ["agent", "random", "swapped", "zero"]
+    assert all(each.reached.shape == (12, 2) for each in found.values())
+    same = evaluate.difference(found["agent"], found["agent"])
+    assert same.mean == 0 and same.margin == 0
+
+
+def test_an_oracle_beside_a_run_is_scored_too(run, tmp_path):
+    oracle = runs.make(tmp_path / "oracle", method="oracle")
+    assert "oracle" in evaluate.compare(run, num_tasks=4, oracle=oracle)
+
+
+def test_swapped_tasks_are_others():
+    tasks = registry.sample_tasks("room", 30, torch.Generator().manual_seed(0))
+    swapped = evaluate.swap(tasks, torch.Generator().manual_seed(1))
+    assert all(one != other for one, other in zip(tasks.tasks, swapped.tasks, strict=True))
+    with pytest.raises(UserError, match="at least two different ones"):
+        evaluate.swap(tasks.select([0, 0]), torch.Generator())
+
+
+def test_controls_show_another_reward_and_score_the_true_one():
+    env = Maze(num_envs=3)
+    true, other = (parse(f"goal={goal}", "maze") for goal in ("250,20", "400,400"))
+    for shown in (other, ZERO):
+        reward = TaskReward(true, None, learning=False, shown=shown)
+        reward.begin(env.reset())
+        step = env.step(torch.full((3,), 8))
+        seen, truth = reward.step(step, env), env.ground_truth()
+        assert torch.equal(seen, shown.reward_fn(step, truth))
+        assert torch.equal(reward.returns[-1], true.reward_fn(step, truth))
+        assert bool(reward.reached[-1].all())

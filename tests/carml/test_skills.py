@@ -42,3 +42,13 @@ def test_occupancy_and_coverage():
 def test_impossible_square_is_refused():
     with pytest.raises(UserError, match="cells of a square"):
         skills.cells(torch.zeros(1, 2), (1.0, 1.0))
+
+
+def test_information_of_shuffled_tasks_is_what_chance_gives():
+    random = torch.Generator().manual_seed(0)
+    tasks = torch.randint(16, (256,), generator=random)
+    visited = torch.randint(100, (256, 16), generator=random)
+    raw = skills.mutual_information(skills.joint_counts(tasks, visited, 16, 100))
+    chance = skills.chance_information(tasks, visited, 16, 100)
+    assert raw > 0.1, "independent, yet the estimate is high"
+    assert raw - chance == pytest.approx(0, abs=0.03)

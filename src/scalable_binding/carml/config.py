@@ -25,11 +25,10 @@ Method = Literal[
     "online-discriminator",
     "pretrained-discriminator",
 ]
-"""Where training tasks come from. "carml": a mixture of what the agent does, made anew in rounds.
-"oracle": the environment's own training tasks. "ppo": the one task that ``task`` names. "rnd": no
-task, novelty. "pipelined": a contextual policy makes the tasks ("contextual" alone trains it),
-then they stay, and the agent learns them. "online-discriminator", "pretrained-discriminator": a
-classifier of tasks that learns with the agent, from scratch or after a mixture."""
+"""Where training tasks come from. "carml": a mixture, fit anew each round. "oracle": the
+environment's training tasks. "ppo": the one ``task``. "rnd": none, novelty. "pipelined": a
+contextual policy makes them ("contextual" trains it alone), then they stay. The discriminators: a
+classifier that learns with the agent, from scratch or after a mixture."""
 
 
 def _check(
@@ -56,12 +55,8 @@ def _check(
     each(unit, lambda value: 0 <= value <= 1, "a number in [0, 1]")
     each(optional_counts, lambda value: value is None or value >= 1, "at least 1, or none")
     for name, known in choices.items():
-        require(
-            f"{prefix}{name}",
-            getattr(config, name),
-            getattr(config, name) in known,
-            " or ".join(known),
-        )
+        value = getattr(config, name)
+        require(f"{prefix}{name}", value, value in known, " or ".join(known))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +187,7 @@ class DiscriminatorConfig:
     temperature: float = 3.0  # of its softmax; below 3 tasks collapse at once.
     hidden: int = 64  # units of its two layers (on features, for pixels).
     lr: float = 3e-3  # of Adam.
-    # gradient steps after each update of the agent. With few of them the classifier lags behind,
-    # and what it pays stays low for as long.
+    # gradient steps after each update of the agent; with few the classifier lags behind.
     steps: int = 40
     first_steps: int = 300  # gradient steps on the mixture's labels, for the pre-trained one.
     batch_size: int = 512  # states in a gradient step.
@@ -338,12 +332,11 @@ class CurriculumConfig:
     kept_episodes: int = 1
     # of the fresh policy, before the first E-step; all of their episodes go into the reservoir.
     first_trials: int = 250
-    # probability that a step of these repeats the action before it (0 in the thesis): random walks
-    # that turn as often as they go forward stay near their start.
+    # probability that a step of these repeats the action before it (0 in the thesis): plain random
+    # walks stay near their start.
     first_sticky: float = 0.0
     # after each E-step the reservoir counts its content as all it was ever offered. A round then
-    # weighs more than those before it, and short runs leave their start behind; the thesis'
-    # reservoir weighs all rounds alike.
+    # weighs more than those before it; the thesis' reservoir weighs all alike.
     recent: bool = False
 
     def __post_init__(self) -> None:
@@ -360,8 +353,7 @@ class ValidationConfig:
 
     every: int = 25  # updates between validations; 0 keeps the last iterate.
     num_tasks: int = 10  # of the environment's validation split.
-    # "success" in the last episode, or the mean "return" of all episodes after the first: returns
-    # grow with every step nearer to a goal, and vary less from draw to draw.
+    # "success" in the last episode, or the mean "return" after the first, which varies less.
     criterion: Literal["success", "return"] = "success"
 
     def __post_init__(self) -> None:

@@ -6,17 +6,20 @@ import copy
 import math
 import warnings
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
+from scalable_binding import weights
 from scalable_binding.carml.config import CARMLConfig
-from scalable_binding.carml.inference import adapt
+from scalable_binding.carml.inference import adapt, load, read_config
 from scalable_binding.carml.model import Policy
-from scalable_binding.carml.task_rewards import functions_of
+from scalable_binding.carml.task_rewards import ZERO, functions_of, read_reward_stats
 from scalable_binding.engine import state_dicts
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.fit import is_due
@@ -32,6 +35,11 @@ PLACE = 8
 """Of scores among the purposes of randomness."""
 
 CONFIDENCE = 1.96
+
+ORACLE = "oracle"
+"""Folder in a run that may hold an oracle: an agent that learned the training tasks."""
+
+Control = Literal["swapped", "zero"]
 
 SEED = 1
 """Of validation, beside that of the run."""
@@ -53,11 +61,19 @@ class Score:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Scores of each episode of a trial, over tasks."""
+    """Scores of each episode of a trial, over tasks.
+
+    Attributes:
+        num_tasks: one trial each.
+        success: share of tasks whose goal was reached at some step.
+        returns: mean return.
+        reached: whether each task's goal was reached in each episode, for paired comparisons.
+    """
 
     num_tasks: int
     success: tuple[Score, ...]
     returns: tuple[Score, ...]
+    reached: Float[Tensor, "e n"] = field(repr=False, compare=False)
 
     def record(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
@@ -87,12 +103,22 @@ def transfer(
     split: Split = "test",
     seed: int = 0,
     reward_stats: RunningMeanStd | None = None,
+    control: Control | None = None,
 ) -> Transfer:
     """Direct transfer to the test tasks of the environment that ``config`` names.
 
     Rewards are whitened with ``reward_stats``, those of training where the agent
     learned given tasks (``task_rewards.read_reward_stats``), and else with the statistics of a
     first batch of trials.
+
+    Args:
+        policy: the agent.
+        config: of its run.
+        num_tasks: one trial each.
+        split: of the tasks.
+        seed: of tasks, worlds and actions.
+        reward_stats: running mean and std of rewards.
+        control: "swapped" shows the agent the reward of another task, "zero" none at all.
 
     Raises:
         UserError: an environment without test tasks.
@@ -103,17 +129,82 @@ def transfer(
     tasks = registry.sample_tasks(
         settings.name, num_tasks, generator(seed, PLACE, 0), split, **settings.arguments()
     )
+    shown = None
+    if control == "swapped":
+        shown = functions_of(swap(tasks, generator(seed, PLACE, 3)))
+    elif control == "zero":
+        shown, reward_stats = ZERO, RunningMeanStd()
     with closing(registry.make(settings.name, num_tasks, seed, **settings.arguments())) as env:
-        episodes, random = config.curriculum.episodes, generator(seed, PLACE, 1)
         found = adapt(
-            policy, env, functions_of(tasks), random, episodes=episodes, reward_stats=reward_stats
+            policy,
+            env,
+            functions_of(tasks),
+            generator(seed, PLACE, 1),
+            episodes=config.curriculum.episodes,
+            reward_stats=reward_stats,
+            shown=shown,
         )
     assert found.reached is not None
     return Transfer(
         num_tasks,
         tuple(interval(each) for each in found.reached.double().unbind(1)),
         tuple(interval(each) for each in found.returns.unbind(1)),
+        found.reached.double(),
     )
+
+
+def compare(
+    run: str | Path,
+    *,
+    num_tasks: int = 200,
+    split: Split = "test",
+    seed: int = 0,
+    oracle: str | Path | None = None,
+) -> dict[str, Transfer]:
+    """Transfer of the agent of a run beside its controls, on the same tasks and worlds.
+
+    "random": the same network acting at random. "swapped": the agent sees another task's reward;
+    an agent that adapts to rewards does worse. "zero": the agent sees no reward. "oracle": an
+    agent that learned the environment's training tasks (``--method oracle``), from ``oracle`` or
+    from the folder ``oracle`` in the run, if there is one.
+
+    Raises:
+        UserError: no such run, or an environment without test tasks.
+    """
+    folder = weights.find("carml", run)
+    config, policy = read_config(folder), load(folder)
+    stats = read_reward_stats(folder)
+    score = partial(transfer, config=config, num_tasks=num_tasks, split=split, seed=seed)
+    scores = {
+        "agent": score(policy, reward_stats=stats),
+        "random": score(untrained(policy), reward_stats=stats),
+        "swapped": score(policy, reward_stats=stats, control="swapped"),
+        "zero": score(policy, control="zero"),
+    }
+    best = folder / ORACLE if oracle is None else weights.find("carml", oracle)
+    if oracle is not None or best.is_dir():
+        scores["oracle"] = score(load(best), reward_stats=read_reward_stats(best))
+    return scores
+
+
+def difference(one: Transfer, other: Transfer) -> Score:
+    """How much more often one reached its goals in the last episode, paired task by task."""
+    return interval(one.reached[:, -1] - other.reached[:, -1])
+
+
+def swap(tasks: TaskBatch, random: Generator) -> TaskBatch:
+    """For each task another of the batch, with another goal.
+
+    Raises:
+        UserError: all tasks are the same.
+    """
+    numbers = []
+    for task in tasks.tasks:
+        others = [n for n, other in enumerate(tasks.tasks) if other != task]
+        if not others:
+            raise UserError("swapped tasks", expected="at least two different ones", got="one")
+        numbers.append(others[int(torch.randint(len(others), (1,), generator=random))])
+    return tasks.select(numbers)
 
 
 def untrained(policy: Policy) -> Policy:

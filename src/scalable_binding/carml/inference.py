@@ -178,6 +178,7 @@ def adapt(
     *,
     episodes: int = 4,
     reward_stats: RunningMeanStd | None = None,
+    shown: TaskFunctions | None = None,
 ) -> Adaptation:
     """Trials of a task in every environment of a batch, without a gradient.
 
@@ -189,6 +190,7 @@ def adapt(
         episodes: in a trial.
         reward_stats: what whitens rewards; by default the statistics of a first batch of trials,
             which does not count; tasks share them.
+        shown: another task, whose reward the agent sees instead (a control).
 
     Raises:
         UserError: worlds that do not fit the agent, or rewards that are no finite numbers.
@@ -198,8 +200,9 @@ def adapt(
     check_fit(policy, env)
     if reward_stats is None:
         reward_stats = RunningMeanStd()
-        collect(env, policy, TaskReward(task, reward_stats, learning=True), episodes, random)
-    reward = TaskReward(task, reward_stats, learning=False)
+        first = TaskReward(task, reward_stats, learning=True, shown=shown)
+        collect(env, policy, first, episodes, random)
+    reward = TaskReward(task, reward_stats, learning=False, shown=shown)
     trials = collect(env, policy, reward, episodes, random)
     names = list(reward.truths[0][0])
     truths = {

@@ -48,6 +48,10 @@ class TaskFunctions:
     success_fn: Callable[[Step, GroundTruth], Bool[Tensor, " e"]] | None = None
 
 
+ZERO = TaskFunctions("zero reward", lambda step, truth: torch.zeros(len(step.done)))
+"""A control: an agent that adapts without any information about its task."""
+
+
 def functions_of(tasks: TaskBatch) -> TaskFunctions:
     """The reward and success functions of tasks: one for all environments, or one for each."""
     name = tasks[0].name if len(tasks) == 1 else f"{len(tasks)} tasks"
@@ -92,6 +96,8 @@ class TaskReward:
         task: what is rewarded.
         reward_stats: running mean and std that whiten the rewards; None leaves them as they are.
         learning: whether rewards are taken into ``reward_stats`` before they are whitened.
+        shown: another task, whose reward the agent sees instead: a control. Returns and success
+            are still those of ``task``.
 
     Attributes:
         returns, reached: of each episode, in order, not whitened.
@@ -99,9 +105,15 @@ class TaskReward:
     """
 
     def __init__(
-        self, task: TaskFunctions, reward_stats: RunningMeanStd | None, *, learning: bool
+        self,
+        task: TaskFunctions,
+        reward_stats: RunningMeanStd | None,
+        *,
+        learning: bool,
+        shown: TaskFunctions | None = None,
     ) -> None:
         self.task, self.reward_stats, self.learning = task, reward_stats, learning
+        self.shown = shown
         self.returns: list[Float[Tensor, " e"]] = []
         self.reached: list[Bool[Tensor, " e"]] = []
         self.truths: list[list[GroundTruth]] = []
@@ -127,6 +139,8 @@ class TaskReward:
         if self.task.success_fn is not None:
             self.reached[-1] |= self.task.success_fn(step, truth) & self._active
         self.truths[-1].append(truth)
+        if self.shown is not None:
+            rewards = self.shown.reward_fn(step, truth) * self._active
         if self.reward_stats is not None and self.learning:
             self.reward_stats.update(rewards[self._active])
         self._active = ~step.done

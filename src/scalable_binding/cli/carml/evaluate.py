@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from scalable_binding.cli.carml.options import _at_least
 from scalable_binding.cli.outputs import JsonOption, prepare_target, write_json
@@ -16,21 +16,27 @@ def evaluate(
     tasks: int = 200,
     split: Literal["train", "validation", "test"] = "test",
     seed: int = 0,
+    oracle: Path | None = None,
     report: Path | None = None,
     json: JsonOption = None,
 ) -> None:
-    """Score an agent on test tasks that it has never seen, beside random actions.
+    """Score an agent on test tasks that it has never seen, beside its controls.
+
+    Controls: random actions, the reward of another task (swapped), no reward (zero), and an
+    oracle, an agent trained on the environment's training tasks.
 
     Parameters
     ----------
     run
-        Folder of a trained agent.
+        Folder of a trained agent, or the name of one that ships (maze, room).
     tasks
         How many, one trial each.
     split
         Which of the environment's tasks.
     seed
         Of tasks, worlds and actions.
+    oracle
+        Run of an oracle (``sbind carml train --method oracle``); agents that ship may have one.
     report
         HTML file to write: scores, curves, skill maps of each round, and adaptation to tasks.
     """
@@ -38,22 +44,20 @@ def evaluate(
     if report is not None:
         prepare_target(report, overwrite=True)
     from scalable_binding.carml import evaluate as scoring
-    from scalable_binding.carml import inference
-    from scalable_binding.carml.task_rewards import read_reward_stats
 
-    stats = read_reward_stats(run)
-    config, policy = inference.read_config(run), inference.load(run)
-    agents = {"agent": policy, "random": scoring.untrained(policy)}
-    scores = {
-        name: scoring.transfer(
-            each, config, num_tasks=tasks, split=split, seed=seed, reward_stats=stats
-        )
-        for name, each in agents.items()
-    }
+    scores = scoring.compare(run, num_tasks=tasks, split=split, seed=seed, oracle=oracle)
     for name, found in scores.items():
         print(f"{name}: reached, by episode: {', '.join(map(str, found.success))}")
         print(f"{name}: return, by episode: {', '.join(map(str, found.returns))}")
-    write_json(json, {name: found.record() for name, found in scores.items()})
+    gains = {
+        name: scoring.difference(scores["agent"], scores[name]) for name in ("random", "swapped")
+    }
+    for name, gain in gains.items():
+        print(f"agent minus {name}, last episode: {gain}")
+    results: dict[str, Any] = {name: found.record() for name, found in scores.items()}
+    for name, gain in gains.items():
+        results[f"agent minus {name}"] = {"success": gain.mean, "success_margin": gain.margin}
+    write_json(json, results)
     if report is not None:
         from scalable_binding.cli.carml_report import write as write_report
 
