@@ -57,7 +57,9 @@ def step_of(config: CRWConfig, *, channels_last: bool, bfloat16: bool) -> Callab
 
 
 def draw_frames(config: CRWConfig) -> Tensor:
-    clips, side = config.clips, config.clips.crop
+    clips = config.clips
+    side = clips.crop or clips.size
+    assert side is not None
     shape = (config.fit.batch_size, clips.num_frames, 3, side, side)
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)

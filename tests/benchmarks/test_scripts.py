@@ -12,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from scalable_binding.crw.model import load
 from scalable_binding.data import synthetic
+from scalable_binding.data.frames import videos
+from scalable_binding.data.synthetic import SyntheticClips, WorldConfig
 from scalable_binding.engine.config import override
 from scalable_binding.rin import presets, train
 
@@ -236,3 +239,18 @@ def test_every_lambda_has_a_row_of_pictures(run, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "| 0.5 " in said and "| 1 " in said and "| round 2 |" in said
     assert (tmp_path / "exploration.png").stat().st_size > 10_000
+
+
+def test_the_run_for_a_gpu_packs_its_frames_and_trains_anywhere(run, tmp_path):
+    for seed in range(2):
+        frames = SyntheticClips(WorldConfig(num_frames=9, height=48, width=64), seed)[0]["frames"]
+        videos.write(tmp_path / "videos" / f"clip{seed}", frames, fps=24)
+    packed = tmp_path / "frames.npz"
+    options = ("--store", tmp_path / "store", "--height", 48, "--frames", packed)
+    run("crw.gpu", "pack", tmp_path / "videos", *options)
+    tiny = ["encoder.widths=4,8,8,8", "fit.steps=40", "fit.batch_size=2", "dense.view=48"]
+    tiny += ["dense.pool=2", "fit.device=cpu", "fit.schedule.warm_up=1", "fit.progress=false"]
+    run("crw.gpu", "train", tmp_path / "out", "--frames", packed, "--set", *tiny)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["clips a second"] > 0 and report["frames"] == 6 and report["GiB"] is None
+    assert load(tmp_path / "out" / "run").stride == 8

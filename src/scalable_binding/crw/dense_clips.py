@@ -51,8 +51,8 @@ class DenseClips(Dataset[dict[str, Tensor]]):
         draw = torch.rand((), generator=rng, dtype=torch.float64)
         number = min(int(torch.searchsorted(self._share, draw)), len(self.videos) - 1)
         video = self.videos[number]
-        frames = video.read(self._choose_frames(video.num_frames, rng))
-        if self.clips.mirror and _flip_coin(rng):
+        frames = video.read(choose_frames(video.num_frames, self.clips, self.config, rng))
+        if self.clips.mirror and flip_coin(rng):
             frames = frames.flip(-1)
         tour = torch.cat([frames, frames[:1]])
         height, width = frames.shape[-2:]
@@ -60,16 +60,20 @@ class DenseClips(Dataset[dict[str, Tensor]]):
         views = cut(tour, windows, self.config.view)
         return {"views": views, "windows": windows.float(), "index": torch.tensor(index)}
 
-    def _choose_frames(self, num_frames: int, rng: Generator) -> list[int]:
-        steps = self.clips.num_frames - 1
-        largest = min(self.config.max_gap, (num_frames - 1) // steps)
-        gaps = torch.randint(1, largest + 1, (steps,), generator=rng)
-        numbers = torch.cat([torch.zeros(1, dtype=torch.int64), gaps.cumsum(dim=0)])
-        first = torch.randint(num_frames - int(numbers[-1]), (), generator=rng)
-        chosen: list[int] = (numbers + first).tolist()
-        if self.clips.reverse and _flip_coin(rng):
-            chosen.reverse()
-        return chosen
+
+def choose_frames(
+    num_frames: int, clips: ClipConfig, config: DenseWalkConfig, rng: Generator
+) -> list[int]:
+    """The numbers of a clip's frames in a video of ``num_frames``, in the order of the walk."""
+    steps = clips.num_frames - 1
+    largest = min(config.max_gap, (num_frames - 1) // steps)
+    gaps = torch.randint(1, largest + 1, (steps,), generator=rng)
+    numbers = torch.cat([torch.zeros(1, dtype=torch.int64), gaps.cumsum(dim=0)])
+    first = torch.randint(num_frames - int(numbers[-1]), (), generator=rng)
+    chosen: list[int] = (numbers + first).tolist()
+    if clips.reverse and flip_coin(rng):
+        chosen.reverse()
+    return chosen
 
 
 def draw_rates(videos: Sequence[StoredVideo], config: DenseWalkConfig) -> np.ndarray:
@@ -81,5 +85,6 @@ def draw_rates(videos: Sequence[StoredVideo], config: DenseWalkConfig) -> np.nda
     return rates / rates.sum()
 
 
-def _flip_coin(rng: Generator) -> bool:
+def flip_coin(rng: Generator) -> bool:
+    """True half of the time."""
     return bool(torch.randint(2, (), generator=rng))
