@@ -4,10 +4,11 @@
         [--leave-out ...] [--set NAME=VALUE ...]
 
 FOLDERs hold videos or folders of frames to train on without labels; sequences to leave out of
-training are named by ``--leave-out``. The preset "small" learns, and every so many steps its
-averaged weights carry the masks of each sequence of DAVIS through every third of its first thirty
-frames (m 5, r 16): a quick stand-in for the protocol, whose J&F it is not. Writes RUN/curve.json
-and RUN/curve.png. Not run by make bench: minutes to an hour on a core.
+training are named by ``--leave-out``. A preset learns ("dense" by default). Every so many
+steps its averaged weights, with a reader fitted on frames of the videos, carry the masks of each
+sequence of DAVIS through every third of its first thirty frames (m 5, r 16): a quick stand-in for
+the protocol, whose J&F it is not. Writes RUN/curve.json and RUN/curve.png. Not run by make bench:
+minutes to an hour on a core.
 
 Source: Thesis Fig. 3.5a.
 """
@@ -15,10 +16,11 @@ Source: Thesis Fig. 3.5a.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,13 +30,15 @@ from torch import nn
 
 from scalable_binding.atomic import write_text
 from scalable_binding.cli.settings import configure
-from scalable_binding.crw import evaluate, train
+from scalable_binding.crw import calibration, evaluate, train
 from scalable_binding.crw.benchmarks import Entry, Video, davis_names, pairs
 from scalable_binding.crw.inference import FeatureModel
+from scalable_binding.crw.model import Encoder
 from scalable_binding.crw.presets import CRWConfig, PropagationConfig
 from scalable_binding.crw.scoring import MaskScore
 from scalable_binding.data.frames import images
 from scalable_binding.data.labels import masks
+from scalable_binding.engine.config import to_mapping
 from scalable_binding.engine.fit import Hook
 from scalable_binding.plots import curves
 from scalable_binding.plots.curves import Curve, Panel
@@ -64,8 +68,13 @@ def thinned(davis: Path, name: str) -> Entry:
 class Watch:
     """Scores a model on sequences as it learns, and keeps the curve in a folder."""
 
-    def __init__(self, entries: Sequence[Entry], folder: Path) -> None:
-        self.entries, self.folder = entries, folder
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        folder: Path,
+        prepare: Callable[[nn.Module], nn.Module] = lambda model: model,
+    ) -> None:
+        self.entries, self.folder, self.prepare = entries, folder, prepare
         path = folder / "curve.json"
         found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         self.points: Points = {
@@ -74,8 +83,9 @@ class Watch:
         }
 
     def __call__(self, step: int, model: nn.Module, run: Path) -> dict[str, float]:
+        prepared = self.prepare(model)
         for entry in self.entries:
-            self.points[entry.name][step] = _jf(entry, model)
+            self.points[entry.name][step] = _jf(entry, prepared)
         mean = statistics.mean(of[step] for of in self.points.values())
         write_text(self.folder / "curve.json", json.dumps(self.points, indent=2) + "\n")
         curves.save(self.folder / "curve.png", self.panels())
@@ -116,6 +126,21 @@ def folders(roots: Sequence[Path], left_out: Sequence[str], beside: Path) -> lis
     return linked
 
 
+def fit_reader(config: CRWConfig, data: Sequence[Path]) -> Callable[[nn.Module], nn.Module]:
+    """A function that gives an encoder in training the reader of its preset, fitted on frames."""
+    if config.reader is None:
+        return lambda model: model
+    reader, frames = to_mapping(config.reader), calibration.frames_of(data)
+
+    def prepare(model: nn.Module) -> nn.Module:
+        assert isinstance(model, Encoder)
+        encoder = calibration.reread(copy.deepcopy(model), reader)
+        encoder.calibrate(frames)
+        return encoder
+
+    return prepare
+
+
 def learn(config: CRWConfig, data: list[Path], run: Path, watch: Watch, every: int) -> None:
     """Train, scoring on the way and before the first step."""
     run.mkdir(parents=True, exist_ok=True)
@@ -129,6 +154,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--davis", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--preset", default="dense")
     parser.add_argument("--every", type=int, default=100)
     parser.add_argument("--sequences", nargs="*", default=None)
     parser.add_argument("--leave-out", nargs="*", default=[])
@@ -136,10 +162,11 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     names = chosen.sequences or davis_names(chosen.davis, None)
-    watch = Watch([thinned(chosen.davis, name) for name in names], chosen.run)
-    config = configure("crw", "small", settings=chosen.settings)
+    config = configure("crw", chosen.preset, settings=chosen.settings)
+    entries = [thinned(chosen.davis, name) for name in names]
     with tempfile.TemporaryDirectory() as beside:
         data = folders(chosen.data, chosen.leave_out, Path(beside))
+        watch = Watch(entries, chosen.run, fit_reader(config, data))
         learn(config, data, chosen.run, watch, chosen.every)
 
 

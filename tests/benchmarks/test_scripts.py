@@ -95,7 +95,7 @@ def test_memory_is_noted_on_the_way(tmp_path):
 
 
 def test_training_steps_are_timed_in_every_format(run, tmp_path):
-    tiny = ("fit.batch_size=1", "encoder.widths=4,4,4", "clips.crop=64", "walk.views.size=32")
+    tiny = ("fit.batch_size=1", "encoder.widths=4,4,4", "dense.view=48")
     options = ("--cases", "small", "--rounds", 1, "--set", *tiny)
     run("crw.training_step", *options, "--json", tmp_path / "found.json")
     rows = json.loads((tmp_path / "found.json").read_text())["rows"]

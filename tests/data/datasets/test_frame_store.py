@@ -58,6 +58,8 @@ def test_a_damaged_video_is_left_out_with_a_warning(root: Path, tmp_path: Path) 
 
 
 def test_nothing_to_read_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="training data: expected folders of videos, got none"):
+        frame_store.store([], tmp_path / "store", fps=8.0, size=16)
     (tmp_path / "c.mp4").write_bytes(b"no video")
     with (
         pytest.warns(UnusableVideoWarning),

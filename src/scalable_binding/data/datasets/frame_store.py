@@ -66,6 +66,8 @@ def store(
     Raises:
         UserError: no video is found under a root, not one can be read, or no room to write.
     """
+    if not roots:
+        raise UserError("training data", expected="folders of videos", got="none")
     found: list[StoredVideo] = []
     reason = ""
     for number, root in enumerate(roots):
