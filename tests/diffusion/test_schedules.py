@@ -77,3 +77,10 @@ def test_schedules_have_names() -> None:
 def test_impossible_schedules_are_refused(build: Callable[[], Schedule], words: str) -> None:
     with pytest.raises(UserError, match=words):
         build()
+
+
+def test_the_sigmoid_takes_a_piece_of_its_own() -> None:
+    found = named("sigmoid", temperature=0.5, start=-2.0, end=4.0)
+    assert found == Sigmoid(temperature=0.5, start=-2.0, end=4.0)
+    with pytest.raises(UserError, match="the cosine schedule has no start"):
+        named("cosine", start=0.0)

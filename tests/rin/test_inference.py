@@ -347,3 +347,15 @@ def test_known_pixels_are_kept_and_the_others_filled_in() -> None:
         inference.sample(
             images, 2, config, classes=[1], known=inference.Known(pictures, mask[..., :4])
         )
+
+
+def test_the_schedule_of_sampling_takes_start_end_and_temperature() -> None:
+    images = untrained.images()
+    usual = SamplingConfig(steps=3, schedule="sigmoid")
+    found = [
+        list(inference.sample(images, 1, config, classes=[1]))[-1].x0
+        for config in (usual, replace(usual, start=-3.0, end=3.0), replace(usual, start=-1.0))
+    ]
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+    with pytest.raises(UserError, match="start is of the sigmoid schedule: got the cosine"):
+        SamplingConfig(start=-1.0)

@@ -50,6 +50,7 @@ def build() -> cyclopts.App:
     rin.command(f"{_HERE}.rin.count:count", help="Print parameters and cost beside Table 2.4.")
     rin.command(f"{_HERE}.rin.sample:sample", help="Generate images or videos.")
     rin.command(f"{_HERE}.rin.predict:predict", help="Predict how a video may go on.")
+    rin.command(f"{_HERE}.rin.inpaint:inpaint", help="Fill in part of an image or video.")
     rin.command(f"{_HERE}.rin.attend:attend", help="Show where a network reads.")
     rin.command(
         f"{_HERE}.rin.evaluate:evaluate", help="Score a network and its samples against data."

@@ -103,21 +103,31 @@ class Linear:
 Schedule = Cosine | Sigmoid | Linear
 
 
-def named(name: str, *, temperature: float | None = None) -> Schedule:
+def named(
+    name: str,
+    *,
+    temperature: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+) -> Schedule:
     """The noise schedule of a name.
 
     Args:
         name: cosine, sigmoid or linear.
-        temperature: of the sigmoid; None keeps its default.
+        temperature, start, end: of the sigmoid; None keeps the defaults.
 
     Raises:
-        UserError: no such schedule, or a temperature of one that has none.
+        UserError: no such schedule, or settings of the sigmoid for another one.
     """
     require_one_of("schedule", name, NAMES)
+    given = {"temperature": temperature, "start": start, "end": end}
+    given = {key: value for key, value in given.items() if value is not None}
     if name == "sigmoid":
-        return Sigmoid() if temperature is None else Sigmoid(temperature=temperature)
-    if temperature is not None:
-        raise UserError(f"the {name} schedule has no temperature", fix="only the sigmoid has one")
+        return Sigmoid(**{key: float(value) for key, value in given.items() if value is not None})
+    if given:
+        raise UserError(
+            f"the {name} schedule has no {next(iter(given))}", fix="only the sigmoid has one"
+        )
     return Cosine() if name == "cosine" else Linear()
 
 

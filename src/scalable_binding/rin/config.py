@@ -116,7 +116,8 @@ class DiffusionConfig:
 
     Args:
         schedule: of the noise in training.
-        temperature: of the sigmoid schedule; None for its usual one, and for the others.
+        temperature, start, end: of the sigmoid schedule (tau; the piece of the sigmoid that is
+            used); None for the usual ones, and for the other schedules.
         target: what the network predicts.
         scale: signals are pictures scaled to +-scale (the input scale b).
         clip: signals cannot leave +-scale, so that what is seen in the noise is clipped to it;
@@ -130,6 +131,8 @@ class DiffusionConfig:
 
     schedule: Literal["cosine", "sigmoid", "linear"] = "sigmoid"
     temperature: float | None = None
+    start: float | None = None
+    end: float | None = None
     target: Literal["eps", "x", "v"] = "eps"
     scale: float = 1.0
     clip: bool = True
@@ -144,12 +147,15 @@ class DiffusionConfig:
             value = getattr(self, name)
             holds = value is None or value > 0
             require(f"diffusion.{name}", value, holds, "a number above 0")
-        if self.temperature is not None and self.schedule != "sigmoid":
-            raise UserError(
-                f"diffusion.temperature {self.temperature} is of the sigmoid schedule",
-                got=f"the {self.schedule} schedule",
-                fix="leave one of them out",
-            )
+        for name in ("temperature", "start", "end"):
+            if getattr(self, name) is not None and self.schedule != "sigmoid":
+                raise UserError(
+                    f"diffusion.{name} {getattr(self, name)} is of the sigmoid schedule",
+                    got=f"the {self.schedule} schedule",
+                    fix="leave one of them out",
+                )
+        start, end = (-3.0 if self.start is None else self.start), self.end
+        require("diffusion.end", end, (3.0 if end is None else end) > start, f"above {start}")
         for name in ("self_conditioning", "label_dropout"):
             value = getattr(self, name)
             if not 0 <= value <= 1:

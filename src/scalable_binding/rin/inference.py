@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from scalable_binding.diffusion import noises, samplers, schedules, targets
+from scalable_binding.diffusion import noises, samplers, targets
 from scalable_binding.diffusion.guidance import guide
 from scalable_binding.diffusion.inpainting import with_known
 from scalable_binding.diffusion.samplers import Denoise, State
@@ -27,7 +27,7 @@ from scalable_binding.errors import UserError
 from scalable_binding.rin.classes import Classes, class_numbers
 from scalable_binding.rin.denoiser import Carry, denoiser
 from scalable_binding.rin.model import DROPPED
-from scalable_binding.rin.pretrained import Pretrained, open_run, run_folder
+from scalable_binding.rin.pretrained import Pretrained, chosen_schedule, open_run, run_folder
 from scalable_binding.rin.sampling_config import SamplingConfig
 
 __all__ = [
@@ -219,7 +219,7 @@ def pictures(pretrained: Pretrained, x: Float[Tensor, "b c *size"]) -> UInt8[Ten
 def _schedule(pretrained: Pretrained, config: SamplingConfig) -> Schedule:
     if config.schedule == "trained":
         return pretrained.schedule
-    return schedules.named(config.schedule)
+    return chosen_schedule(config)
 
 
 def _check_guidance(pretrained: Pretrained, labels: Int64[Tensor, " b"]) -> None:

@@ -48,7 +48,9 @@ def loss(
     assert isinstance(model, RIN)
     x = config.scale * (pictures if encode is None else encode)(batch)
     time = torch.rand(len(x), generator=generator, device=x.device)
-    gamma = schedules.named(config.schedule, temperature=config.temperature)(time)
+    gamma = schedules.named(
+        config.schedule, temperature=config.temperature, start=config.start, end=config.end
+    )(time)
     eps = torch.randn(x.shape, generator=generator, device=x.device)
     x_t = add_noise(model, x, eps, gamma)
     classes = _classes(model, batch, config.label_dropout, generator)

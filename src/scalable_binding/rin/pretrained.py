@@ -18,6 +18,7 @@ from scalable_binding.errors import UserError
 from scalable_binding.rin import model as networks
 from scalable_binding.rin.config import DiffusionConfig, ModelConfig
 from scalable_binding.rin.model import RIN
+from scalable_binding.rin.sampling_config import SamplingConfig
 
 SHIPPED = registry.ROOT
 
@@ -50,7 +51,7 @@ class Pretrained:
     def schedule(self) -> Schedule:
         """The noise schedule of training."""
         chosen = self.diffusion
-        return schedules.named(chosen.schedule, temperature=chosen.temperature)
+        return chosen_schedule(chosen)
 
     @property
     def carries_latents(self) -> bool:
@@ -72,6 +73,13 @@ class Pretrained:
 def is_shipped(name: str) -> bool:
     """Whether this installation holds the network of that name."""
     return (SHIPPED / NAMES[name] / WEIGHTS).is_file()
+
+
+def chosen_schedule(config: DiffusionConfig | SamplingConfig) -> Schedule:
+    """The noise schedule that a configuration names."""
+    return schedules.named(
+        config.schedule, temperature=config.temperature, start=config.start, end=config.end
+    )
 
 
 def run_folder(run: str | Path) -> Path:

@@ -24,6 +24,7 @@ class SamplingConfig:
             (DPM-Solver++ 2M, second order).
         variance: of the noise that "ddpm" adds.
         schedule: of the noise while sampling; "trained" is that of training.
+        temperature, start, end: of the schedule "sigmoid"; None for the usual ones.
         guidance: 1 is the conditional model, above 1 exaggerates the class.
         guidance_interval: share of the way in which guidance acts, as times: 1 is all noise, 0
             none.
@@ -39,6 +40,9 @@ class SamplingConfig:
     sampler: Sampler = "ddpm"
     variance: Variance = "large"
     schedule: Curve = "cosine"
+    temperature: float | None = None
+    start: float | None = None
+    end: float | None = None
     guidance: float = 1.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_latents: GuidanceLatents = "own"
@@ -53,6 +57,10 @@ class SamplingConfig:
                 raise UserError(name, expected="a whole number of at least 1", got=str(value))
         require_one_of("sampler", self.sampler, get_args(Sampler))
         require_one_of("variance", self.variance, get_args(Variance))
+        for name in ("temperature", "start", "end"):
+            if getattr(self, name) is not None and self.schedule != "sigmoid":
+                got = f"the {self.schedule} schedule"
+                raise UserError(f"{name} is of the sigmoid schedule", got=got, fix="leave it out")
         require_one_of("guidance_latents", self.guidance_latents, get_args(GuidanceLatents))
         require_one_of("schedule", self.schedule, get_args(Curve))
         if not 0 <= self.guidance < math.inf:
