@@ -12,6 +12,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from scalable_binding import files
 from scalable_binding.errors import UserError
 
 _READ_BUFFER = 1 << 18
@@ -82,12 +83,10 @@ def index(archive: Path) -> list[Member]:
     Raises:
         UserError: the archive is missing, compressed or no tar at all.
     """
+    length = files.check_regular(archive).st_size
     try:
-        length = archive.stat().st_size
         with tarfile.open(archive, "r:") as tar:
             entries, is_cut = _entries(tar)
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {archive}") from error
     except (tarfile.TarError, OSError, ValueError) as error:
         raise UserError(
             f"{archive}: cannot be read as a shard",

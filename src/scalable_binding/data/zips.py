@@ -13,6 +13,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from scalable_binding import files
 from scalable_binding.errors import UserError
 
 _HEADER = struct.Struct("<4s22xHH")
@@ -77,11 +78,10 @@ def index(archive: Path) -> list[ZipMember]:
         UserError: the archive is missing or no ZIP, a member's name leads out of the archive, or a
             member is encrypted or packed in a way that is neither stored nor deflated.
     """
+    files.check_regular(archive)
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {archive}") from error
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise UserError(
             f"{archive}: cannot be read",

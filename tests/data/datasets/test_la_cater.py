@@ -60,5 +60,5 @@ def test_what_is_missing_or_damaged_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"visibility_rate_gt_0\.txt, line 1"):
         la_cater.read(tmp_path)
     flag.unlink()
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="no such file"):
         la_cater.read(tmp_path)

@@ -113,3 +113,81 @@ def test_natural_order():
     expected = ["9", "10", "a", "a9", "a9b", "a10", "b1"]
     assert sorted(names, key=images.natural_order) == expected
     assert images.natural_order("01") != images.natural_order("1")
+
+
+@pytest.mark.parametrize("kind", ["jfif", "jpe", "gif", "avif", "webp", "tiff", "pgm", "jp2"])
+def test_kinds_of_images_are_read_as_pillow_reads_them(tmp_path, kind):
+    form = {"jfif": "JPEG", "jpe": "JPEG", "pgm": "PPM", "jp2": "JPEG2000", "tiff": "TIFF"}
+    wave = np.linspace(0, 255, 24 * 20).reshape(20, 24).astype(np.uint8)
+    path = tmp_path / f"image.{kind}"
+    Image.fromarray(wave).convert("L" if kind == "pgm" else "RGB").save(
+        path, format=form.get(kind, kind.upper())
+    )
+    assert kind in {suffix[1:] for suffix in images.SUFFIXES}
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB"))
+    assert np.array_equal(images.read(path).permute(1, 2, 0).numpy(), expected)
+
+
+def test_no_program_is_started_for_a_picture(tmp_path, monkeypatch):
+    def start(*_, **__):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen", start)
+    monkeypatch.setattr("os.system", start)
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n"
+    for name in ("frame.png", "frame.jpg", "frame.eps"):
+        (tmp_path / name).write_bytes(script)
+        for attempt in (images.read, images.probe):
+            with pytest.raises(UserError, match="of no known kind"):
+                attempt(tmp_path / name)
+
+
+def test_transparent_pixels_are_white_and_half_clear_ones_are_mixed(tmp_path):
+    pixels = np.zeros((1, 3, 4), dtype=np.uint8)
+    pixels[0] = [(200, 10, 10, 0), (100, 0, 200, 255), (0, 0, 0, 127)]
+    Image.fromarray(pixels).save(tmp_path / "layer.png")
+    shown = images.read(tmp_path / "layer.png")[:, 0].T.tolist()
+    assert shown == [[255, 255, 255], [100, 0, 200], [128, 128, 128]]
+    palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), mode="P")
+    palette.putpalette([9, 9, 9, 50, 60, 70])
+    palette.save(tmp_path / "clear.png", transparency=0)
+    shown = images.read(tmp_path / "clear.png")[:, 0].T.tolist()
+    assert shown == [[255, 255, 255], [50, 60, 70]]
+
+
+@pytest.mark.parametrize(
+    ("most", "kind"), [(4095, np.uint16), (3001, np.uint16), (200, np.uint16), (4095, np.int32)]
+)
+def test_few_bits_in_wide_integers_are_no_black_picture(tmp_path, most, kind):
+    levels = np.linspace(0, most, 30).reshape(5, 6).astype(kind)
+    Image.fromarray(levels).save(tmp_path / "camera.tif")
+    with pytest.warns(images.DarkImageWarning, match=f"no brighter than {most}"):
+        image = images.read(tmp_path / "camera.tif")
+    white = 255 if most <= 255 else 4095
+    assert np.array_equal(image[0].numpy(), np.rint(levels * (255 / white)))
+
+
+def test_integers_beyond_sixteen_bits_are_refused(tmp_path):
+    for name, level in (("large.tif", 70_000), ("negative.tif", -3)):
+        Image.fromarray(np.array([[0, level]], dtype=np.int32)).save(tmp_path / name)
+        with pytest.raises(UserError, match="convert it to 8 or 16 bits"):
+            images.read(tmp_path / name)
+
+
+def test_a_frame_and_its_mask_in_one_folder_are_told(tmp_path):
+    for name in ("00000.jpg", "00001.jpg", "00000.png"):
+        images.write(tmp_path / name, torch.zeros(3, 8, 8, dtype=torch.uint8))
+    with pytest.raises(UserError, match=r"00000\.jpg and 00000\.png would be one frame"):
+        images.list_frames(tmp_path)
+    (tmp_path / "00000.png").rename(tmp_path / "mask.png")
+    with pytest.warns(images.MixedFilesWarning, match=r"2 \.jpg, 1 \.png are taken as frames"):
+        assert len(images.list_frames(tmp_path)) == 3
+
+
+def test_pictures_that_are_left_out_are_counted(tmp_path):
+    images.write(tmp_path / "0.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
+    for name in ("1.heic", "2.HEIC", "3.exr", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.warns(images.MixedFilesWarning, match=r"3 pictures .* 2 \.heic, 1 \.exr"):
+        assert [path.name for path in images.list_frames(tmp_path)] == ["0.png"]

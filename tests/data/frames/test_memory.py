@@ -15,7 +15,7 @@ from reference.numbered import numbered_frames
 from scalable_binding.data.datasets import clips
 from scalable_binding.data.datasets.clips import VideoClips
 from scalable_binding.data.datasets.labeled_images import LabeledImages
-from scalable_binding.data.frames import containers, images, videos
+from scalable_binding.data.frames import images, rendering, videos
 from scalable_binding.data.frames.memory import Memory
 
 
@@ -41,7 +41,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    monkeypatch.setattr(containers, "pixels", counting(containers.pixels, "frame"))
+    monkeypatch.setattr(rendering, "pixels", counting(rendering.pixels, "frame"))
     monkeypatch.setattr(images, "read", counting(images.read, "frame"))
     monkeypatch.setattr(images, "read_middle", counting(images.read_middle, "image"))
     return counts

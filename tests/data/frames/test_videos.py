@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from reference.numbered import number_of, numbered_frame, numbered_frames, numbers_of
-from scalable_binding.data.frames import containers, images, videos
+from scalable_binding.data.frames import decoding, images, rendering, videos
 from scalable_binding.errors import UserError
 
 
@@ -128,15 +128,15 @@ def test_every_container_seeks_exactly(tmp_path, name, codec, options):
         frame = next(videos.stream(path, start=start))
         torch.testing.assert_close(frame, everything[start], rtol=0, atol=0)
     numbers = [3, 17, 18, 45, 59]
-    for number, frame in zip(numbers, containers.pick(path, numbers), strict=True):
-        torch.testing.assert_close(containers.pixels(frame), everything[number], rtol=0, atol=0)
+    for number, frame in zip(numbers, decoding.pick(path, numbers), strict=True):
+        torch.testing.assert_close(rendering.pixels(frame), everything[number], rtol=0, atol=0)
 
 
 def test_picking_frames_across_key_frames(numbered):
     numbers = [0, 5, 38, 39, 40, 79, 80, 99]
     everything = videos.read(numbered)
-    for number, frame in zip(numbers, containers.pick(numbered, numbers), strict=True):
-        torch.testing.assert_close(containers.pixels(frame), everything[number], rtol=0, atol=0)
+    for number, frame in zip(numbers, decoding.pick(numbered, numbers), strict=True):
+        torch.testing.assert_close(rendering.pixels(frame), everything[number], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, -90])
@@ -258,7 +258,7 @@ def test_a_video_damaged_in_the_middle_gives_its_frames_up_to_there(tmp_path):
     assert numbers == list(range(len(numbers)))
     assert 30 < len(numbers) < 80
     with pytest.raises(UserError, match=r"frame \d+ cannot be decoded"):
-        list(containers.pick(path, range(90)))
+        list(decoding.pick(path, range(90)))
 
 
 def test_sound_alone_is_no_video(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scalable_binding import files
 from scalable_binding.data.labels import keypoints
 from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
@@ -110,9 +111,10 @@ def test_files_of_another_kind_or_size_are_refused(tmp_path, monkeypatch):
         keypoints.read(tmp_path / "bytes.csv")
     with pytest.raises(UserError, match="no such file"):
         keypoints.read(tmp_path / "missing.csv")
+    (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UserError, match="cannot read"):
-        keypoints.read(tmp_path)
-    monkeypatch.setattr(keypoints, "MAX_BYTES", 10)
+        keypoints.read(tmp_path / "folder.csv")
+    monkeypatch.setattr(files, "MAX_BYTES", 10)
     with pytest.raises(UserError, match="at most 10 bytes"):
         keypoints.read(tmp_path / "points.csv")
 

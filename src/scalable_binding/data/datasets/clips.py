@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 
-from scalable_binding.data.frames import containers, images, sources, videos
-from scalable_binding.data.frames.containers import Timeline
+from scalable_binding.data.frames import decoding, images, rendering, sources, timelines, videos
 from scalable_binding.data.frames.memory import MAX_BYTES, Memory
 from scalable_binding.data.frames.sources import FrameFolder, UnusableVideoWarning, Video
+from scalable_binding.data.frames.timelines import Timeline
 from scalable_binding.errors import UserError
 
 __all__ = ["UnusableVideoWarning", "VideoClips"]
@@ -192,7 +192,7 @@ class VideoClips(Dataset[dict[str, Tensor]]):
 
     def _timeline(self, video: Video) -> Timeline:
         if not isinstance(video, FrameFolder):
-            return containers.timeline(video)
+            return timelines.timeline(video)
         numbers, period = np.arange(len(video.frames)), 1 / Fraction(self.folder_fps)
         return Timeline(numbers, numbers, period, period, seekable=True)
 
@@ -225,8 +225,8 @@ class VideoClips(Dataset[dict[str, Tensor]]):
     def _read(self, video: Video, numbers: list[int]) -> Iterator[UInt8[Tensor, "3 h w"]]:
         if isinstance(video, FrameFolder):
             return (images.read(video.frames[number], size=self.size) for number in numbers)
-        frames = containers.pick(video, numbers)
-        return (containers.pixels(frame, size=self.size) for frame in frames)
+        frames = decoding.pick(video, numbers)
+        return (rendering.pixels(frame, size=self.size) for frame in frames)
 
 
 def _cut(

@@ -7,6 +7,7 @@ the ``.cls`` file of the same sample.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,14 @@ from scalable_binding.errors import UserError
 ARCHIVES = (".zip", ".tar")
 MAX_CLASSES = 100_000
 _MAX_NUMBER_BYTES = 32
+
+
+_TRAINING = ("train", "training")
+_HELD_OUT = {"val", "valid", "validation", "test", "testing", "dev"}
+
+
+class HeldOutWarning(UserWarning):
+    """Parts of a data set, such as ``val``, are left out of training."""
 
 
 class UnusableImageWarning(UserWarning):
@@ -60,7 +69,9 @@ def find_images(roots: Sequence[Path]) -> Catalog:
     folder are opened too. The folders that all images of a root share are left aside, and the next
     one names the class: ``train/cat/1.jpg`` and ``train/dog/2.jpg`` are a cat and a dog. Images
     that lie in no folder of their own have no class. Numbers in ``.cls`` files take the place of
-    folders when every image has one. Hidden files are left out.
+    folders when every image has one. Of a root with parts such as ``train`` and ``val`` the part to
+    train on is taken, with a warning. Hidden files are left out, and pictures of kinds that are not
+    read, which are warned of.
 
     Raises:
         UserError: nothing is at a root, no image is found, an archive named as a root cannot be
@@ -68,46 +79,72 @@ def find_images(roots: Sequence[Path]) -> Catalog:
     """
     found: list[_Found] = []
     for root in roots:
-        under = list(_under(root))
+        others: list[str] = []
+        under = list(_under(root, others))
+        images.warn_of_others(str(root), others)
         if not under:
             raise UserError(
                 f"no images under {root}",
                 expected="images, folders of images, .zip archives or .tar shards",
             )
-        shared = _count_shared([image.folders for image in under])
-        found += [replace(image, folders=image.folders[shared:]) for image in under]
+        under = _take_training_part(root, _without_shared(under))
+        found += _without_shared(under)
     labels, classes = _number(found)
     return Catalog([image.source for image in found], torch.tensor(labels), classes)
 
 
-def _under(root: Path) -> Iterator[_Found]:
+def _without_shared(found: Sequence[_Found]) -> list[_Found]:
+    """The images without the folders that all of them share."""
+    shared = _count_shared([image.folders for image in found])
+    return [replace(image, folders=image.folders[shared:]) for image in found]
+
+
+def _take_training_part(root: Path, found: list[_Found]) -> list[_Found]:
+    """The images of ``train`` alone, where ``val`` or ``test`` lies beside it."""
+    parts = Counter(image.folders[0].lower() for image in found if image.folders)
+    chosen = next((name for name in _TRAINING if name in parts), None)
+    if chosen is None or not _HELD_OUT & set(parts):
+        return found
+    left = ", ".join(f"{count} of {name}" for name, count in parts.items() if name != chosen)
+    taken = [image for image in found if image.folders and image.folders[0].lower() == chosen]
+    message = f"{root}: the {len(taken)} images of {chosen} are used, and left out are {left}"
+    warnings.warn(message, HeldOutWarning, stacklevel=4)
+    return taken
+
+
+def _under(root: Path, others: list[str]) -> Iterator[_Found]:
+    """Images under a root; names of all files are added to ``others``."""
     if not root.exists():
         raise UserError(f"no such file or folder: {root}")
     top = root if root.is_dir() else root.parent
     for folder, names in sources.walk(root):
+        others += names
         for name in sorted(names, key=images.natural_order):
             path, suffix = folder / name, Path(name).suffix.lower()
             if suffix in images.SUFFIXES:
                 yield _Found(path, folder.relative_to(top).parts)
             elif suffix in ARCHIVES and path == root:
-                yield from _in_archive(path)
+                yield from _in_archive(path, others)
             elif suffix in ARCHIVES:
-                yield from _in_archive_if_sound(path)
+                yield from _in_archive_if_sound(path, others)
 
 
-def _in_archive_if_sound(archive: Path) -> list[_Found]:
+def _in_archive_if_sound(archive: Path, others: list[str]) -> list[_Found]:
     try:
-        return _in_archive(archive)
+        return _in_archive(archive, others)
     except UserError as error:
         message = f"an archive is left out: {error}"
         warnings.warn(message, UnusableImageWarning, stacklevel=4)
         return []
 
 
-def _in_archive(archive: Path) -> list[_Found]:
+def _in_archive(archive: Path, others: list[str]) -> list[_Found]:
     if archive.suffix.lower() == ".zip":
-        return _pictures(zips.index(archive), {})
+        files = zips.index(archive)
+        others += [file.name for file in files]
+        return _pictures(files, {})
     members = shards.index(archive)
+    others += [member.name for member in members]
     numbers = {
         shards.sample_key(member.name)[0]: _read_number(member)
         for member in members

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from scalable_binding import files
 from scalable_binding.data.frames import containers
 from scalable_binding.data.synthetic.hiding import CARRIED, CONTAINED, OCCLUDED, VISIBLE
 from scalable_binding.errors import UserError
@@ -74,8 +75,8 @@ def read(root: Path) -> list[SnitchVideo]:
 def _boxes(path: Path) -> Float32[Tensor, "t 4"]:
     """The snitch's boxes in every frame."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(files.read_text(path))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
     listed = content if isinstance(content, dict) else {}
     names = [name for name in listed if SNITCH in name.lower()]
@@ -92,10 +93,7 @@ def _boxes(path: Path) -> Float32[Tensor, "t 4"]:
 
 def _frames(path: Path) -> dict[str, tuple[int, ...]]:
     """For each video the frames that a file lists."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    lines = files.read_text(path).splitlines()
     frames = {}
     for number, line in enumerate(lines, start=1):
         name, _, listed = line.partition("\t")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from scalable_binding import atomic
+from scalable_binding import atomic, files
 from scalable_binding.data.shards import Member
 from scalable_binding.data.zips import ZipMember
 from scalable_binding.errors import UserError
@@ -23,12 +25,30 @@ from scalable_binding.errors import UserError
 Source = Path | Member | ZipMember
 """Where an image is: a file, or in a tar shard, or in a ZIP archive."""
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
+)
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "AVIF", "PPM", "JPEG2000")
+"""Pillow's names of the formats that are opened, whatever a file is called: none of them starts
+another program, as Pillow's reader of EPS does."""
+
+OTHER_KINDS = frozenset(
+    {".heic", ".heif", ".jxl", ".tga", ".psd", ".exr", ".hdr", ".svg", ".eps", ".ico", ".dds"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".raw", ".pcx", ".xcf"}
+    | {".dcm", ".icns", ".sgi", ".jxr", ".j2k", ".jpf"}
+)
+"""Suffixes of pictures that are not read; who leaves them out says how many."""
+
 MAX_PIXELS = 2**26
 """Larger pictures (more than 8192 x 8192) are refused before their pixels are decoded."""
 MAX_BYTES = 2**29
 
 _ORIENTATION = 0x0112
+
+_WHITES = (2**8 - 1, 2**12 - 1, 2**16 - 1)
+"""The brightest levels of 8, 12 and 16 bits, as cameras put them into wider integers."""
 
 _DAMAGED = (
     OSError,
@@ -44,6 +64,10 @@ _DAMAGED = (
 """What Pillow raises in a file whose fields are not what they should be."""
 
 
+class DarkImageWarning(UserWarning):
+    """An image uses so few of its levels that it is shown with another one as white."""
+
+
 @contextmanager
 def opened(source: Source) -> Iterator[Image.Image]:
     """Yields an image whose header is read and found sane; what fails inside is the file's fault.
@@ -52,13 +76,11 @@ def opened(source: Source) -> Iterator[Image.Image]:
         UserError: the file is missing, is no image, is damaged or is too large.
     """
     try:
-        with _bytes(source) as file, Image.open(file) as image:
+        with _bytes(source) as file, Image.open(file, formats=FORMATS) as image:
             check_size(source, image.height, image.width)
             yield image
     except UserError:
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {source}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{source}: too many pixels", expected=f"at most {MAX_PIXELS}") from error
     except UnidentifiedImageError as error:
@@ -69,7 +91,7 @@ def opened(source: Source) -> Iterator[Image.Image]:
 
 def _bytes(source: Source) -> io.BufferedReader | io.BytesIO:
     if isinstance(source, Path):
-        return source.open("rb")
+        return files.open_regular(source)
     if source.size > MAX_BYTES:
         raise UserError(
             f"image {source}", expected=f"at most {MAX_BYTES} bytes", got=str(source.size)
@@ -115,8 +137,9 @@ def read(source: str | Source, *, size: int | None = None) -> UInt8[Tensor, "3 h
     """The image's RGB pixels, turned as its EXIF orientation says.
 
     With ``size`` the short side is resized to that many pixels, smoothly and without aliasing.
-    Gray becomes RGB, 16 bits become 8, transparency is dropped. In memory the colors of a pixel
-    lie together.
+    Gray becomes RGB, 16 bits become 8 (12 bits in 16 too, with a ``DarkImageWarning``), what is
+    transparent is shown on white, and of moving pictures the first one is taken. In memory the
+    colors of a pixel lie together.
 
     Raises:
         UserError: the file is missing, is no image, is damaged or is too large.
@@ -160,9 +183,32 @@ def _to_upright_rgb(image: Image.Image) -> Image.Image:
     if image.getexif().get(_ORIENTATION, 1) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        levels = (np.asarray(image, dtype=np.float32) / 257).clip(0, 255)
-        image = Image.fromarray(levels.astype(np.uint8))
+        image = _to_eight_bits(image)
+    if image.has_transparency_data:
+        return on_white(image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """An RGBA image laid over white, as RGB; the colors under full transparency do not show."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """A gray image of 16 or 32-bit integers, brightest at 65535, or at 4095 or 255 with a warning.
+
+    Raises:
+        ValueError: its levels are negative or need more than 16 bits.
+    """
+    levels = np.asarray(image).astype(np.int64)
+    least, most = int(levels.min()), int(levels.max())
+    if least < 0 or most >= 2**16:
+        raise ValueError(f"its levels go from {least} to {most}; convert it to 8 or 16 bits")
+    white = next(white for white in _WHITES if most <= white)
+    if most > 0 and white < _WHITES[-1]:
+        text = f"a picture of more than 8 bits a color is no brighter than {most}"
+        warnings.warn(f"{text}; {white} is taken for white", DarkImageWarning, stacklevel=4)
+    return Image.fromarray(np.rint(levels * (255 / white)).astype(np.uint8))
 
 
 def write(path: str | Path, image: UInt8[Tensor, "3 h w"]) -> None:
@@ -200,10 +246,49 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 
 
 def list_frames(folder: Path) -> list[Path]:
-    """The image files directly in a folder, but for hidden ones, in the natural order of names."""
-    frames = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
+    """The image files directly in a folder, but for hidden ones, in the natural order of names.
+
+    Pictures of kinds that are not read, and a folder with several kinds, are warned of.
+
+    Raises:
+        UserError: two files differ only in their suffix, as a frame and its mask do.
+    """
+    paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    frames = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    check_stems(str(folder), [path.name for path in frames])
+    warn_of_others(str(folder), [path.name for path in paths])
+    kinds = Counter(path.suffix.lower() for path in frames)
+    if len(kinds) > 1:
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        warnings.warn(f"{folder}: all of {counts} are taken as frames", MixedFilesWarning, 3)
     return sorted(frames, key=lambda path: natural_order(path.name))
+
+
+class MixedFilesWarning(UserWarning):
+    """A folder holds pictures that are left out, or of several kinds."""
+
+
+def check_stems(folder: str, names: Iterable[str]) -> None:
+    """Nothing, when no two names of frames differ only in their suffix.
+
+    Raises:
+        UserError: two do.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.rpartition(".")[0], name)
+        if other != name:
+            raise UserError(
+                f"{folder}: {min(name, other)} and {max(name, other)} would be one frame",
+                fix="is one of them a mask? keep frames alone in their folder",
+            )
+
+
+def warn_of_others(folder: str, names: Iterable[str]) -> None:
+    """Warn of pictures of kinds that are not read, with their number."""
+    suffixes = (f".{name.rpartition('.')[2].lower()}" for name in names if "." in name)
+    counts = Counter(suffix for suffix in suffixes if suffix in OTHER_KINDS)
+    if counts:
+        listed = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+        text = f"{folder}: {counts.total()} pictures of kinds that are not read are left out"
+        warnings.warn(f"{text}: {listed}; convert them to PNG or JPEG", MixedFilesWarning, 3)

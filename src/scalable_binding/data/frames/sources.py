@@ -31,6 +31,9 @@ class FrameFolder:
 
 Video = Path | Member | FrameFolder
 
+_STILLS = images.SUFFIXES - containers.SUFFIXES
+"""A GIF among other files is a video of its own."""
+
 
 def find_videos(root: Path) -> list[Video]:
     """Every video under ``root``, at any depth, in a fixed order.
@@ -38,7 +41,8 @@ def find_videos(root: Path) -> list[Video]:
     A video is a file with a video's suffix, a folder in which images lie, or, in a ``.tar`` shard
     of webdataset's layout, a member with a video's suffix or the images of one sample
     (``walk.000.jpg``, ``walk.001.jpg``) or of one folder. ``root`` itself may be any of them.
-    Hidden files and folders are left out.
+    Hidden files and folders are left out; so are, with a warning, folders in which a frame and its
+    mask seem to lie together, and pictures of kinds that are not read.
 
     Raises:
         UserError: nothing is at ``root``, or no video is found there.
@@ -46,9 +50,11 @@ def find_videos(root: Path) -> list[Video]:
     if not root.exists():
         raise UserError(f"no such file or folder: {root}")
     found: list[Video] = []
+    others: list[str] = []
     for folder, names in walk(root):
-        frames = [name for name in names if Path(name).suffix.lower() in images.SUFFIXES]
-        if frames:
+        frames = [name for name in names if Path(name).suffix.lower() in _STILLS]
+        others += names
+        if frames and _are_frames(folder, frames):
             ordered = sorted(frames, key=images.natural_order)
             found.append(FrameFolder(str(folder), tuple(folder / name for name in ordered)))
         for name in names:
@@ -56,11 +62,21 @@ def find_videos(root: Path) -> list[Video]:
                 found.append(folder / name)
             elif name.lower().endswith(".tar"):
                 found.extend(_in_shard_if_sound(folder / name))
+    images.warn_of_others(str(root), others)
     if not found:
         raise UserError(
             f"no videos under {root}", expected="video files, folders of frames or .tar shards"
         )
     return found
+
+
+def _are_frames(folder: Path, names: list[str]) -> bool:
+    try:
+        images.check_stems(str(folder), names)
+    except UserError as error:
+        warnings.warn(f"a folder is left out: {error}", UnusableVideoWarning, stacklevel=3)
+        return False
+    return True
 
 
 def _in_shard_if_sound(archive: Path) -> list[Video]:

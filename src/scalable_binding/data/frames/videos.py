@@ -27,8 +27,8 @@ from PIL import Image
 from torch import Tensor
 
 from scalable_binding import atomic
-from scalable_binding.data.frames import containers, images
-from scalable_binding.data.frames.containers import DamagedVideoWarning
+from scalable_binding.data.frames import containers, decoding, images, rendering, timelines
+from scalable_binding.data.frames.decoding import DamagedVideoWarning
 from scalable_binding.data.shards import Member
 from scalable_binding.errors import UserError
 
@@ -85,8 +85,8 @@ def probe(path: str | Path | Member) -> VideoInfo:
         fps, num_frames = float(containers.rate(video)), video.frames or None
         length = container.duration
     duration = None if length is None else length / av.time_base
-    first = next(containers.decode(path))
-    _, height, width = containers.pixels(first).shape
+    first = next(decoding.decode(path))
+    _, height, width = rendering.pixels(first).shape
     return VideoInfo(num_frames=num_frames, fps=fps, height=height, width=width, duration=duration)
 
 
@@ -123,7 +123,7 @@ def stream(
     if isinstance(path, Path) and path.is_dir():
         frames = (images.read(frame, size=size) for frame in _of_folder(path, rate, start))
     else:
-        frames = (containers.pixels(frame, size=size) for frame in _of_file(path, rate, start))
+        frames = (rendering.pixels(frame, size=size) for frame in _of_file(path, rate, start))
     return _of_one_size(path, islice(frames, None if stop is None else stop - start))
 
 
@@ -162,16 +162,16 @@ def _of_folder(folder: Path, rate: Fraction | None, start: int) -> Iterator[Path
 
 def _of_file(source: Path | Member, rate: Fraction | None, start: int) -> Iterator[VideoFrame]:
     if rate is None:
-        return containers.decode(source, start, num_threads=0)
+        return decoding.decode(source, start, num_threads=0)
     with containers.opened(source, 1) as (_, video):
         period = 1 / containers.rate(video)
-        slack = containers.slack(video.time_base or period, period)
+        slack = timelines.slack(video.time_base or period, period)
     first, offset = 0, Fraction(0)
     if start:
-        times = containers.timeline(source)
+        times = timelines.timeline(source)
         first = times.at(start / rate + slack)
         offset = times.seconds(first)
-    frames = containers.decode(source, first, num_threads=0)
+    frames = decoding.decode(source, first, num_threads=0)
     shown = _timed(frames, offset, period)
     return resample(shown, rate, start=start, period=period, slack=slack)
 

@@ -5,19 +5,14 @@ Coordinates are in pixels, x to the right and y down; (0, 0) is the center of th
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
 from scalable_binding import atomic
+from scalable_binding.data.labels import tables
 from scalable_binding.errors import UserError
-
-MAX_BYTES = 2**28
-"""Larger files (256 MiB) are refused before they are read."""
 
 _INTEGERS = ("frame", "id")
 _REQUIRED = ("frame", "id", "x0", "y0", "x1", "y1")
@@ -60,7 +55,7 @@ def read(path: str | Path) -> list[Box]:
             is missing, malformed or out of range; a box has no area, or an object two boxes.
     """
     path = Path(path)
-    boxes = [_to_box(f"{path}, line {line}", row) for line, row in _rows(path)]
+    boxes = [_to_box(f"{path}, {line}", row) for line, row in _rows(path)]
     if not boxes:
         raise UserError(f"{path}: no boxes in this file")
     boxes.sort(key=lambda box: (box.frame, box.id))
@@ -78,12 +73,9 @@ def write(path: str | Path, boxes: Iterable[Box]) -> None:
     """
     path = Path(path)
     _check_name(path)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _NAMES, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**asdict(box), "visible": int(box.visible)} for box in boxes)
+    rows = [{**asdict(box), "visible": int(box.visible)} for box in boxes]
     with atomic.replacing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+        temporary.write_text(tables.format_rows(_NAMES, rows), encoding="utf-8")
 
 
 def check_inside(boxes: Iterable[Box], height: int, width: int) -> None:
@@ -102,31 +94,9 @@ def check_inside(boxes: Iterable[Box], height: int, width: int) -> None:
             )
 
 
-def _rows(path: Path) -> list[tuple[int, Mapping[str, str | None]]]:
+def _rows(path: Path) -> list[tuple[str, tables.Row]]:
     _check_name(path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UserError(f"{path}", expected=f"at most {MAX_BYTES} bytes", got=str(size))
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file in UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    try:
-        names = reader.fieldnames or []
-        if text.strip() and not set(_REQUIRED) <= set(names):
-            raise UserError(
-                f"{path}: its first line must name the columns",
-                expected=",".join(_NAMES),
-                got=",".join(names)[:80],
-            )
-        return [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+    return tables.read(path, _REQUIRED, _NAMES)
 
 
 def _check_name(path: Path) -> None:
@@ -164,10 +134,4 @@ def _to_box(place: str, row: Mapping[str, str | None]) -> Box:
 def _to_number(place: str, name: str, text: str | None) -> float:
     if text is None or not text.strip():
         raise UserError(f"{place}: {name} is missing")
-    try:
-        number = float(text)
-        if not math.isfinite(number):
-            raise ValueError
-    except ValueError as error:
-        raise UserError(f"{place}: {name}", expected="a number", got=repr(text)[:40]) from error
-    return number
+    return tables.to_number(place, name, text)

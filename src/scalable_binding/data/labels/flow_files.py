@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from scalable_binding import atomic
+from scalable_binding import atomic, files
 from scalable_binding.data.frames.images import check_size
 from scalable_binding.errors import UserError
 
@@ -56,13 +56,9 @@ def read(path: str | Path) -> FlowMap:
     """
     path = Path(path)
     reader = _of_suffix(path, _READERS)
+    content = files.read_bytes(path, MAX_BYTES)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UserError(f"flow {path}", expected=f"at most {MAX_BYTES} bytes", got=str(size))
-        return reader(path, path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}") from error
+        return reader(path, content)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 

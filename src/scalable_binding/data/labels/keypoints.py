@@ -5,20 +5,15 @@ Coordinates are in pixels, x to the right and y down; (0, 0) is the center of th
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
-from scalable_binding import atomic
+from scalable_binding import atomic, files
+from scalable_binding.data.labels import tables
 from scalable_binding.errors import UserError
-
-MAX_BYTES = 2**28
-"""Larger files (256 MiB) are refused before they are read."""
 
 _INTEGERS = ("frame", "id")
 _REQUIRED = ("frame", "id", "x", "y")
@@ -45,14 +40,15 @@ def read(path: str | Path) -> list[Keypoint]:
     """The points of a file, ordered by frame and id.
 
     A .csv has a first line that names its columns, ``frame,id,x,y`` and, if wanted, ``confidence``,
-    in any order; a .json is a list of objects with these names. Other columns are ignored.
+    in any order, with commas, semicolons or tabs between them (see ``labels.tables``); a .json is a
+    list of objects with these names. Other columns are ignored.
 
     Raises:
         UserError: the file is missing, empty, of another kind or too large; a column is missing; a
             number is missing, malformed or out of range; a point occurs twice in a frame.
     """
     path = Path(path)
-    rows = _parse(path, _text(path))
+    rows = _parse(path)
     points = [_to_keypoint(f"{path}, {place}", row) for place, row in rows]
     if not points:
         raise UserError(f"{path}: no key points in this file")
@@ -63,44 +59,14 @@ def read(path: str | Path) -> list[Keypoint]:
     return points
 
 
-def _text(path: Path) -> str:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UserError(f"{path}", expected=f"at most {MAX_BYTES} bytes", got=str(size))
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file in UTF-8") from error
-
-
-def _parse(path: Path, text: str) -> list[tuple[str, Mapping[str, object]]]:
+def _parse(path: Path) -> list[tuple[str, Mapping[str, object]]]:
     """The file's rows and how to name each in a message."""
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        return _parse_csv(path, text)
+        return [*tables.read(path, _REQUIRED, _NAMES)]
     if suffix == ".json":
-        return _parse_json(path, text)
+        return _parse_json(path, files.read_text(path))
     raise UserError(f"key points {path}", expected="a name that ends in .csv or .json")
-
-
-def _parse_csv(path: Path, text: str) -> list[tuple[str, Mapping[str, object]]]:
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    try:
-        names = reader.fieldnames or []
-        missing = [name for name in _REQUIRED if name not in names]
-        if text.strip() and missing:
-            raise UserError(
-                f"{path}: its first line must name the columns",
-                expected=",".join(_NAMES),
-                got=",".join(names)[:80],
-            )
-        return [(f"line {reader.line_num}", row) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
 
 
 def _parse_json(path: Path, text: str) -> list[tuple[str, Mapping[str, object]]]:
@@ -115,7 +81,8 @@ def _parse_json(path: Path, text: str) -> list[tuple[str, Mapping[str, object]]]
 
 
 def _to_keypoint(place: str, row: Mapping[str, object]) -> Keypoint:
-    numbers = {name: _to_number(place, name, row[name]) for name in _NAMES if _is_given(row, name)}
+    given = [name for name in _NAMES if _is_given(row, name)]
+    numbers = {name: tables.to_number(place, name, row[name]) for name in given}
     missing = [name for name in _REQUIRED if name not in numbers]
     if missing:
         raise UserError(f"{place}: {missing[0]} is missing")
@@ -133,19 +100,8 @@ def _to_keypoint(place: str, row: Mapping[str, object]) -> Keypoint:
 
 
 def _is_given(row: Mapping[str, object], name: str) -> bool:
-    return row.get(name) not in (None, "")
-
-
-def _to_number(place: str, name: str, value: object) -> float:
-    try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError
-        number = float(value)
-        if not math.isfinite(number):
-            raise ValueError
-    except (ValueError, OverflowError) as error:
-        raise UserError(f"{place}: {name}", expected="a number", got=repr(value)[:40]) from error
-    return number
+    value = row.get(name)
+    return value is not None and not (isinstance(value, str) and not value.strip())
 
 
 def is_inside(x: float, y: float, height: int, width: int) -> bool:
@@ -168,8 +124,10 @@ def check_inside(points: Iterable[Keypoint], height: int, width: int) -> None:
             )
 
 
-def write(path: str | Path, points: Iterable[Keypoint]) -> None:
+def write(path: str | Path, points: Iterable[Keypoint], separator: tables.Separator = ",") -> None:
     """Writes the points in the order given, as CSV or JSON by the name's end, whole or not at all.
+
+    With a semicolon or a tab as ``separator`` numbers have a decimal comma, for spreadsheets.
 
     Raises:
         UserError: the name ends in neither .csv nor .json, or the file cannot be written.
@@ -177,11 +135,7 @@ def write(path: str | Path, points: Iterable[Keypoint]) -> None:
     path = Path(path)
     rows = [asdict(point) for point in points]
     if path.suffix.lower() == ".csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _NAMES, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        content = text.getvalue()
+        content = tables.format_rows(_NAMES, rows, separator)
     elif path.suffix.lower() == ".json":
         content = json.dumps(rows, indent=1) + "\n"
     else:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scalable_binding import files
 from scalable_binding.errors import UserError
 
 MAX_BYTES = 2**28
@@ -42,12 +43,7 @@ def read(path: Path, name: str) -> np.ndarray:
     Raises:
         UserError: the file is missing, damaged or of another version, or has no such array.
     """
-    try:
-        content = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    content = files.read_bytes(path, MAX_BYTES)
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     if order is None or content[124:126] not in (b"\x00\x01", b"\x01\x00"):
         raise UserError(f"{path}", expected="a MATLAB file of version 5 (save it with '-v7')")

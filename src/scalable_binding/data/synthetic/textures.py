@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from scalable_binding.data.frames import images
 from scalable_binding.data.synthetic import patterns
 from scalable_binding.data.synthetic.config import Split, WorldConfig
 from scalable_binding.data.synthetic.geometry import Points
@@ -203,12 +204,9 @@ def read(path: Path) -> Float32[Tensor, "3 s1 s2"]:
     Raises:
         UserError: the file is no image, or damaged.
     """
-    try:
-        with Image.open(path) as file:
-            file.draft("RGB", (2 * _LARGEST, 2 * _LARGEST))
-            image = file.convert("RGB")
-    except OSError as error:
-        raise UserError(f"texture {path}", expected="an image", got=str(error)) from error
+    with images.opened(path) as file:
+        file.draft("RGB", (2 * _LARGEST, 2 * _LARGEST))
+        image = file.convert("RGB")
     image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255).contiguous()
 
