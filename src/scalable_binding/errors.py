@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class UserError(ValueError):
@@ -67,3 +69,42 @@ def require_one_of(name: str, value: str, choices: Iterable[str]) -> None:
     names = list(choices)
     if value not in names:
         raise UserError(name, expected=f"one of {', '.join(names)}", got=repr(value))
+
+
+def check_settings(
+    config: Any,
+    prefix: str = "",
+    *,
+    counts: str = "",
+    least_zero: str = "",
+    positive: str = "",
+    unit: str = "",
+    optional_counts: str = "",
+    **choices: tuple[str, ...],
+) -> None:
+    """Refuse settings of a configuration that are out of range.
+
+    Args:
+        config: has the settings as attributes.
+        prefix: of their names in errors.
+        counts, least_zero, positive, unit, optional_counts: names, separated by spaces, of
+            settings of at least 1, at least 0, above 0, in [0, 1], and of at least 1 or None.
+        choices: the words that a setting may be, by its name.
+
+    Raises:
+        UserError: one is out of range.
+    """
+
+    def each(names: str, holds: Callable[[Any], bool], expected: str) -> None:
+        for name in names.split():
+            value = getattr(config, name)
+            require(f"{prefix}{name}", value, holds(value), expected)
+
+    each(counts, lambda value: value >= 1, "a whole number of at least 1")
+    each(least_zero, lambda value: value >= 0, "a number of at least 0")
+    each(positive, lambda value: 0 < value < math.inf, "a number above 0")
+    each(unit, lambda value: 0 <= value <= 1, "a number in [0, 1]")
+    each(optional_counts, lambda value: value is None or value >= 1, "at least 1, or none")
+    for name, known in choices.items():
+        value = getattr(config, name)
+        require(f"{prefix}{name}", value, value in known, " or ".join(known))

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from carml import runs
-from scalable_binding.carml import evaluate, inference, skills
+from scalable_binding.carml import evaluate, inference, skills, train
+from scalable_binding.carml.config import EnvironmentConfig
 from scalable_binding.carml.model import init_policy
-from scalable_binding.carml.task_rewards import ZERO, TaskReward, parse
-from scalable_binding.envs import registry
+from scalable_binding.carml.task_rewards import ZERO, TaskReward, parse, sample_tasks
+from scalable_binding.engine.randomness import generator
 from scalable_binding.envs.maze import Maze
+from scalable_binding.envs.room import Room
 from scalable_binding.errors import UserError
 
 
@@ -100,11 +102,58 @@ def test_an_oracle_beside_a_run_is_scored_too(run, tmp_path):
 
 
 def test_swapped_tasks_are_others():
-    tasks = registry.sample_tasks("room", 30, torch.Generator().manual_seed(0))
-    swapped = evaluate.swap(tasks, torch.Generator().manual_seed(1))
-    assert all(one != other for one, other in zip(tasks.tasks, swapped.tasks, strict=True))
+    env = Room(num_envs=60)
+    step, truth = env.step(torch.full((60,), 2)), env.ground_truth()
+    settings = EnvironmentConfig(name="room")
+    tasks = sample_tasks(settings, 60, generator(4, evaluate.PLACE, 0))
+    swapped = evaluate.swap(settings, 60, 4, "test")
+    assert not (tasks.reward_fn(step, truth) == swapped.reward_fn(step, truth)).any()
     with pytest.raises(UserError, match="at least two different ones"):
-        evaluate.swap(tasks.select([0, 0]), torch.Generator())
+        evaluate.swap(settings, 1, 0, "test")
+
+
+OWN_TASKS = """
+import torch
+
+def sample_tasks(num, generator, split):
+    sign = torch.where(torch.rand(num, generator=generator) < 0.5, -1.0, 1.0)
+    goal = {"train": 0.2, "validation": 0.4, "test": 0.6}[split]
+    def reward(observation, truth):
+        return -(observation[:, 0] - sign * goal).abs()
+    def success(observation, truth):
+        return (observation[:, 0] - sign * goal).abs() < 0.1
+    return reward, success
+"""
+
+
+def test_tasks_of_a_user_s_file_validate_score_and_train(tmp_path):
+    file = tmp_path / "pole_tasks.py"
+    file.write_text(OWN_TASKS)
+    changes = {
+        "environment__name": "CartPole-v1",
+        "environment__options": ("episode_length=6",),
+        "environment__tasks": str(file),
+        "validation__every": 2,
+        "validation__num_tasks": 4,
+    }
+    run = runs.make(tmp_path / "run", **changes)
+    assert "solved_2" in (run / "log.jsonl").read_text()
+    found = evaluate.compare(run, num_tasks=6)
+    assert found["agent"].returns[0].mean < 0
+    assert found["swapped"].reached.shape == (6, 2)
+    train.finetune(run, tmp_path / "out", updates=1)
+    assert "solved_last" in (tmp_path / "out" / "log.jsonl").read_text()
+
+
+def test_files_without_tasks_are_refused(tmp_path):
+    file = tmp_path / "empty_tasks.py"
+    file.write_text("")
+    with pytest.raises(UserError, match=r"a function sample_tasks\(num, generator, split\)"):
+        sample_tasks(EnvironmentConfig(tasks=str(file)), 3, generator(0))
+    file = tmp_path / "broken_tasks.py"
+    file.write_text("def sample_tasks(num, generator, split):\n    return 1 / 0, None\n")
+    with pytest.raises(UserError, match="sample_tasks raised ZeroDivisionError"):
+        sample_tasks(EnvironmentConfig(tasks=str(file)), 3, generator(0))
 
 
 def test_controls_show_another_reward_and_score_the_true_one():

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -262,8 +263,10 @@ def test_settings_that_make_no_sense_are_refused(
 
 def test_environments_without_tasks_keep_the_last_iterate(tmp_path: Path) -> None:
     changes = {"environment__name": "CartPole-v1", "environment__options": "episode_length=8"}
-    with pytest.warns(UserWarning, match=r"validation.every is ignored"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         train.train(small(**changes, fit__steps=1), tmp_path)
+    assert "solved" not in (tmp_path / "log.jsonl").read_text()
 
 
 @pytest.mark.slow

@@ -156,3 +156,14 @@ def test_another_environment_does_not_get_the_options_of_the_preset(tmp_path, mo
     assert main([*given, "--env", "room"]) == 0
     assert [dict(found.arguments()) for found in seen[:2]] == [{}, {"size": 16}]
     assert seen[2].arguments()["speed"] == 60
+
+
+def test_length_and_observation_are_options_of_their_own(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(train, "train", lambda config, run: trained.append(config.environment))
+    own = ["--env", "CartPole-v1", "--episode-length", "9", "--observation", "image"]
+    assert main(["carml", "train", "--run", str(tmp_path / "run"), *own]) == 0
+    assert trained[0].arguments() == {"episode_length": 9, "observation": "image"}
+    room = ["--preset", "room", "--episode-length", "9"]
+    assert main(["carml", "train", "--run", str(tmp_path / "room"), *room]) == 0
+    assert trained[1].arguments() == {"size": 24, "speed": 60, "turn": 45, "episode_length": 9}

@@ -123,3 +123,59 @@ class Wearing(Counter):
 
 gymnasium.register("Wearing-v0", entry_point=Wearing, max_episode_steps=5)
 gymnasium.register("Counter-v0", entry_point=Counter, max_episode_steps=5)
+
+
+class Grid(Counter):
+    """Observes its step as a number of a large space."""
+
+    observation_space = spaces.Discrete(100_000, start=5)
+
+    def observe(self, action=0):
+        return 5 + 70_000 + self.time
+
+
+class Frames(Counter):
+    """Declares uint8 frames and returns what it is told to."""
+
+    observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def observe(self, action=0):
+        return np.full((8, 8, 3), self.value)
+
+
+class Sentences(Counter):
+    """An image, a number and a sentence, as MiniGrid has them."""
+
+    observation_space = spaces.Dict(
+        image=spaces.Box(0, 255, (8, 8, 3), np.uint8),
+        direction=spaces.Discrete(4),
+        mission=spaces.Text(20),
+    )
+
+    def observe(self, action=0):
+        return {"image": np.zeros((8, 8, 3), np.uint8), "direction": 2, "mission": "go"}
+
+
+class Unfit(Counter):
+    """Any spaces."""
+
+    def __init__(self, observation=None, action=None):
+        super().__init__()
+        self.observation_space = observation or self.observation_space
+        self.action_space = action or self.action_space
+
+
+def make_batch(num_envs, seed, **options):
+    """A batch that needs no wrapper."""
+    from scalable_binding.envs.maze import Maze, MazeConfig
+
+    return Maze(MazeConfig(**options), num_envs, seed)
+
+
+def make_nothing(num_envs, seed):
+    """No batch."""
+    return object()

@@ -1,8 +1,11 @@
 """Any Gymnasium environment as a batch, in this process and in workers; and what goes wrong."""
 
+import importlib
+import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import gymnasium
@@ -158,7 +161,7 @@ def test_actions_are_scaled_to_the_bounds_of_the_environment():
         ),
         (
             partial(strange.Spaces, action=spaces.MultiDiscrete([2, 2])),
-            r"action space .*: expected Box or Discrete, got MultiDiscrete; wrap it",
+            r"action space .*: expected Box or Discrete, got MultiDiscrete; map it",
         ),
         (
             partial(strange.Spaces, observation=spaces.Box(0, 255, (9, 9, 4), np.uint8)),
@@ -295,3 +298,66 @@ def test_mistakes_are_named(make, line):
 def test_workers_need_no_torch():
     code = "import sys, scalable_binding.envs.worker; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_large_discrete_space_is_told_by_its_digits():
+    env = batch(strange.Grid, num_envs=2)
+    assert env.observation_space.shape == (5 * 16,)
+    seen = [env.reset(), env.step(torch.zeros(2, dtype=torch.int64)).observation]
+    powers = 16 ** torch.arange(5)
+    for time, observation in enumerate(seen):
+        digits = observation.view(2, 5, 16).argmax(-1)
+        assert (digits * powers).sum(-1).tolist() == [70_000 + time] * 2
+        assert observation.sum(-1).tolist() == [5, 5]
+
+
+@pytest.mark.parametrize("value", [0.5, 300, -1])
+def test_frames_that_uint8_cannot_hold_are_named(value):
+    env = batch(partial(strange.Frames, value), num_envs=1)
+    with pytest.raises(UserError, match="expected whole numbers from 0 to 255"):
+        env.reset()
+
+
+def test_whole_numbers_in_range_are_frames():
+    env = batch(partial(strange.Frames, 255), num_envs=1)
+    assert int(env.reset().min()) == 255
+
+
+def test_an_entry_of_a_dict_is_seen_by_its_key():
+    config = VectorConfig(episode_length=4, observation="image")
+    env = VectorEnv(strange.Sentences, "mine", 2, 0, config)
+    assert env.reset().shape == (2, 3, 8, 8)
+    with pytest.raises(UserError, match="expected one of image, direction, mission, got none"):
+        VectorEnv(strange.Sentences, "mine", 1, 0, replace(config, observation="picture"))
+    with pytest.raises(UserError, match="got Dict of image, direction, mission; choose one with"):
+        batch(strange.Sentences, num_envs=1)
+
+
+UNFIT = [
+    {"observation": spaces.Text(5)},
+    {"observation": spaces.Tuple((spaces.Discrete(2), spaces.Discrete(3)))},
+    {"observation": spaces.MultiDiscrete([3, 4])},
+    {"observation": spaces.MultiBinary(5)},
+    {"action": spaces.MultiDiscrete([3, 2])},
+    {"action": spaces.MultiBinary(3)},
+    {"action": spaces.Dict(a=spaces.Discrete(2))},
+]
+
+
+@pytest.mark.parametrize("unfit", UNFIT, ids=str)
+def test_advice_names_what_can_be_imported(unfit):
+    with pytest.raises(UserError) as caught:
+        batch(partial(strange.Unfit, **unfit), num_envs=1)
+    named = re.findall(r"(gymnasium\.wrappers)\.(\w+)", str(caught.value))
+    assert named
+    for module, name in named:
+        assert hasattr(importlib.import_module(module), name)
+
+
+def test_a_batch_of_ones_own_comes_from_a_function():
+    env = registry.make("envs.strange:make_batch", 3, 0, episode_length=7)
+    assert env.num_envs == 3 and env.episode_length == 7
+    with pytest.raises(UserError, match="expected a BatchEnv, got object without num_envs"):
+        registry.make("envs.strange:make_nothing", 3)
+    with pytest.raises(UserError, match="make_batch cannot be made: got UserError: maze, speed"):
+        registry.make("envs.strange:make_batch", 3, speed=-1.0)

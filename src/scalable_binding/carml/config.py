@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import yaml
 
 from scalable_binding.engine.fit_config import FitConfig
-from scalable_binding.errors import UserError, require, require_least
+from scalable_binding.errors import UserError, check_settings, require, require_least
 
 Covariance = Literal["full", "diagonal", "spherical"]
 WHITENINGS = ("reservoir", "running")
@@ -29,34 +27,6 @@ Method = Literal[
 environment's training tasks. "ppo": the one ``task``. "rnd": none, novelty. "pipelined": a
 contextual policy makes them ("contextual" trains it alone), then they stay. The discriminators: a
 classifier that learns with the agent, from scratch or after a mixture."""
-
-
-def _check(
-    config: Any,
-    prefix: str = "",
-    *,
-    counts: str = "",
-    least_zero: str = "",
-    positive: str = "",
-    unit: str = "",
-    optional_counts: str = "",
-    **choices: tuple[str, ...],
-) -> None:
-    """Refuse settings of a group: names separated by spaces, by the range they must lie in."""
-
-    def each(names: str, holds: Callable[[Any], bool], expected: str) -> None:
-        for name in names.split():
-            value = getattr(config, name)
-            require(f"{prefix}{name}", value, holds(value), expected)
-
-    each(counts, lambda value: value >= 1, "a whole number of at least 1")
-    each(least_zero, lambda value: value >= 0, "a number of at least 0")
-    each(positive, lambda value: 0 < value < math.inf, "a number above 0")
-    each(unit, lambda value: 0 <= value <= 1, "a number in [0, 1]")
-    each(optional_counts, lambda value: value is None or value >= 1, "at least 1, or none")
-    for name, known in choices.items():
-        value = getattr(config, name)
-        require(f"{prefix}{name}", value, value in known, " or ".join(known))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +50,7 @@ class MixtureConfig:
     cluster_iterations: int = 50
 
     def __post_init__(self) -> None:
-        _check(
+        check_settings(
             self,
             counts="components starts iterations cluster_starts cluster_iterations",
             least_zero="tolerance",
@@ -115,7 +85,7 @@ class DeepClusterConfig:
     shift: int = 4  # images are shifted by up to as many pixels while clusters are learned.
 
     def __post_init__(self) -> None:
-        _check(
+        check_settings(
             self,
             counts="width epochs batch_size",
             least_zero="rounds components shift weight_decay",
@@ -143,7 +113,7 @@ class VAEConfig:
     lr: float = 2e-3  # of Adam.
 
     def __post_init__(self) -> None:
-        _check(self, counts="width hidden epochs batch_size", positive="deviation lr")
+        check_settings(self, counts="width hidden epochs batch_size", positive="deviation lr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +129,7 @@ class ScaffoldConfig:
     vae: VAEConfig = field(default_factory=VAEConfig)  # of states.
 
     def __post_init__(self) -> None:
-        _check(self, kind=("mixture", "vae"))
+        check_settings(self, kind=("mixture", "vae"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +144,7 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         require("weight (lambda)", self.weight, 0 <= self.weight <= 1, "a number in [0, 1]")
-        _check(self, counts="window", whitening=WHITENINGS)
+        check_settings(self, counts="window", whitening=WHITENINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +166,7 @@ class DiscriminatorConfig:
     whitening: Literal["reservoir", "running"] = "reservoir"
 
     def __post_init__(self) -> None:
-        _check(
+        check_settings(
             self,
             "discriminator.",
             counts="hidden steps first_steps batch_size",
@@ -218,7 +188,7 @@ class RNDConfig:
     batch_size: int = 512  # states in a gradient step.
 
     def __post_init__(self) -> None:
-        _check(self, "rnd.", counts="width steps batch_size", positive="lr")
+        check_settings(self, "rnd.", counts="width steps batch_size", positive="lr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +203,7 @@ class StartConfig:
     part: Literal["policy", "encoder"] = "policy"
 
     def __post_init__(self) -> None:
-        _check(self, "start.", part=("policy", "encoder"))
+        check_settings(self, "start.", part=("policy", "encoder"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +224,7 @@ class PPOConfig:
     normalize: bool = True  # whiten the advantages of an update.
 
     def __post_init__(self) -> None:
-        _check(
+        check_settings(
             self,
             "ppo.",
             counts="epochs minibatches",
@@ -274,10 +244,19 @@ class EnvironmentConfig:
     name: str = "maze"
     # NAME=VALUE each, such as "layout=rooms"; values are read as YAML.
     options: tuple[str, ...] = ()
+    # FILE.py of test tasks of your own, in place of the environment's (see task_rewards).
+    tasks: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(self.options))
         self.arguments()
+
+    def with_options(self, **options: Any) -> EnvironmentConfig:
+        """The same environment with other options; None leaves one as it is."""
+        changed = {name: value for name, value in options.items() if value is not None}
+        kept = [o for o in self.options if o.partition("=")[0].strip() not in changed]
+        added = [f"{name}={value}" for name, value in changed.items()]
+        return replace(self, options=(*kept, *added))
 
     def arguments(self) -> dict[str, Any]:
         """The options by name.
@@ -318,7 +297,7 @@ class ModelConfig:
         count = len(self.channels)
         same = count >= 1 and len(self.kernels) == len(self.strides) == count
         require("model.channels", self.channels, same, "as many as kernels and strides")
-        _check(self, "model.", counts="hidden head")
+        check_settings(self, "model.", counts="hidden head")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,7 +320,7 @@ class CurriculumConfig:
 
     def __post_init__(self) -> None:
         counts = "period episodes reservoir kept_episodes first_trials"
-        _check(self, "curriculum.", counts=counts, unit="first_sticky")
+        check_settings(self, "curriculum.", counts=counts, unit="first_sticky")
         kept = self.kept_episodes
         expected = f"at most the {self.episodes} episodes of a trial"
         require("curriculum.kept_episodes", kept, kept <= self.episodes, expected)
@@ -359,7 +338,7 @@ class ValidationConfig:
     def __post_init__(self) -> None:
         require_least("validation.every", self.every, 0)
         require_least("validation.num_tasks", self.num_tasks, 1)
-        _check(self, "validation.", criterion=("success", "return"))
+        check_settings(self, "validation.", criterion=("success", "return"))
 
 
 @dataclass(frozen=True, kw_only=True)

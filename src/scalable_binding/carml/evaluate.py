@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,20 +12,26 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 from scalable_binding import weights
-from scalable_binding.carml.config import CARMLConfig
+from scalable_binding.carml.config import CARMLConfig, EnvironmentConfig
 from scalable_binding.carml.inference import adapt, load, read_config
 from scalable_binding.carml.model import Policy
-from scalable_binding.carml.task_rewards import ZERO, functions_of, read_reward_stats
+from scalable_binding.carml.task_rewards import (
+    ZERO,
+    TaskFunctions,
+    functions_of,
+    read_reward_stats,
+    sample_tasks,
+)
 from scalable_binding.engine import state_dicts
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.fit import is_due
 from scalable_binding.engine.randomness import derive, generator
 from scalable_binding.engine.trainer import Trainer
 from scalable_binding.envs import registry
-from scalable_binding.envs.tasks import Split, TaskBatch
+from scalable_binding.envs.tasks import Split
 from scalable_binding.errors import UserError
 from scalable_binding.nn.distributions import DiagonalGaussian
 from scalable_binding.nn.running_mean_std import RunningMeanStd
@@ -126,19 +131,17 @@ def transfer(
     Source: Thesis 4.5.2, Fig. 4.7.
     """
     settings = config.environment
-    tasks = registry.sample_tasks(
-        settings.name, num_tasks, generator(seed, PLACE, 0), split, **settings.arguments()
-    )
+    task = sample_tasks(settings, num_tasks, generator(seed, PLACE, 0), split)
     shown = None
     if control == "swapped":
-        shown = functions_of(swap(tasks, generator(seed, PLACE, 3)))
+        shown = swap(settings, num_tasks, seed, split)
     elif control == "zero":
         shown, reward_stats = ZERO, RunningMeanStd()
     with closing(registry.make(settings.name, num_tasks, seed, **settings.arguments())) as env:
         found = adapt(
             policy,
             env,
-            functions_of(tasks),
+            task,
             generator(seed, PLACE, 1),
             episodes=config.curriculum.episodes,
             reward_stats=reward_stats,
@@ -192,19 +195,27 @@ def difference(one: Transfer, other: Transfer) -> Score:
     return interval(one.reached[:, -1] - other.reached[:, -1])
 
 
-def swap(tasks: TaskBatch, random: Generator) -> TaskBatch:
-    """For each task another of the batch, with another goal.
+def swap(settings: EnvironmentConfig, num: int, seed: int, split: Split) -> TaskFunctions:
+    """For each of the tasks that :func:`transfer` samples another one.
+
+    Among an environment's own tasks it is one of the same batch with another goal; those of a
+    user's file are sampled anew.
 
     Raises:
         UserError: all tasks are the same.
     """
+    random = generator(seed, PLACE, 3)
+    if settings.tasks is not None:
+        return sample_tasks(settings, num, random, split)
+    first, options = generator(seed, PLACE, 0), settings.arguments()
+    tasks = registry.sample_tasks(settings.name, num, first, split, **options)
     numbers = []
     for task in tasks.tasks:
         others = [n for n, other in enumerate(tasks.tasks) if other != task]
         if not others:
             raise UserError("swapped tasks", expected="at least two different ones", got="one")
         numbers.append(others[int(torch.randint(len(others), (1,), generator=random))])
-    return tasks.select(numbers)
+    return functions_of(tasks.select(numbers))
 
 
 def untrained(policy: Policy) -> Policy:
@@ -243,10 +254,11 @@ class Validation:
         self.score, self.step = -math.inf, 0
         self.weights: dict[str, Tensor] | None = None
         every = 0 if config.method in UNVALIDATED else config.validation.every
+        self._num_tasks = -(-config.validation.num_tasks // ranks.size)
         self.tasks = self._sample_tasks() if every else None
         if self.tasks is not None:
             settings, seed = config.environment, derive(config.fit.seed, SEED, ranks.rank)
-            self.env = registry.make(settings.name, len(self.tasks), seed, **settings.arguments())
+            self.env = registry.make(settings.name, self._num_tasks, seed, **settings.arguments())
             self._fresh = {name: t.clone() for name, t in self.env.state_dict().items()}
 
     def select(
@@ -265,9 +277,8 @@ class Validation:
         random = generator(config.fit.seed, *place, device=self.ranks.device)
         episodes = config.curriculum.episodes
         self.env.load_state_dict(self._fresh)  # the same worlds each time, also in a resumed run
-        task = functions_of(self.tasks)
         outcome = adapt(
-            policy, self.env, task, random, episodes=episodes, reward_stats=reward_stats
+            policy, self.env, self.tasks, random, episodes=episodes, reward_stats=reward_stats
         )
         assert outcome.reached is not None
         shares = self.ranks.mean(outcome.reached.float().mean(dim=0))
@@ -300,16 +311,10 @@ class Validation:
         if self.tasks is not None:
             self.env.close()
 
-    def _sample_tasks(self) -> TaskBatch | None:
-        """This rank's share of the validation tasks, or none where the environment has no tasks."""
-        config = self.config
-        num = -(-config.validation.num_tasks // self.ranks.size)
-        random = generator(config.fit.seed, SEED, 0, self.ranks.rank)
-        try:
-            world = config.environment
-            return registry.sample_tasks(world.name, num, random, "validation", **world.arguments())
-        except UserError as error:
-            warnings.warn(
-                f"validation.every is ignored, the last iterate is kept: {error}", stacklevel=2
-            )
+    def _sample_tasks(self) -> TaskFunctions | None:
+        """This rank's share of the validation tasks; None where the environment has no tasks."""
+        settings = self.config.environment
+        if settings.tasks is None and registry.describe(settings.name) is None:
             return None
+        random = generator(self.config.fit.seed, SEED, 0, self.ranks.rank)
+        return sample_tasks(settings, self._num_tasks, random, "validation")

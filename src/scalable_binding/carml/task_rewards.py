@@ -15,15 +15,15 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
-from torch import Tensor
+from torch import Generator, Tensor
 
 from scalable_binding.atomic import write_text
-from scalable_binding.carml.config import CARMLConfig
+from scalable_binding.carml.config import CARMLConfig, EnvironmentConfig
 from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.engine import checkpoint
 from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv, GroundTruth, Step
-from scalable_binding.envs.tasks import Task, TaskBatch, find, goal_anywhere
+from scalable_binding.envs.tasks import Split, Task, TaskBatch, find, goal_anywhere
 from scalable_binding.errors import UserError
 from scalable_binding.nn.running_mean_std import RunningMeanStd
 
@@ -85,6 +85,40 @@ def parse(text: str, environment: str) -> TaskFunctions:
     if ":" in text and not equals:
         return _function(text)
     raise UserError("task", expected=FORMS, got=repr(text))
+
+
+def sample_tasks(
+    environment: EnvironmentConfig, num: int, generator: Generator, split: Split = "test"
+) -> TaskFunctions:
+    """Tasks for ``num`` copies of an environment: its own, or those of ``environment.tasks``.
+
+    Such a file defines ``sample_tasks(num, generator, split)``, which returns two functions of
+    observations (e *obs) and the true state (a dict of tensors, empty where nothing tells it):
+    the rewards (e), and whether each environment has succeeded (e). ``generator`` is a
+    ``torch.Generator``; ``split`` is "train", "validation" or "test".
+
+    Raises:
+        UserError: an environment without tasks, or a file that gives none.
+    """
+    if environment.tasks is None:
+        options = environment.arguments()
+        return functions_of(
+            registry.sample_tasks(environment.name, num, generator, split, **options)
+        )
+    path = environment.tasks
+    function = getattr(_module(path), "sample_tasks", None)
+    if not callable(function):
+        expected = "a function sample_tasks(num, generator, split)"
+        raise UserError(f"tasks {path}", expected=expected, got="none")
+    try:
+        reward, success = function(num, generator, split)
+    except Exception as error:  # it is the user's code
+        raise UserError(f"tasks {path}: sample_tasks raised {_told(error)}") from error
+    return TaskFunctions(
+        f"{num} tasks of {Path(path).stem}",
+        lambda step, truth: _call(reward, f"{path} reward", step, truth),
+        lambda step, truth: _call(success, f"{path} success", step, truth) > 0,
+    )
 
 
 class TaskReward:

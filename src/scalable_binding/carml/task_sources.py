@@ -26,13 +26,12 @@ from scalable_binding.carml.scaffold import Scaffold, build_scaffold
 from scalable_binding.carml.task_rewards import (
     TaskFunctions,
     TaskReward,
-    functions_of,
     kept_trajectories,
     parse,
+    sample_tasks,
 )
 from scalable_binding.engine import state_dicts
 from scalable_binding.engine.distributed import DistributedContext
-from scalable_binding.envs import registry
 from scalable_binding.envs.batch import BatchEnv, GroundTruth, Step
 from scalable_binding.errors import UserError
 from scalable_binding.nn.running_mean_std import RunningMeanStd
@@ -344,6 +343,4 @@ def wrap(config: CARMLConfig, env: BatchEnv) -> BatchEnv:
 
 
 def _sample_train_tasks(config: CARMLConfig, num: int, generator: Generator) -> TaskFunctions:
-    world = config.environment
-    tasks = registry.sample_tasks(world.name, num, generator, "train", **world.arguments())
-    return functions_of(tasks)
+    return sample_tasks(config.environment, num, generator, "train")

@@ -20,13 +20,21 @@ Factory = Callable[[], gymnasium.Env[Any, Any]]
 
 _Convert = Callable[[Any], np.ndarray]
 
+MOST_ONE_HOT, DIGIT_BASE = 1024, 16
+
+_WRAP_OBSERVATION = "wrap it, for example with gymnasium.wrappers.FlattenObservation"
+_OBSERVATION_ADVICE = {
+    spaces.Dict: "choose one with --observation KEY (options: observation=KEY)",
+    spaces.Text: "encode it as numbers, for example with gymnasium.wrappers.TransformObservation",
+}
+
 
 class Adapter:
     """An environment whose observations and actions are those of a batch.
 
     Pixels (``Box`` of uint8, gray or RGB, channels first or last) become uint8 `(3 h w)`; any other
-    ``Box`` becomes float32 `(d)`, a ``Discrete`` observation one-hot. Continuous actions between
-    finite bounds are scaled to [-1, 1].
+    ``Box`` becomes float32 `(d)`, a ``Discrete`` observation one-hot (above 1,024, its digits in
+    base 16). Continuous actions between finite bounds are scaled to [-1, 1].
 
     Args:
         factory: makes the environment.
@@ -91,21 +99,54 @@ def _adapt_observations(
     space: spaces.Space[Any], name: str, size: int | None
 ) -> tuple[spaces.Box, _Convert]:
     if isinstance(space, spaces.Discrete):
-        one_hot = np.eye(int(space.n), dtype=np.float32)
-        start = int(space.start)
-        box = spaces.Box(0.0, 1.0, (int(space.n),), np.float32)
-        return box, lambda number: one_hot[int(number) - start]
+        return _adapt_numbers(space)
     if not isinstance(space, spaces.Box):
+        got = type(space).__name__
+        if isinstance(space, spaces.Dict):
+            got = f"Dict of {', '.join(space.spaces)}"
         raise UserError(
             f"observation space of {name}",
             expected="Box or Discrete",
-            got=type(space).__name__,
-            fix="wrap it, for example with gymnasium.wrappers.FlattenObservation",
+            got=got,
+            fix=_OBSERVATION_ADVICE.get(type(space), _WRAP_OBSERVATION),
         )
     if space.dtype == np.uint8 and len(space.shape) in (2, 3):
         return _adapt_pixels(space, name, size)
     low, high = (np.ravel(bound).astype(np.float32) for bound in (space.low, space.high))
     return spaces.Box(low, high, dtype=np.float32), lambda state: np.ravel(state).astype(np.float32)
+
+
+def _adapt_numbers(space: spaces.Discrete) -> tuple[spaces.Box, _Convert]:
+    """One-hot vectors; of large spaces, those of the digits of the number to the base 16."""
+    count, start = int(space.n), int(space.start)
+    base, digits = (count, 1) if count <= MOST_ONE_HOT else (DIGIT_BASE, 1)
+    while base**digits < count:
+        digits += 1
+    places = np.arange(digits)
+
+    def convert(number: Any) -> np.ndarray:
+        code = np.zeros((digits, base), np.float32)
+        code[places, (int(np.asarray(number).item()) - start) // base**places % base] = 1
+        return code.ravel()
+
+    return spaces.Box(0.0, 1.0, (digits * base,), np.float32), convert
+
+
+def _check_pixels(frame: np.ndarray, name: str) -> np.ndarray:
+    """Whole numbers from 0 to 255 as uint8.
+
+    Raises:
+        UserError: others, which a cast to uint8 would silently change.
+    """
+    if frame.dtype == np.uint8:
+        return frame
+    what, expected = f"observation of {name}", "whole numbers from 0 to 255, as its space says"
+    if not np.issubdtype(frame.dtype, np.integer):
+        fix = "return uint8, or declare a space of floats"
+        raise UserError(what, expected=expected, got=str(frame.dtype), fix=fix)
+    if frame.size and (frame.min() < 0 or frame.max() > 255):
+        raise UserError(what, expected=expected, got=f"{frame.min()} to {frame.max()}")
+    return frame.astype(np.uint8)
 
 
 def _adapt_pixels(space: spaces.Box, name: str, size: int | None) -> tuple[spaces.Box, _Convert]:
@@ -115,7 +156,7 @@ def _adapt_pixels(space: spaces.Box, name: str, size: int | None) -> tuple[space
         raise UserError(f"frames of {name}", expected="1 or 3 channels", got=str(shape))
 
     def convert(frame: np.ndarray) -> np.ndarray:
-        frame = np.asarray(frame)
+        frame = _check_pixels(np.asarray(frame), name)
         frame = frame.transpose(1, 2, 0) if first else frame
         frame = np.broadcast_to(np.atleast_3d(frame), (*frame.shape[:2], 3))
         if size is not None:
@@ -137,7 +178,7 @@ def _adapt_actions(
             f"action space of {name}",
             expected="Box or Discrete",
             got=type(space).__name__,
-            fix="wrap it, for example with gymnasium.wrappers.FlattenAction",
+            fix="map it to numbers, for example with gymnasium.wrappers.TransformAction",
         )
     shape, dtype = space.shape, space.dtype
     low, high = (np.ravel(bound).astype(np.float32) for bound in (space.low, space.high))
@@ -150,3 +191,36 @@ def _adapt_actions(
 
     limit = np.where(bounded, 1.0, np.inf).astype(np.float32)
     return spaces.Box(-limit, limit, dtype=np.float32), act
+
+
+class SelectObservation(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """One entry of a ``Dict`` observation.
+
+    Args:
+        env: with a ``Dict`` observation space.
+        key: of the entry.
+
+    Raises:
+        UserError: there is no such entry.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], key: str) -> None:
+        super().__init__(env)
+        space = env.observation_space
+        if not isinstance(space, spaces.Dict) or key not in space.spaces:
+            expected = "a Dict observation space"
+            if isinstance(space, spaces.Dict):
+                expected = f"one of {', '.join(space.spaces)}"
+            got = "none of that name" if isinstance(space, spaces.Dict) else type(space).__name__
+            raise UserError(f"observation {key!r}", expected=expected, got=got)
+        self.key = key
+        self.observation_space = space.spaces[key]
+
+    def observation(self, observation: Any) -> Any:
+        """The entry."""
+        return observation[self.key]
+
+
+def make_selected(factory: Factory, key: str) -> gymnasium.Env[Any, Any]:
+    """An environment that shows one entry of its observations; worker processes call this too."""
+    return SelectObservation(factory(), key)

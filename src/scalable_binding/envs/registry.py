@@ -23,8 +23,10 @@ def make(name: str, num_envs: int, seed: int = 0, **options: Any) -> BatchEnv:
     """A batch of environments.
 
     Args:
-        name: one of :data:`NAMES`, or the id of a Gymnasium environment (``CartPole-v1``, or
-            ``package.module:Mine-v0``, which imports the module that registers it).
+        name: one of :data:`NAMES`; the id of a Gymnasium environment (``CartPole-v1``, or
+            ``package.module:Mine-v0``, which imports the module that registers it); or
+            ``package.module:function`` for environments that are a batch already:
+            ``function(num_envs, seed, **options)`` returns a :class:`~batch.BatchEnv`.
         num_envs: how many are stepped together.
         seed: of all their randomness.
         options: of the environment's configuration, such as ``episode_length``; for an id of
@@ -116,7 +118,9 @@ def _make_gymnasium(name: str, num_envs: int, seed: int, options: dict[str, Any]
     module, _, identity = name.rpartition(":")
     try:
         if module:
-            import_module(module)
+            maker = getattr(import_module(module), identity, None)
+            if callable(maker):
+                return _make_own(name, maker, num_envs, seed, options)
         gymnasium.spec(identity)
     except (gymnasium.error.Error, ImportError) as error:
         known = ", ".join(NAMES)
@@ -127,6 +131,35 @@ def _make_gymnasium(name: str, num_envs: int, seed: int, options: dict[str, Any]
         ) from error
     config = _configure(name, VectorConfig, ours)
     return VectorEnv(partial(_build, name, theirs), name, num_envs, seed, config)
+
+
+def _make_own(
+    name: str, maker: Callable[..., Any], num_envs: int, seed: int, options: dict[str, Any]
+) -> BatchEnv:
+    """A batch of a user's own.
+
+    Raises:
+        UserError: it is none, or of another size.
+    """
+    try:
+        env = maker(num_envs, seed, **options)
+    except Exception as error:  # whatever a user's code raises
+        got = f"{type(error).__name__}: {error}"
+        raise UserError(f"environment {name} cannot be made", got=got) from error
+    if not isinstance(env, BatchEnv):
+        missing = [n for n in _BATCH_MEMBERS if not hasattr(env, n)]
+        got = f"{type(env).__name__} without {', '.join(missing)}"
+        raise UserError(f"environment {name}", expected="a BatchEnv", got=got)
+    if env.num_envs != num_envs:
+        got = str(env.num_envs)
+        raise UserError(f"environment {name}", expected=f"{num_envs} environments", got=got)
+    return env
+
+
+_BATCH_MEMBERS = (
+    *("num_envs", "episode_length", "observation_space", "action_space"),
+    *("resample_world", "reset", "step", "ground_truth", "state_dict", "load_state_dict", "close"),
+)
 
 
 def _build(name: str, options: dict[str, Any]) -> gymnasium.Env[Any, Any]:
@@ -154,6 +187,10 @@ def _configure(name: str, config: Callable[..., _Config], options: dict[str, Any
     return config(**{o: _fit(name, o, defaults[o], value) for o, value in options.items()})
 
 
+_WORDS = ("observation",)
+"""Options that are words or None."""
+
+
 def _fit(name: str, option: str, default: Any, value: Any) -> Any:
     """A value of a default's kind: whole numbers pass as numbers, lists as tuples."""
     if isinstance(default, float) and isinstance(value, int):
@@ -170,6 +207,8 @@ def _fit(name: str, option: str, default: Any, value: Any) -> Any:
             for part in value
         )
     kind = int if default is None else type(default)
+    if option in _WORDS:
+        kind = str
     if not (isinstance(value, kind) or (default is None and value is None)):
         expected = {int: "a whole number", float: "a number", str: "a word"}.get(kind, "numbers")
         raise UserError(f"{name}, {option}", expected=expected, got=repr(value))

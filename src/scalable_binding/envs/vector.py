@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from scalable_binding.envs.adapter import Adapter, Factory
+from scalable_binding.envs.adapter import Adapter, Factory, make_selected
 from scalable_binding.envs.batch import Actions, GroundTruth, Observations, Step
 from scalable_binding.envs.vector_backends import (
     Backend,
@@ -32,6 +33,7 @@ class VectorConfig:
         num_workers: processes; None for one a processor, at most one an environment.
         episode_length: steps in an episode; None for the environment's own limit.
         size: shrink frames to this many pixels a side; None as they come.
+        observation: which entry of a ``Dict`` observation is seen; None where there are none.
         worlds: what a seed is for. "episode": every episode starts from another one; "trial": all
             episodes of a trial start from the same, for environments that draw a world from it.
         timeout: seconds that a worker may take for a step or a reset.
@@ -45,6 +47,7 @@ class VectorConfig:
     num_workers: int | None = None
     episode_length: int | None = None
     size: int | None = None
+    observation: str | None = None
     worlds: Literal["episode", "trial"] = "episode"
     timeout: float = 60.0
     restarts: int = 3
@@ -96,6 +99,8 @@ class VectorEnv:
         self.config = config or VectorConfig()
         self.num_envs = num_envs
         self._seed = seed
+        if self.config.observation is not None:
+            factory = partial(make_selected, factory, self.config.observation)
         first = Adapter(factory, name_of(name, 0), self.config.size)
         self.observation_space: spaces.Box = first.observation_space
         self.action_space: spaces.Discrete | spaces.Box = first.action_space

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,12 @@ def train(
     method: Annotated[
         str | None, Parameter(help="Source of the training tasks instead of the preset's.")
     ] = None,
+    episode_length: Annotated[
+        int | None, Parameter(help="Steps in an episode instead of the environment's own limit.")
+    ] = None,
+    observation: Annotated[
+        str | None, Parameter(help="Entry of a Dict observation that the agent sees, by its key.")
+    ] = None,
     config: ConfigOption = None,
     settings: SettingsOption = (),
 ) -> None:
@@ -38,6 +45,10 @@ def train(
         own = configure("carml", preset).environment
         named += ["environment.options=[]"] if env != own.name else []
     configuration = configure("carml", preset, config, [*named, *settings])
+    environment = configuration.environment.with_options(
+        episode_length=episode_length, observation=observation
+    )
+    configuration = replace(configuration, environment=environment)
     with training_run(run, "agent"):
         from scalable_binding.carml import train as training
 
