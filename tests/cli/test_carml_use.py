@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,47 @@ def test_report_of_a_vae_shows_its_mean_trajectories(tmp_path, capsys):
     assert main(["carml", "evaluate", str(run), "--tasks", "4", "--report", str(page)]) == 0
     assert "Mean trajectories of 16 tasks" in page.read_text()
     assert (tmp_path / "report-pictures" / "reconstructions.png").exists()
+
+
+@pytest.mark.slow
+def test_report_of_a_damaged_run_draws_what_can_be_drawn_and_says_what_is_missing(
+    run, tmp_path, capsys
+):
+    broken, page = tmp_path / "broken", tmp_path / "report.html"
+    shutil.copytree(run, broken)
+    lines = (broken / "log.jsonl").read_bytes()
+    (broken / "log.jsonl").write_bytes(b"\xff\xfe{[\n" + lines[:40] + b"\n" + lines)
+    for file in (broken / "rounds").glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-100])
+    (broken / "moments.json").write_text("{]")
+    with pytest.warns(UserWarning, match=r"moments\.json.*statistics of a first batch"):
+        assert main(["carml", "evaluate", str(broken), "--tasks", "4", "--report", str(page)]) == 0
+    text = page.read_text()
+    assert text.count("Not drawn: ") == 2, "rounds, and the trials that need the moments"
+    assert "01.safetensors" in text and "statistics of a first batch" in text
+    names = {path.name for path in (tmp_path / "report-pictures").glob("*.png")}
+    assert {"transfer.png", "learning.png"} <= names
+
+
+@pytest.mark.parametrize("command", ["adapt", "finetune", "evaluate"])
+def test_code_that_a_run_names_is_not_imported(run, tmp_path, capsys, monkeypatch, command):
+    stranger, marker = tmp_path / "stranger", tmp_path / "it-ran"
+    shutil.copytree(run, stranger)
+    (tmp_path / "evil_module.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    record = json.loads((stranger / "config.json").read_text())
+    record["environment"] = {"name": "evil_module:Mine-v0", "options": []}
+    (stranger / "config.json").write_text(json.dumps(record))
+    options = {
+        "adapt": ["--task", "own"],
+        "finetune": ["--task", "own", "--out", tmp_path / "out"],
+        "evaluate": [],
+    }[command]
+    line = refused(capsys, command, stranger, *options)
+    assert "would import the module 'evil_module'; if you know this code, say --trust" in line
+    assert not marker.exists()
+    refused(capsys, command, stranger, *options, "--trust")
+    assert marker.exists() or command == "evaluate"
 
 
 @pytest.mark.parametrize(

@@ -163,20 +163,24 @@ def compare(
     split: Split = "test",
     seed: int = 0,
     oracle: str | Path | None = None,
+    trust: bool = False,
 ) -> dict[str, Transfer]:
     """Transfer of the agent of a run beside its controls, on the same tasks and worlds.
 
     "random": the same network acting at random. "swapped": the agent sees another task's reward;
     an agent that adapts to rewards does worse. "zero": the agent sees no reward. "oracle": an
     agent that learned the environment's training tasks (``--method oracle``), from ``oracle`` or
-    from the folder ``oracle`` in the run, if there is one.
+    from the folder ``oracle`` in the run, if there is one. ``trust`` as
+    :func:`scalable_binding.carml.inference.read_config` has it.
 
     Raises:
         UserError: no such run, or an environment without test tasks.
     """
     folder = weights.find("carml", run)
-    config, policy = read_config(folder), load(folder)
-    stats = read_reward_stats(folder)
+    config, policy = read_config(folder, trust=trust), load(folder)
+    stats, damage = sound_reward_stats(folder)
+    if damage is not None:
+        warnings.warn(damage, stacklevel=2)
     score = partial(transfer, config=config, num_tasks=num_tasks, split=split, seed=seed)
     scores = {
         "agent": score(policy, reward_stats=stats),
@@ -188,6 +192,15 @@ def compare(
     if oracle is not None or best.is_dir():
         scores["oracle"] = score(load(best), reward_stats=read_reward_stats(best))
     return scores
+
+
+def sound_reward_stats(run: Path) -> tuple[RunningMeanStd | None, str | None]:
+    """The running mean and std of an agent's rewards, or none and what is wrong with the file."""
+    try:
+        return read_reward_stats(run), None
+    except UserError as error:
+        line = f"{error}; rewards are whitened with the statistics of a first batch"
+        return None, line
 
 
 def difference(one: Transfer, other: Transfer) -> Score:

@@ -38,17 +38,28 @@ PLACE = 7
 """Of inference among the purposes of randomness."""
 
 
-def read_config(run: str | Path) -> CARMLConfig:
+def read_config(run: str | Path, *, trust: bool = False) -> CARMLConfig:
     """The configuration that a run was trained with.
 
+    Args:
+        run: folder, or the name of an agent that ships.
+        trust: whether its environment may be of a module that has to be imported for it
+            (``module:Env``): a run's folder from a stranger could name any.
+
     Raises:
-        UserError: the folder holds no run of CARML.
+        UserError: the folder holds no run of CARML, or its environment is not to be trusted.
     """
     record = _read_record(weights.find("carml", run))
     groups = {name: record[name] for name in CARMLConfig.__dataclass_fields__ if name in record}
     known = CARMLConfig().model.__dataclass_fields__
     groups["model"] = {name: record[name] for name in known if name in record}
-    return from_mapping(CARMLConfig, groups)
+    config = from_mapping(CARMLConfig, groups)
+    module, _, _ = config.environment.name.rpartition(":")
+    if module and not trust:
+        line = f"run {run} names the environment {config.environment.name!r}"
+        fix = "if you know this code, say --trust (from Python trust=True)"
+        raise UserError(f"{line}: this would import the module {module!r}", fix=fix)
+    return config
 
 
 def load(run: str | Path) -> Policy:
@@ -234,14 +245,22 @@ def check_fit(policy: Policy, env: BatchEnv) -> None:
 
 
 def try_out(
-    run: Path, task: str, *, trials: int = 1, episodes: int = 4, seed: int = 0
+    run: Path,
+    task: str,
+    *,
+    trials: int = 1,
+    episodes: int = 4,
+    seed: int = 0,
+    trust: bool = False,
 ) -> Adaptation:
     """Trials of a task by the agent of a run, in its own environment.
+
+    ``trust`` as :func:`read_config` has it.
 
     Raises:
         UserError: no such run, or a task of another form.
     """
-    config, policy = read_config(run), load(run)
+    config, policy = read_config(run, trust=trust), load(run)
     functions = parse(task, config.environment.name)
     settings = config.environment
     with closing(registry.make(settings.name, trials, seed, **settings.arguments())) as env:
@@ -250,6 +269,8 @@ def try_out(
 
 
 def _read_record(run: Path) -> dict[str, Any]:
+    if not (run / CONFIG).is_file():
+        raise UserError(f"run {run}: cannot read its {CONFIG}: there is none")
     record = checkpoint.read_config(run / CONFIG)
     if not isinstance(record, dict) or record.get("system") != "carml":
         got = record.get("system") if isinstance(record, dict) else type(record).__name__

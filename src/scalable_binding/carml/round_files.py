@@ -65,5 +65,7 @@ def read_round(run: Path, number: int | None = None) -> Round:
     parts: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
     for name, tensor in tensors.items():
         group, _, rest = name.partition(".")
+        if group not in parts:
+            raise UserError(f"round {chosen} of {run} is damaged: it holds {name!r}")
         parts[group][rest] = tensor
     return Round(chosen, **parts)

@@ -79,18 +79,21 @@ def rollout_skills(
     return Skills(tasks, truths["position"], truths, figures)
 
 
-def rollout_round(run: Path, number: int | None = None, *, num_trials: int = 256) -> Skills:
+def rollout_round(
+    run: Path, number: int | None = None, *, num_trials: int = 256, trust: bool = False
+) -> Skills:
     """What the agent at the end of a round does for the tasks of that round.
 
     Args:
         run: of CARML.
         number: of the round, from 1; None: the last, with the agent that was selected.
         num_trials: of tasks drawn from q(z).
+        trust: as :func:`read_config` has it.
 
     Raises:
         UserError: no such run or round.
     """
-    config, policy = read_config(run), load(run)
+    config, policy = read_config(run, trust=trust), load(run)
     found = read_round(run, number)
     if number is not None:
         following = _following(run, number)
@@ -101,7 +104,11 @@ def rollout_round(run: Path, number: int | None = None, *, num_trials: int = 256
 
 
 def rebuild(config: CARMLConfig, policy: Policy, found: Round) -> tuple[Scaffold, Any]:
-    """The scaffold of a round and what whitens its rewards."""
+    """The scaffold of a round and what whitens its rewards.
+
+    Raises:
+        UserError: the round is of other settings.
+    """
     settings = config.environment
     with closing(registry.make(settings.name, 1, 0, **settings.arguments())) as env:
         length = env.episode_length
@@ -112,19 +119,25 @@ def rebuild(config: CARMLConfig, policy: Policy, found: Round) -> tuple[Scaffold
         ).eval()
     else:
         scaffold = build_scaffold(policy.observation, config.scaffold, length)
-    scaffold.load_state_dict(found.scaffold)
     whitening = build_whitening(config.task_reward, scaffold)
-    whitening.load_state_dict(found.whitening)
+    try:
+        scaffold.load_state_dict(found.scaffold)
+        whitening.load_state_dict(found.whitening)
+    except (KeyError, RuntimeError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"round {found.number} does not fit the run's settings ({reason})"
+        ) from error
     return scaffold, whitening
 
 
-def curve(run: Path, name: str) -> tuple[list[int], list[float]]:
+def curve(run: Path, name: str, *, trust: bool = False) -> tuple[list[int], list[float]]:
     """Environment steps and a logged figure of a run's updates (sample efficiency).
 
     Raises:
         UserError: the log does not have such a figure.
     """
-    config = read_config(run)
+    config = read_config(run, trust=trust)
     settings = config.environment
     with closing(registry.make(settings.name, 1, 0, **settings.arguments())) as env:
         each = config.fit.batch_size * config.curriculum.episodes * env.episode_length

@@ -13,6 +13,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from scalable_binding import locks
+from scalable_binding.atomic import explain_write_errors
 from scalable_binding.carml import model, objective
 from scalable_binding.carml.config import CARMLConfig, Method, StartConfig
 from scalable_binding.carml.evaluate import Validation
@@ -68,6 +70,13 @@ def train(config: CARMLConfig, run: Path) -> Policy:
 
     Source: Thesis Alg. 8.
     """
+    with explain_write_errors(run):
+        run.mkdir(parents=True, exist_ok=True)
+    with locks.exclusive(run):
+        return _train(config, run)
+
+
+def _train(config: CARMLConfig, run: Path) -> Policy:
     _check_run(config, run)
     if config.method == "pipelined":
         train(replace(config, method="contextual"), run / SKILLS)
@@ -142,6 +151,7 @@ def finetune(
     part: str = "policy",
     updates: int | None = None,
     changes: dict[str, Any] | None = None,
+    trust: bool = False,
 ) -> Policy:
     """The agent of a run after further training, with the rewards of a task or of many.
 
@@ -153,6 +163,7 @@ def finetune(
         part: "policy", or "encoder" to start from features only (Fig. 4.9).
         updates: of the agent; by default as many as the first run had.
         changes: further settings by dotted name.
+        trust: as :func:`scalable_binding.carml.inference.read_config` has it.
 
     Raises:
         UserError: no such run, a task of another form, or settings that make no sense.
@@ -160,7 +171,10 @@ def finetune(
     Source: Thesis 4.5.2 (Fig. 4.7) and 4.5.4 (Fig. 4.9).
     """
     is_begun = checkpoint.latest_step(out) is not None and not (run / CONFIG).is_file()
-    config = read_config(out if is_begun else run)  # a run that is begun needs its source no more
+    named = trust or "environment.name" in (changes or {})
+    config = read_config(
+        out if is_begun else run, trust=named
+    )  # a run that is begun needs its source no more
     if out.resolve() == run.resolve():
         raise UserError(f"{out} is the run itself", fix="choose another folder")
     if task is not None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 
+from scalable_binding import locks
 from scalable_binding.errors import UserError
 
 _USERS_ERRNOS = {
@@ -52,8 +54,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
             return _report_bug()
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror}", code=2)
+    except MemoryError as error:
+        return _fail(f"not enough memory: {error or 'a size is too large'}", code=2)
     except Exception as error:  # noqa: BLE001  (whatever is left is a bug of ours)
-        return _end_of_run(error) or _report_bug()
+        return _end_of_run(error) or _out_of_memory(error) or _report_bug()
+    finally:
+        locks.release()
     return 0
 
 
@@ -78,6 +84,17 @@ def _end_of_run(error: Exception) -> int | None:
     from scalable_binding.engine.interruption import Interrupted
 
     return _fail(str(error), code=128 + error.signal) if isinstance(error, Interrupted) else None
+
+
+def _out_of_memory(error: Exception) -> int | None:
+    """The exit code when torch refused to allocate, which happens before memory is taken."""
+    found = re.search(r"tried to allocate ([\d.]+ ?\w+)", str(error), re.IGNORECASE)
+    if not isinstance(error, RuntimeError) or found is None:
+        return None
+    amount = found[1]
+    if amount.removesuffix(" bytes").isdecimal():
+        amount = f"{int(amount.removesuffix(' bytes')) / 2**30:.1f} GiB"
+    return _fail(f"not enough memory: this needs {amount} at once; choose smaller sizes", code=2)
 
 
 def _report_bug() -> int:

@@ -8,6 +8,7 @@ from importlib.metadata import version as installed_version
 
 import cyclopts
 
+from scalable_binding.cli.bounds import check_tokens, check_values
 from scalable_binding.errors import UserError
 
 PACKAGE = "scalable-binding"
@@ -106,12 +107,14 @@ def run(tokens: Sequence[str]) -> None:
     Raises:
         UserError: the tokens are no command, or the command refuses what it was given.
     """
+    check_tokens(tokens)
     app = build()
     commands, _, _ = app.parse_commands(list(tokens))
     if commands and commands[-1] in ("train", "finetune", "show", "count"):
         tokens = spell_settings(tokens)
     with _parse_errors_are_the_users(commands):
         command, bound, _ = app.parse_args(list(tokens), print_error=False, exit_on_error=False)
+    check_values(bound.arguments)
     command(*bound.args, **bound.kwargs)
 
 

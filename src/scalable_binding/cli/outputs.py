@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from scalable_binding import locks
 from scalable_binding.data.results import refuse_input
 from scalable_binding.errors import UserError
 
@@ -49,11 +50,15 @@ def write_json(path: Path | None, results: Mapping[str, Any]) -> None:
 def prepare_folder(out: Path, *, overwrite: bool) -> None:
     """Make the folder ``out``, or take it over when it has something in it and ``overwrite``.
 
+    No other command may use it until this one is done.
+
     Raises:
-        UserError: it has results in it and may not be overwritten, or it cannot be written.
+        UserError: another command uses it, it has results in it and may not be overwritten, or it
+            cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        locks.hold(out)
         if any(out.iterdir()) and not overwrite:
             raise UserError(
                 f"output folder {out} is not empty", fix="choose another, or give --overwrite"
@@ -61,6 +66,19 @@ def prepare_folder(out: Path, *, overwrite: bool) -> None:
         _write_something(out)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from error
+
+
+def hold_folder(out: Path) -> None:
+    """Make a folder for results that a stopped command goes on with, and lock it.
+
+    Raises:
+        UserError: another command uses it, or it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}") from error
+    locks.hold(out)
 
 
 def _write_something(folder: Path) -> None:

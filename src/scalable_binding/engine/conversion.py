@@ -130,6 +130,13 @@ def _convert_bool(value: Any) -> bool:
 
 
 def _convert_int(value: Any) -> int:
+    number = _to_int(value)
+    if abs(number) >= 2**63:
+        raise Mismatch
+    return number
+
+
+def _to_int(value: Any) -> int:
     if isinstance(value, str):
         try:
             return int(value)
@@ -180,7 +187,7 @@ _CONVERTERS: dict[Any, Any] = {
 
 _TYPE_NAMES: dict[Any, str] = {
     bool: "true or false",
-    int: "a whole number",
+    int: "a whole number of at most 64 bits",
     float: "a number",
     str: "text",
     Path: "a path",

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from scalable_binding import locks
 from scalable_binding.atomic import explain_write_errors, write_text
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.checkpoint import CONFIG
@@ -75,10 +76,13 @@ def fit(
 
     Raises:
         Interrupted: SIGTERM or Ctrl-C came; the state is saved.
-        UserError: a folder that cannot be written or holds another model's run, a loss that is
-            not finite, or a batch that cannot be shared out.
+        UserError: a folder that cannot be written, is in use by another command or holds another
+            model's run, a loss that is not finite, or a batch that cannot be shared out.
     """
+    with explain_write_errors(run):
+        run.mkdir(parents=True, exist_ok=True)
     with (
+        locks.exclusive(run),
         distributed_session(config.device) as ranks,
         deferred_signals() as request,
         Trainer(model, loss, config, ranks) as trainer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from scalable_binding.cli.carml.options import Asked, _at_least
+from scalable_binding.cli.carml.options import Asked, TrustOption, _at_least
 from scalable_binding.cli.outputs import JsonOption, prepare_target, write_json
 
 
@@ -17,6 +17,7 @@ def adapt(
     trials: int = 16,
     episodes: int = 4,
     seed: int = 0,
+    trust: TrustOption = False,
     json: JsonOption = None,
 ) -> None:
     """Let an agent adapt to a task within a few episodes, without a gradient.
@@ -38,7 +39,7 @@ def adapt(
         prepare_target(json, overwrite=True)
     from scalable_binding.carml import inference
 
-    found = inference.try_out(run, task, trials=trials, episodes=episodes, seed=seed)
+    found = inference.try_out(run, task, trials=trials, episodes=episodes, seed=seed, trust=trust)
     returns = found.returns.mean(0).tolist()
     results: dict[str, Any] = {"task": found.name, "trials": trials, "return": returns}
     if found.reached is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from scalable_binding.cli.carml.options import _at_least
+from scalable_binding.cli.carml.options import TrustOption, _at_least
 from scalable_binding.cli.outputs import JsonOption, prepare_target, write_json
 
 
@@ -17,6 +17,7 @@ def evaluate(
     split: Literal["train", "validation", "test"] = "test",
     seed: int = 0,
     oracle: Path | None = None,
+    trust: TrustOption = False,
     report: Path | None = None,
     json: JsonOption = None,
 ) -> None:
@@ -45,7 +46,9 @@ def evaluate(
         prepare_target(report, overwrite=True)
     from scalable_binding.carml import evaluate as scoring
 
-    scores = scoring.compare(run, num_tasks=tasks, split=split, seed=seed, oracle=oracle)
+    scores = scoring.compare(
+        run, num_tasks=tasks, split=split, seed=seed, oracle=oracle, trust=trust
+    )
     for name, found in scores.items():
         print(f"{name}: reached, by episode: {', '.join(map(str, found.success))}")
         print(f"{name}: return, by episode: {', '.join(map(str, found.returns))}")
@@ -59,7 +62,7 @@ def evaluate(
         results[f"agent minus {name}"] = {"success": gain.mean, "success_margin": gain.margin}
     write_json(json, results)
     if report is not None:
-        from scalable_binding.cli.carml_report import write as write_report
+        from scalable_binding.report import carml as report_of_run
 
-        write_report(run, report, scores)
+        report_of_run.write(run, report, scores)
         print(f"report: {report}")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from scalable_binding.cli.carml.options import Asked, _at_least
+from scalable_binding.cli.carml.options import Asked, TrustOption, _at_least
 from scalable_binding.cli.outputs import keeping
 from scalable_binding.cli.settings import SettingsOption, pairs
 from scalable_binding.errors import UserError
@@ -23,6 +23,7 @@ def finetune(
     distribution: Annotated[bool, Parameter(negative="")] = False,
     part: Literal["policy", "encoder"] = "policy",
     updates: int | None = None,
+    trust: TrustOption = False,
     settings: SettingsOption = (),
 ) -> None:
     """Train an agent further, on one task or on the environment's distribution of tasks.
@@ -49,7 +50,13 @@ def finetune(
         from scalable_binding.carml import train as training
 
         training.finetune(
-            run, out, task=task, part=part, updates=updates, changes=dict(pairs(settings))
+            run,
+            out,
+            task=task,
+            part=part,
+            updates=updates,
+            changes=dict(pairs(settings)),
+            trust=trust,
         )
     if os.environ.get("RANK", "0") == "0":
         print(f"agent: {out}")

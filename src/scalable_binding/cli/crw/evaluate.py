@@ -17,6 +17,7 @@ from scalable_binding.cli.crw.options import (
 )
 from scalable_binding.cli.outputs import (
     JsonOption,
+    hold_folder,
     keeping,
     write_json,
 )
@@ -72,6 +73,8 @@ def evaluate(
     }
     adapting = _adaptation(adapt, adaptation)
     kept = "nothing was kept, since --out was not given"
+    if out is not None:
+        hold_folder(out)
     with keeping(kept if out is None else f"the sequences scored so far are in {out}"):
         from scalable_binding.crw import evaluate as evaluation
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from scalable_binding.cli.outputs import JsonOption, keeping, write_json
+from scalable_binding.cli.outputs import JsonOption, hold_folder, keeping, write_json
 from scalable_binding.cli.rin.options import RunArgument, SamplingOptions
 from scalable_binding.rin.evaluation_config import EvaluationConfig
 
@@ -33,6 +33,8 @@ def evaluate(
     """
     config = evaluation or EvaluationConfig()
     kept = "nothing was kept, since --out was not given"
+    if config.out is not None:
+        hold_folder(config.out)
     with keeping(kept if config.out is None else f"the samples drawn so far are in {config.out}"):
         from rich.console import Console
         from rich.progress import Progress

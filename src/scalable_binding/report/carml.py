@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from scalable_binding import report as page
+from scalable_binding import weights
+from scalable_binding.atomic import explain_write_errors
 from scalable_binding.carml import inference
 from scalable_binding.carml import skills as practice
 from scalable_binding.carml.config import CARMLConfig
-from scalable_binding.carml.evaluate import Transfer
+from scalable_binding.carml.evaluate import Transfer, sound_reward_stats
 from scalable_binding.carml.inference import Adaptation
 from scalable_binding.carml.round_files import list_rounds, read_round
 from scalable_binding.carml.vae import VAEScaffold
-from scalable_binding.cli.outputs import prepare_folder
 from scalable_binding.data.frames import images, videos
+from scalable_binding.engine.log import LOG, read_log
 from scalable_binding.engine.randomness import generator
 from scalable_binding.envs import registry
 from scalable_binding.envs.maze import from_states
 from scalable_binding.envs.tasks import Task
+from scalable_binding.errors import UserError
 from scalable_binding.plots import curves, grids, skills
 from scalable_binding.plots.curves import Curve, Panel
 from scalable_binding.plots.skills import Plane, Track
 from scalable_binding.report import Chapter, Section
 
+TASKS_TITLE = "Tasks that it made"
 NUM_TRIALS = 256
 NUM_SHOWN = 4
 """Test tasks whose trials are drawn."""
@@ -37,6 +39,8 @@ NUM_SHOWN = 4
 
 def write(run: Path, path: Path, scores: Mapping[str, Transfer]) -> None:
     """Write the report of a run into one HTML file, and its pictures into a folder beside it.
+
+    Where a file of the run is damaged, the part made from it says so, and the others are drawn.
 
     Args:
         run: of CARML.
@@ -46,12 +50,20 @@ def write(run: Path, path: Path, scores: Mapping[str, Transfer]) -> None:
     Raises:
         UserError: it cannot be written.
     """
+    run = weights.find("carml", run)
     config = inference.read_config(run)
     folder = path.with_name(f"{path.stem}-pictures")
-    prepare_folder(folder, overwrite=True)
-    sections = [_scores(folder, scores, config), _learning(run, folder)]
-    sections += _tasks(run, folder, config)
-    sections.append(_trials(run, folder, config))
+    with explain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    _, damage = sound_reward_stats(run)
+    notes = [] if damage is None else [page.note(damage)]
+    sections = [_scores(folder, scores, config, notes)]
+    for name, title, draw in (
+        ("learning", "Learning", lambda: [_learning(run, folder)]),
+        ("tasks", TASKS_TITLE, lambda: _tasks(run, folder, config)),
+        ("trials", "Trials of unseen tasks", lambda: [_trials(run, folder, config)]),
+    ):
+        sections += _or_what_is_missing(name, title, draw)
     chapter = Chapter(
         name="carml",
         title=f"{run.name}: {config.environment.name}, {config.method}",
@@ -61,7 +73,17 @@ def write(run: Path, path: Path, scores: Mapping[str, Transfer]) -> None:
     page.write(path, [chapter], footer=f"{config.fit.steps} updates, seed {config.fit.seed}")
 
 
-def _scores(folder: Path, scores: Mapping[str, Transfer], config: CARMLConfig) -> Section:
+def _or_what_is_missing(name: str, title: str, draw: Callable[[], list[Section]]) -> list[Section]:
+    """The sections that ``draw`` makes, or one that says which file of the run is damaged."""
+    try:
+        return draw()
+    except UserError as error:
+        return [Section(name=name, title=title, blocks=[page.note(f"Not drawn: {error}")])]
+
+
+def _scores(
+    folder: Path, scores: Mapping[str, Transfer], config: CARMLConfig, notes: Sequence[str]
+) -> Section:
     episodes = range(1, config.curriculum.episodes + 1)
     lines = [
         Curve(
@@ -83,6 +105,7 @@ def _scores(folder: Path, scores: Mapping[str, Transfer], config: CARMLConfig) -
             page.paragraph(f"{num} tasks, a trial each; no gradient. Bands are 95 % intervals."),
             page.table(["", *map(str, episodes)], rows, "Goals reached", best_of="column"),
             page.pictures([(folder / "transfer.png", "Episodes of a trial")]),
+            *notes,
         ],
         scores={name: found.record() for name, found in scores.items()},
     )
@@ -90,18 +113,25 @@ def _scores(folder: Path, scores: Mapping[str, Transfer], config: CARMLConfig) -
 
 def _learning(run: Path, folder: Path) -> Section:
     """Rewards of each episode in training, and what validation found."""
-    lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    entries = read_log(run)
     panels = []
     for prefix, label in (("reward_", "mean reward of a step"), ("solved_", "validation solved")):
         names = sorted({name for entry in entries for name in entry if name.startswith(prefix)})
         drawn = []
         for name in names:
-            points = [(entry["step"], entry[name]) for entry in entries if name in entry]
+            points = [
+                (entry["step"], float(entry[name]))
+                for entry in entries
+                if isinstance(entry.get(name), int | float)
+            ]
+            if not points:
+                continue
             x, y = zip(*points, strict=True)
             drawn.append(Curve(label=f"episode {name.removeprefix(prefix)}", x=x, y=y))
         if drawn:
             panels.append(Panel(curves=drawn, x_label="updates", y_label=label))
+    if not panels:
+        raise UserError(f"{run / LOG} holds no figures of training that can be read")
     curves.save(folder / "learning.png", panels)
     return Section(
         name="learning",
@@ -134,7 +164,7 @@ def _tasks(run: Path, folder: Path, config: CARMLConfig) -> list[Section]:
             page.pictures([(file, caption)], wide=True),
             page.table(["", *(name.replace("_", " ") for name in names)], rows, "Figures"),
         ]
-    return [Section(name="tasks", title="Tasks that it made", blocks=blocks)]
+    return [Section(name="tasks", title=TASKS_TITLE, blocks=blocks)]
 
 
 def _trials(run: Path, folder: Path, config: CARMLConfig) -> Section:
