@@ -13,14 +13,15 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 1000
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check check-format check-lint check-types check-floors format bench docs \
+.PHONY: help demo test attack check check-format check-lint check-types check-floors check-names format bench docs \
 	release-check clean
 
 help:
 	@echo 'make demo    run the main jobs on small scenes; the path of the report is printed last;'
 	@echo '             VIDEO=walk.mp4 LABELS=first.png shows a video of yours as well'
 	@echo 'make test    run every test, and report the coverage of the package'
-	@echo 'make check   formatting, lint, types, and which floor may import which'
+	@echo 'make attack  kills, flipped bytes, damaged inputs, odd command lines (hours; SUBSET=1: minutes)'
+	@echo 'make check   formatting, lint, types, which floor may import which, circles, standard terms'
 	@echo 'make format  rewrite the files as make check wants them'
 	@echo 'make bench   run the quick benchmarks, one script a claim'
 	@echo 'make docs    build the documentation site into build/site'
@@ -41,7 +42,11 @@ test: export OMP_NUM_THREADS := 1
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
 
-check: check-format check-lint check-types check-floors
+attack: export OMP_NUM_THREADS := 1
+attack: $(READY)
+	@PYTHONPATH=tests:. $(BIN)/python -m attack $(if $(SUBSET),--subset) $(if $(SEED),--seed $(SEED))
+
+check: check-format check-lint check-types check-floors check-names
 
 check-format: $(READY)
 	@$(BIN)/ruff format --check --quiet . \
@@ -59,6 +64,11 @@ check-floors: $(READY)
 	@$(BIN)/lint-imports --no-cache > .floors 2>&1 && rm .floors \
 	|| { cat .floors; rm .floors; \
 	echo 'Imports go down only (CONTRIBUTING.md): move what both need to a lower floor.'; exit 1; }
+
+check-names: $(READY)
+	@$(BIN)/python -m pytest -q tests/test_import_circles.py tests/test_vocabulary.py > .names 2>&1 \
+	&& rm .names || { cat .names; rm .names; \
+	echo 'Modules must not import in circles; the standard terms stand in the source.'; exit 1; }
 
 format: $(READY)
 	$(BIN)/ruff format --quiet .

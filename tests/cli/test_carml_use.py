@@ -80,11 +80,11 @@ def test_report_of_a_damaged_run_draws_what_can_be_drawn_and_says_what_is_missin
     (broken / "log.jsonl").write_bytes(b"\xff\xfe{[\n" + lines[:40] + b"\n" + lines)
     for file in (broken / "rounds").glob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:-100])
-    (broken / "moments.json").write_text("{]")
-    with pytest.warns(UserWarning, match=r"moments\.json.*statistics of a first batch"):
+    (broken / "rewards.json").write_text("{]")
+    with pytest.warns(UserWarning, match=r"rewards\.json.*statistics of a first batch"):
         assert main(["carml", "evaluate", str(broken), "--tasks", "4", "--report", str(page)]) == 0
     text = page.read_text()
-    assert text.count("Not drawn: ") == 2, "rounds, and the trials that need the moments"
+    assert text.count("Not drawn: ") == 2, "rounds, and the trials that need the statistics"
     assert "01.safetensors" in text and "statistics of a first batch" in text
     names = {path.name for path in (tmp_path / "report-pictures").glob("*.png")}
     assert {"transfer.png", "learning.png"} <= names
@@ -94,10 +94,10 @@ def test_report_of_a_damaged_run_draws_what_can_be_drawn_and_says_what_is_missin
 def test_code_that_a_run_names_is_not_imported(run, tmp_path, capsys, monkeypatch, command):
     stranger, marker = tmp_path / "stranger", tmp_path / "it-ran"
     shutil.copytree(run, stranger)
-    (tmp_path / "evil_module.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    (tmp_path / f"evil_{command}.py").write_text(f"open({str(marker)!r}, 'w')\n")
     monkeypatch.syspath_prepend(tmp_path)
     record = json.loads((stranger / "config.json").read_text())
-    record["environment"] = {"name": "evil_module:Mine-v0", "options": []}
+    record["environment"] = {"name": f"evil_{command}:Mine-v0", "options": []}
     (stranger / "config.json").write_text(json.dumps(record))
     options = {
         "adapt": ["--task", "own"],
@@ -105,7 +105,7 @@ def test_code_that_a_run_names_is_not_imported(run, tmp_path, capsys, monkeypatc
         "evaluate": [],
     }[command]
     line = refused(capsys, command, stranger, *options)
-    assert "would import the module 'evil_module'; if you know this code, say --trust" in line
+    assert f"would import the module 'evil_{command}'; if you know this code, say --trust" in line
     assert not marker.exists()
     refused(capsys, command, stranger, *options, "--trust")
     assert marker.exists() or command == "evaluate"

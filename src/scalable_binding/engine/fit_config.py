@@ -85,7 +85,7 @@ class FitConfig:
             batch. None: all examples of a rank. Results depend on it (it sets what is normalized
             and drawn together), and not on the number of ranks that share the work.
         seed: of data order and of all randomness in the loss.
-        max_grad_norm: largest norm of the whole gradient; None: no clipping.
+        max_grad_norm: gradient clipping: largest norm of the whole gradient; None: no clipping.
         bfloat16: run the model under bfloat16 autocast.
         compile: compile the model's ``forward`` (40 s and more before the first step).
         channels_last: keep the weights of convolutions in channels-last order.
