@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
