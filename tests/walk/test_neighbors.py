@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from reference import neighbors as reference
+from scalable_binding.walk.context import Kept
 from scalable_binding.walk.neighbors import (
     Neighbors,
     carry_labels,
@@ -170,6 +171,7 @@ def test_full_size_fits_in_little_memory():
     """480 x 854 pixels and 20 frames: under 1.5 GB with torch and the context itself."""
     program = """
 import torch
+from scalable_binding.walk.context import Kept
 from scalable_binding.walk.neighbors import top_neighbors
 frames = [torch.rand(60, 107, 256).permute(2, 0, 1) for _ in range(22)]
 top_neighbors(frames[-1], frames[:-1], k=10, radius=12.0)
@@ -215,3 +217,26 @@ def test_temperature_must_be_positive():
     neighbors = Neighbors(nothing, nothing.long(), nothing.long() + 1)
     with pytest.raises(ValueError, match="temperature"):
         carry_labels(neighbors, [torch.ones(1, 1, 1)], 0.0)
+
+
+def test_what_is_kept_of_frames_changes_no_neighbor() -> None:
+    """Along a video whose context loses and gains a frame at a time, in either precision."""
+    generator = torch.Generator().manual_seed(0)
+    scene = torch.randn(13, 14, 16, generator=generator)
+    frames = [
+        torch.nn.functional.normalize(
+            scene.roll(t, dims=1) + 0.5 * torch.randn(13, 14, 16, generator=generator), dim=-1
+        ).permute(2, 0, 1)
+        for t in range(12)
+    ]
+    for dtype in (torch.float32, torch.bfloat16):
+        kept = Kept()
+        for t in range(1, 12):
+            context = [frames[0], *frames[max(1, t - 4) : t]]
+            options = {"k": 5, "radius": 4.0, "dtype": dtype}
+            found = top_neighbors(frames[t], context, **options, kept=kept)
+            expected = top_neighbors(frames[t], context, **options)
+            torch.testing.assert_close(found.similarity, expected.similarity, atol=2e-3, rtol=0)
+            same = (found.index == expected.index).float().mean()
+            assert same == 1 if dtype == torch.float32 else same > 0.98
+        assert len(kept._keys) == 4

@@ -20,6 +20,7 @@ from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 from scalable_binding.walk.axes import principal_axes, project
+from scalable_binding.walk.context import Kept
 from scalable_binding.walk.neighbors import Neighbors, carry_labels, top_neighbors
 
 Frame = UInt8[Tensor, "3 h w"]
@@ -88,6 +89,7 @@ class Propagator:
         self.model = model
         self.config = config or PropagationConfig()
         self._search = search
+        self._kept = Kept()
         self.frame = -1
         self._references: list[_Node] = []
         self._recent: list[_Node] = []
@@ -166,6 +168,7 @@ class Propagator:
             radius=self.config.radius,
             unmasked=range(len(self._references)),
             counts=counts,
+            kept=self._kept,
         )
         maps = carry_labels(neighbors, [node.maps for node in context], self.config.temperature)
         self._latest = _Node(frame, features, maps)

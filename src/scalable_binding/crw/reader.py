@@ -243,10 +243,16 @@ def cell_colors(images: Float[Tensor, "b 3 h w"], stride: int) -> Float[Tensor, 
 
 
 def average_around(maps: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c h w"]:
-    """The mean over the ``window`` x ``window`` cells around each, of those inside the map."""
+    """The mean over the ``window`` x ``window`` cells around each, of those inside the map.
+
+    Along columns, then along rows: the mean of means, since windows cut by the border stay boxes.
+    """
     if window == 1:
         return maps
-    return functional.avg_pool2d(maps, window, 1, window // 2, count_include_pad=False)
+    reach = window // 2
+    for size, padding in (((1, window), (0, reach)), ((window, 1), (reach, 0))):
+        maps = functional.avg_pool2d(maps, size, 1, padding, count_include_pad=False)
+    return maps
 
 
 def pad_to_cells(images: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c h2 w2"]:

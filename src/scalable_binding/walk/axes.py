@@ -25,7 +25,10 @@ def principal_axes(features: Float[Tensor, "d h w"], count: int) -> Float[Tensor
 def project(
     features: Float[Tensor, "d h w"], axes: Float[Tensor, "k d"] | None
 ) -> Float[Tensor, "k h w"]:
-    """Return each node's coordinates along the axes; without axes the features themselves."""
-    if axes is None:
-        return features
-    return (axes @ features.flatten(1)).unflatten(1, features.shape[1:])
+    """Return each node's coordinates along the axes; without axes the features themselves.
+
+    They lie channels last in memory, as `top_neighbors` reads them fastest.
+    """
+    nodes = rearrange(features, "d h w -> h w d")
+    nodes = nodes.contiguous() if axes is None else nodes @ axes.mT
+    return rearrange(nodes, "h w k -> k h w")

@@ -11,7 +11,41 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from scalable_binding.walk.windows import squared_offsets, widen
+from scalable_binding.walk.windows import out_of_reach, widen
+
+
+class Kept:
+    """What was made of the frames of a context before: their keys, centered and rounded.
+
+    The center is taken anew once as many frames have come as it was the mean of, so that it goes
+    along with a video; then all keys are made anew.
+    """
+
+    def __init__(self) -> None:
+        self._center: Float[Tensor, "h w d"] | None = None
+        self._keys: dict[int, tuple[Tensor, Float[Tensor, "h w d"]]] = {}
+        self._dtype: torch.dtype | None = None
+        self._left = 0
+
+    def center(
+        self, nodes: Sequence[Float[Tensor, "h w d"]], dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "h w d"], list[Float[Tensor, "h w d"]]]:
+        """The center for these frames, and the keys of each: ``(k - c)`` in ``dtype``."""
+        places = [each.data_ptr() for each in nodes]
+        new = [place for place in places if place not in self._keys]
+        center = self._center
+        is_other = center is None or center.shape != nodes[0].shape or self._dtype != dtype
+        if is_other or len(new) > self._left:
+            center = _mean(nodes)
+            self._center, self._dtype, self._left, self._keys = center, dtype, len(nodes), {}
+        else:
+            self._left -= len(new)
+        assert center is not None
+        before, self._keys = self._keys, {}
+        for place, each in zip(places, nodes, strict=True):
+            # The frame itself is kept beside its keys, so that no other takes its place in memory.
+            self._keys[place] = before.get(place) or (each, (each - center).to(dtype))
+        return center, [self._keys[place][1] for place in places]
 
 
 @dataclass(frozen=True)
@@ -25,6 +59,7 @@ class Context:
     """
 
     frames: list[Float[Tensor, "h w d"]]
+    keys: list[Float[Tensor, "h w d"]]
     windowed: list[int]
     free: list[int]
     center: Float[Tensor, "h w d"]
@@ -39,8 +74,12 @@ class Context:
         unmasked: Collection[int],
         radius: float,
         dtype: torch.dtype,
+        kept: Kept | None = None,
     ) -> Context:
-        """Return the context of ``frames``, of which those ``unmasked`` are searched everywhere."""
+        """Return the context of ``frames``, of which those ``unmasked`` are searched everywhere.
+
+        With ``kept`` a frame's keys are made once, when it comes, and c is a mean of before.
+        """
         nodes = [rearrange(frame, "d h w -> h w d").contiguous() for frame in frames]
         free = [i for i in range(len(nodes)) if i in unmasked]
         windowed = [i for i in range(len(nodes)) if i not in unmasked]
@@ -48,13 +87,15 @@ class Context:
         radius = min(radius, float(h + w))
         if not windowed:
             free, windowed, radius = [], free, float(h + w)
-        center = _mean([nodes[i] for i in windowed])
+        if kept is None:
+            kept = Kept()
+        center, keys = kept.center([nodes[i] for i in windowed], dtype)
         free_center = center.new_zeros(d)
         free_keys = center.new_zeros(0, d, dtype=dtype)
         if free:
             free_center = _mean([nodes[i] for i in free]).mean(dim=(0, 1))
             free_keys = torch.cat([(nodes[i] - free_center).to(dtype).view(-1, d) for i in free])
-        return cls(nodes, windowed, free, center, free_center, free_keys, radius)
+        return cls(nodes, keys, windowed, free, center, free_center, free_keys, radius)
 
     @property
     def reach(self) -> int:
@@ -65,10 +106,9 @@ class Context:
         """Return all that queries in these columns are compared with."""
         h, w, d = self.center.shape
         near = widen(columns, self.reach, w)
-        center = self.center[:, near].contiguous()
-        keys = self.free_keys.new_empty(h, len(self.windowed), center.shape[1], d)
-        for i, frame in enumerate(self.windowed):
-            keys[:, i] = self.frames[frame][:, near] - center
+        keys = self.free_keys.new_empty(h, len(self.windowed), near.stop - near.start, d)
+        for i, of_frame in enumerate(self.keys):
+            keys[:, i] = of_frame[:, near]
         places = torch.arange(len(self.frames) * h * w, device=keys.device).view(-1, h, w)
         return Strip(
             context=self,
@@ -146,11 +186,13 @@ class Strip:
 
     def _beyond(self, window: slice, rows: slice) -> Bool[Tensor, "b n"]:
         """Return which places of the window are out of reach of each query in the tile."""
-        h, w, _ = self.context.center.shape
-        down = squared_offsets(h, self.keys.device)[window, rows]
-        along = squared_offsets(w, self.keys.device)[self.near, self.columns]
-        distance = rearrange(down, "h r -> h 1 r 1") + rearrange(along, "w c -> 1 w 1 c")
-        return rearrange(distance >= self.context.radius**2, "h w r c -> (h w) (r c)")
+        near, columns = self.near, self.columns
+        return out_of_reach(
+            (window.stop - window.start, rows.start - window.start, rows.stop - rows.start),
+            (near.stop - near.start, columns.start - near.start, columns.stop - columns.start),
+            self.context.radius,
+            self.keys.device,
+        )
 
     def _base(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from scalable_binding.nn.precision import has_fast_bfloat16
-from scalable_binding.walk.context import Context
+from scalable_binding.walk.context import Context, Kept
 from scalable_binding.walk.windows import spans
 
 SPARE = 6
@@ -41,7 +41,8 @@ def top_neighbors(
     unmasked: Collection[int] = (0,),
     counts: Sequence[int] | None = None,
     dtype: torch.dtype | None = None,
-    tile: int = 12,
+    tile: int = 16,
+    kept: Kept | None = None,
 ) -> Neighbors:
     """Return the k nodes most similar to each node of the query frame, among all frames jointly.
 
@@ -62,6 +63,8 @@ def top_neighbors(
             queue filled with copies of its first frame gives the same result as a count.
         dtype: of the matrix products; by default `fastest_dtype`. Similarities are float32 always.
         tile: side of the square of queries that share a window, in nodes.
+        kept: what was made of the frames before, for searches along a video whose context changes
+            by a frame at a time: a frame's tensor must then not be written to.
 
     Raises:
         ValueError: an empty context, frames of different sizes, or an option out of range.
@@ -77,7 +80,7 @@ def top_neighbors(
     index = query.new_full((h, w, num), -1, dtype=torch.int64)
     with torch.autocast(query.device.type, enabled=False):
         queries = rearrange(query, "d h w -> h w d").float().contiguous()
-        context = Context.prepare(frames, unmasked, radius, dtype)
+        context = Context.prepare(frames, unmasked, radius, dtype, kept)
         for columns in spans(w, tile):
             strip = context.strip(columns)
             for rows in spans(h, tile):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
-from jaxtyping import Int64
+from einops import rearrange
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 
@@ -24,7 +26,25 @@ def widen(span: slice, reach: int, length: int) -> slice:
     return slice(max(span.start - reach, 0), min(span.stop + reach, length))
 
 
-def squared_offsets(length: int, device: torch.device) -> Int64[Tensor, "n n"]:
-    """Return the squared distances between all pairs of ``length`` places on a line."""
+Span = tuple[int, int, int]
+"""Of a line: places in a window, where in it the queries start, and how many there are."""
+
+
+@lru_cache(maxsize=128)
+def out_of_reach(
+    rows: Span, columns: Span, radius: float, device: torch.device
+) -> Bool[Tensor, "b n"]:
+    """Return which places of a window (row by row) lie ``radius`` or more from each query.
+
+    Most tiles of a grid are alike, and all frames of a video are.
+    """
+    down, along = (_squared_distances(span, device) for span in (rows, columns))
+    distance = rearrange(down, "h r -> h 1 r 1") + rearrange(along, "w c -> 1 w 1 c")
+    return rearrange(distance >= radius**2, "h w r c -> (h w) (r c)")
+
+
+def _squared_distances(span: Span, device: torch.device) -> Int64[Tensor, "w n"]:
+    length, start, count = span
     places = torch.arange(length, device=device)
-    return (places[:, None] - places) ** 2
+    queries = torch.arange(start, start + count, device=device)
+    return (places[:, None] - queries) ** 2
