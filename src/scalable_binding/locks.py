@@ -12,6 +12,7 @@ from pathlib import Path
 from scalable_binding.errors import UserError
 
 _held = ExitStack()
+_folders: set[Path] = set()
 
 
 @contextmanager
@@ -48,14 +49,17 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def hold(folder: Path) -> None:
-    """Lock a folder until :func:`release`, or until the process ends.
+    """Lock a folder until :func:`release`, or until the process ends; twice is once.
 
     Raises:
         UserError: another command uses the folder.
     """
-    _held.enter_context(exclusive(folder))
+    if folder.resolve() not in _folders:
+        _held.enter_context(exclusive(folder))
+        _folders.add(folder.resolve())
 
 
 def release() -> None:
     """Let go of every folder that :func:`hold` has locked."""
     _held.close()
+    _folders.clear()
