@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from cli.clip import COUNT, CUT, HEIGHT, WIDTH, scene, tokens
 from scalable_binding.cli import main
-from scalable_binding.data.frames import videos
+from scalable_binding.data.frames import decoding, videos
 from scalable_binding.data.labels import keypoints, masks
 from scalable_binding.data.labels.keypoints import Keypoint
 
@@ -166,3 +168,24 @@ def test_ctrl_c_keeps_the_frames_that_are_done(folder: Path, tmp_path: Path) -> 
     assert 3 <= len(kept) < 400
     assert kept == [f"{n:05}.png" for n in range(len(kept))]
     assert all(200 in masks.read(out / name) for name in kept)
+
+
+@pytest.mark.parametrize("overlay", [False, True])
+def test_the_video_is_decoded_once(
+    overlay: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+    decode = decoding.decode
+
+    def count(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for frame in decode(*arguments, **options):
+            decoded.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(decoding, "decode", count)
+    drawn = ["--overlay", str(tmp_path / "overlay.mp4")] if overlay else []
+    assert main(tokens(folder, tmp_path / "out", *drawn)) == 0
+    times = sorted(set(decoded))
+    assert len(times) == COUNT
+    assert all(decoded.count(time) == 1 for time in times[1:]), "the first tells the size, too"
+    assert len(list((tmp_path / "out").glob("*.png"))) == COUNT

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -27,7 +28,6 @@ from scalable_binding.errors import UserError
 from scalable_binding.plots import keypoints as drawn_points
 
 Frame = UInt8[Tensor, "3 h w"]
-Draw = Callable[[int, Frame], Frame]
 
 _POINTS = "keypoints.csv"
 _KEYPOINT_FORMATS = (".csv", ".json")
@@ -55,30 +55,32 @@ def label_video(
     adaptation: AdaptationConfig | None,
     corrections: Mapping[int, Path],
     backward: bool,
+    overlay: Path | None = None,
 ) -> str:
     """What was written to the folder ``out``: labels of every frame, each mask as it is known.
 
     The encoder's reader is first fitted on frames of the videos in ``calibrate``.
     ``corrections`` are label files of other frames, by their number in the video; labels are
     carried with at most ``size`` pixels on the short side and come back at the video's own size.
-    What the user gave for a frame is written as it was given.
+    What the user gave for a frame is written as it was given. ``overlay`` is a video to draw,
+    labels over frames. Forward, and without corrections, the video is decoded once.
 
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
     """
     encoder = calibration.load(weights, calibrate)
     scale = scale_of(video, size)
-    count = videos.count(video)
-    given = read_prompts(labels, corrections, count, backward=backward)
-    order = range(count - 1, -1, -1) if backward else range(count)
+    count = videos.count(video) if backward else None
+    given = read_prompts(labels, corrections, video, count)
+    order = itertools.count() if count is None else range(count - 1, -1, -1)
     prompts = {
-        number: scale.shrink(prompt, f"labels of frame {order[number]}")
+        number: scale.shrink(
+            prompt, f"labels of frame {number if count is None else count - 1 - number}"
+        )
         for number, prompt in given.items()
     }
-    side = min(scale.carried)
-    frames = (
-        videos.stream_backward(video, count, side) if backward else videos.stream(video, size=side)
-    )
+    shown: deque[Frame] = deque()
+    frames = _frames(video, min(scale.carried), count, shown if overlay is not None else None)
     predictions = inference.propagate(
         frames, prompts.pop(0), encoder, config, adaptation=adaptation, corrections=prompts
     )
@@ -89,7 +91,31 @@ def label_video(
         _with_given(scale.grow(prediction), given.get(prediction.frame))
         for prediction in chain([first], predictions)
     )
-    return _write(out, order, found)
+    writing = _Writing(out)
+    total = videos.probe(video).num_frames if count is None else count
+    written = writing.write(order, found, total)
+    if overlay is None or backward:
+        deque(written, maxlen=0)
+        if overlay is not None:
+            draw_overlay(video, out, overlay)
+    else:
+        painted = (_paint(shown.popleft(), one) for one in written)
+        videos.write(overlay, painted, fps=videos.probe(video).fps)
+    return writing.summary()
+
+
+def _frames(
+    video: Path, side: int, count: int | None, shown: deque[Frame] | None
+) -> Iterator[Frame]:
+    """The frames that labels are carried on; where they are to be shown, their own size is kept."""
+    if count is not None:
+        yield from videos.stream_backward(video, count, side)
+    elif shown is None:
+        yield from videos.stream(video, size=side)
+    else:
+        for own, small in videos.stream_both(video, side):
+            shown.append(own)
+            yield small
 
 
 def _warn_of_lost(first: inference.Prediction) -> None:
@@ -104,24 +130,39 @@ def _warn_of_lost(first: inference.Prediction) -> None:
         warnings.warn(f"{text}; enlarge frames: --zoom 2", stacklevel=2)
 
 
-def _write(out: Path, order: Sequence[int], found: Iterable[Prompt]) -> str:
-    """Write the labels of the frames in the order in which they come; what was written."""
-    points: list[keypoints.Keypoint] = []
-    try:
-        # A context: an interruption stops the progress line before anything else is printed.
-        with Progress(console=Console(stderr=True)) as progress:
-            labeled = progress.track(found, len(order), description="labeling")
-            for frame, labels in zip(order, labeled, strict=True):
-                if isinstance(labels, list):
-                    points += [replace(point, frame=frame) for point in labels]
-                else:
-                    masks.write(out / f"{frame:05}.png", labels)
-    finally:
-        if points:
-            keypoints.write(out / _POINTS, sorted(points, key=lambda point: point.frame))
-    if points:
-        return f"key points of {len(order)} frames: {out / _POINTS}"
-    return f"{'one mask' if len(order) == 1 else f'{len(order)} masks'}: {out}"
+class _Writing:
+    """Writes the labels of frames to a folder as they come."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._points: list[keypoints.Keypoint] = []
+        self._count = 0
+
+    def write(
+        self, order: Iterable[int], found: Iterable[Prompt], total: int | None
+    ) -> Iterator[Prompt]:
+        """The labels, each passed on once it is written; points in one table, at the end."""
+        try:
+            # A context: an interruption stops the progress line before anything else is printed.
+            with Progress(console=Console(stderr=True)) as progress:
+                labeled = progress.track(found, total, description="labeling")
+                for labels, frame in zip(labeled, order, strict=False):
+                    self._count += 1
+                    if isinstance(labels, list):
+                        self._points += [replace(point, frame=frame) for point in labels]
+                    else:
+                        masks.write(self._out / f"{frame:05}.png", labels)
+                    yield labels
+        finally:
+            if self._points:
+                path = self._out / _POINTS
+                keypoints.write(path, sorted(self._points, key=lambda point: point.frame))
+
+    def summary(self) -> str:
+        """What was written, in words."""
+        if self._points:
+            return f"key points of {self._count} frames: {self._out / _POINTS}"
+        return f"{'one mask' if self._count == 1 else f'{self._count} masks'}: {self._out}"
 
 
 def _remove_stale(out: Path, kept: Collection[Path]) -> None:
@@ -140,17 +181,21 @@ def _with_given(found: Prompt, given: Prompt | None) -> Prompt:
 
 
 def read_prompts(
-    labels: Path, corrections: Mapping[int, Path], count: int, *, backward: bool
+    labels: Path,
+    corrections: Mapping[int, Path],
+    video: Path,
+    count: int | None = None,
 ) -> dict[int, Prompt]:
     """Labels by the order in which propagation meets their frames; 0 is where it starts.
 
     A table of keypoints may hold corrections itself: points of frames other than the start.
+    With a ``count`` of the video's frames it starts at the last of them, and else at the first.
 
     Raises:
         UserError: a file cannot be read or holds no label, labels are for a frame that the video
             does not have, or some are masks and some key points.
     """
-    start = count - 1 if backward else 0
+    start = 0 if count is None else count - 1
     if start in corrections:
         fix = "leave one of them out"
         raise UserError(f"--correct {start}={corrections[start]} is of the labeled frame", fix=fix)
@@ -163,6 +208,8 @@ def read_prompts(
             here = by_frame.setdefault(point.frame if path == labels else frame, [])
             if isinstance(here, list):
                 here.append(point)
+    if count is None:  # decoded for what corrects only: its frame has to be there
+        count = videos.count(video) if by_frame.keys() - {start} else 1
     wrong = [frame for frame in by_frame if not 0 <= frame < count]
     if wrong:
         raise UserError(
@@ -197,27 +244,26 @@ def draw_overlay(video: Path, labeled: Path, overlay: Path) -> None:
         UserError: the video or a label cannot be read, or the overlay cannot be written.
     """
     points = labeled / _POINTS
-    draw = _with_points(keypoints.read(points)) if points.exists() else _with_masks(labeled)
-    frames = (draw(number, frame) for number, frame in enumerate(videos.stream(video)))
+    by_frame: dict[int, list[keypoints.Keypoint]] | None = None
+    if points.exists():
+        by_frame = defaultdict(list)
+        for point in keypoints.read(points):
+            by_frame[point.frame].append(point)
+
+    def labels_of(number: int) -> Prompt:
+        return masks.read(labeled / f"{number:05}.png") if by_frame is None else by_frame[number]
+
+    frames = (_paint(frame, labels_of(n)) for n, frame in enumerate(videos.stream(video)))
     videos.write(overlay, frames, fps=videos.probe(video).fps)
 
 
-def _with_masks(folder: Path) -> Draw:
-    return lambda number, frame: plots.overlay(frame, masks.read(folder / f"{number:05}.png"))
-
-
-def _with_points(points: Iterable[keypoints.Keypoint]) -> Draw:
-    by_frame: dict[int, list[keypoints.Keypoint]] = defaultdict(list)
-    for point in points:
-        by_frame[point.frame].append(point)
-
-    def draw(number: int, frame: Frame) -> Frame:
-        here = by_frame[number]
-        return drawn_points.draw(
-            frame,
-            torch.tensor([(point.x, point.y) for point in here]).reshape(-1, 2),
-            torch.tensor([point.id for point in here], dtype=torch.int64),
-            torch.tensor([point.confidence for point in here]),
-        )
-
-    return draw
+def _paint(frame: Frame, labels: Prompt) -> Frame:
+    """The frame with its mask or its points drawn over it."""
+    if not isinstance(labels, list):
+        return plots.overlay(frame, labels)
+    return drawn_points.draw(
+        frame,
+        torch.tensor([(point.x, point.y) for point in labels]).reshape(-1, 2),
+        torch.tensor([point.id for point in labels], dtype=torch.int64),
+        torch.tensor([point.confidence for point in labels]),
+    )

@@ -84,10 +84,10 @@ def propagate(
             adaptation=adapting,
             corrections=_corrections(correct),
             backward=backward,
+            overlay=overlay,
         )
         print(written)
         if overlay is not None:
-            video_files.draw_overlay(video, out, overlay)
             print(f"overlay: {overlay}")
 
 

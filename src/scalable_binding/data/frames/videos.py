@@ -127,6 +127,25 @@ def stream(
     return _of_one_size(path, islice(frames, None if stop is None else stop - start))
 
 
+def stream_both(
+    path: str | Path, size: int
+) -> Iterator[tuple[UInt8[Tensor, "3 h w"], UInt8[Tensor, "3 rows columns"]]]:
+    """Every frame at the video's own size and with ``size`` pixels on the short side, decoded once.
+
+    Raises:
+        UserError: as :func:`stream`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"no such file: {path}")
+    if path.is_dir():
+        for file in _list_frames(path):
+            yield images.read(file), images.read(file, size=size)
+        return
+    for frame in _of_file(path, None, 0):
+        yield rendering.pixels(frame), rendering.pixels(frame, size=size)
+
+
 _CHUNK = 32
 """Frames in memory while a video is read backward."""
 
