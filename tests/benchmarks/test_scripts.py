@@ -234,7 +234,7 @@ def test_agents_of_the_maze_are_trained_once_and_compared(run, tmp_path, capsys)
 
 @pytest.mark.slow
 def test_every_lambda_has_a_row_of_pictures(run, tmp_path, capsys):
-    small = ("--weights", 0.5, 1, "--updates", 21, "--tasks", 4)
+    small = ("--weights", 0.5, 1, "--updates", 21)
     run("carml.exploration", "--out", tmp_path, *small)
     said = capsys.readouterr().out
     assert "| 0.5 " in said and "| 1 " in said and "| round 2 |" in said

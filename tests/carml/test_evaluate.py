@@ -167,3 +167,12 @@ def test_controls_show_another_reward_and_score_the_true_one():
         assert torch.equal(seen, shown.reward_fn(step, truth))
         assert torch.equal(reward.returns[-1], true.reward_fn(step, truth))
         assert bool(reward.reached[-1].all())
+
+
+def test_skills_of_a_contextual_policy_are_what_it_is_told(tmp_path):
+    run = runs.make(tmp_path / "run", method="contextual")
+    for number in (1, None):
+        found = skills.rollout_round(run, number, num_trials=16)
+        assert found.positions.shape == (16, 20, 2)
+    with pytest.raises(UserError, match="is told its task and cannot be given test tasks"):
+        evaluate.compare(run, num_tasks=4)

@@ -233,3 +233,23 @@ def test_run_begins_with_a_policy_or_with_its_encoder(tmp_path):
 def test_impossible_discriminators_are_refused(settings):
     with pytest.raises(UserError, match=f"discriminator.{next(iter(settings))}"):
         DiscriminatorConfig(**settings)
+
+
+def test_discriminator_with_lambda_pays_for_rare_states_too(tmp_path):
+    """Eq. 4.33: lambda (log q(z|s) - log p(z)) + (lambda - 1) log q(s)."""
+    source = DiscriminatorSource(
+        runs.small(method="online-discriminator", reward__weight=0.5), Maze(num_envs=24), ALONE
+    )
+    env = Maze(num_envs=24)
+    policy = init_policy(0, observation=(2,), actions=9, hidden=8, widths=())
+    trials = collect(env, policy, NoReward(), 2, generator())
+    source.update(trials, NoReward(), generator())
+    source.fit_tasks(generator())
+    found, reward = source.scaffold, source.sample(24, generator())
+    states = trials.trajectories[:, 0, -1]
+    features = found.encode(states)
+    posterior = found._logits(features).log_softmax(-1).gather(-1, reward.tasks[:, None])[:, 0]
+    density = found.marginal(features)
+    assert density.std() > 0.1, "some states are rarer than others"
+    expected = 0.5 * (posterior + math.log(4)) - 0.5 * density
+    torch.testing.assert_close(reward.raw(states).float(), expected.detach())

@@ -11,10 +11,16 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.carml import deep_clusters
+from scalable_binding.carml import deep_clusters, mixture
 from scalable_binding.carml.clustering import first_of, mean_of, units_of
-from scalable_binding.carml.config import CARMLConfig, DeepClusterConfig, DiscriminatorConfig
+from scalable_binding.carml.config import (
+    CARMLConfig,
+    DeepClusterConfig,
+    DiscriminatorConfig,
+    MixtureConfig,
+)
 from scalable_binding.carml.deep_clusters import PixelEncoder
+from scalable_binding.carml.mixture import Mixture
 from scalable_binding.carml.reward import ScaffoldReward, build_whitening
 from scalable_binding.carml.rollout import Reservoir, Reward, Trials
 from scalable_binding.carml.scaffold import MixtureScaffold
@@ -30,20 +36,25 @@ class Discriminator(nn.Module):
     """q(z|s) = softmax(f(s) / temperature) with tasks drawn uniformly, p(z) = 1 / K.
 
     As a scaffold it stands for q(s|z) / q(s) = q(z|s) / p(z): with :func:`reward.combine` a task
-    pays lambda (log q(z|s) - log p(z)), which is (4.33) without a density, and DIAYN's reward at
-    lambda = 1.
+    pays lambda (log q(z|s) - log p(z)) + (lambda - 1) log q(s), which is (4.33); DIAYN's reward at
+    lambda = 1, where no density is needed. For any other lambda :meth:`fit_density` fits q(s), a
+    Gaussian mixture over the features.
 
     Args:
         observation: shape of an observation.
         num_tasks: K.
         config: temperature and size.
         encoder: of pixels.
+        density: settings of the mixture q(s); None where lambda is 1.
 
     Source: Thesis 4.7.1 and 4.7.5; Eysenbach et al., Diversity is All You Need, 2019.
     """
 
     shift: Tensor
     scale: Tensor
+    log_weights: Tensor
+    means: Tensor
+    covariances: Tensor
 
     def __init__(
         self,
@@ -51,6 +62,7 @@ class Discriminator(nn.Module):
         num_tasks: int,
         config: DiscriminatorConfig,
         encoder: DeepClusterConfig,
+        density: MixtureConfig | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -67,6 +79,12 @@ class Discriminator(nn.Module):
             )
         self.register_buffer("shift", torch.zeros(self.width))
         self.register_buffer("scale", torch.ones(self.width))
+        self.density = density
+        if density is not None:
+            first = mixture.placeholder(density, self.width)
+            self.register_buffer("log_weights", first.log_weights)
+            self.register_buffer("means", first.means)
+            self.register_buffer("covariances", first.covariances)
 
     def init_weights(
         self,
@@ -133,22 +151,43 @@ class Discriminator(nn.Module):
     def log_likelihood(
         self, features: Float[Tensor, "b d"], tasks: Int64[Tensor, " e"]
     ) -> Float[Tensor, "b e"]:
-        """The log q(z|s) - log p(z) of every state under every task."""
+        """The log q(s|z) = log q(z|s) - log p(z) + log q(s) of every state under every task."""
         assert self.num_tasks is not None
         log_probs = self._logits(features.float()).log_softmax(-1)
-        return log_probs[:, tasks] + math.log(self.num_tasks)
+        ratios = log_probs[:, tasks] + math.log(self.num_tasks)
+        return ratios if self.density is None else ratios + self.marginal(features)[:, None]
 
     def paired_log_likelihood(
         self, features: Float[Tensor, "e d"], tasks: Int64[Tensor, " e"]
     ) -> Float[Tensor, " e"]:
-        """The log q(z|s) - log p(z) of each state under a task of its own."""
+        """The log q(s|z) of each state under a task of its own."""
         assert self.num_tasks is not None
         every = self.log_likelihood(features, torch.arange(self.num_tasks))
         return every.gather(-1, tasks[:, None])[:, 0]
 
     def marginal(self, features: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-        """Zeros: there is no density."""
-        return torch.zeros(len(features))
+        """The log q(s); zeros without a density, which lambda = 1 does not need."""
+        if self.density is None:
+            return torch.zeros(len(features))
+        fitted = Mixture(self.log_weights, self.means, self.covariances)
+        return fitted.marginal(features).float()
+
+    def fit_density(
+        self,
+        trajectories: Shaped[Tensor, "n t *obs"],
+        generator: Generator,
+        ranks: DistributedContext | None,
+    ) -> dict[str, float]:
+        """Fit q(s) to the features of trajectories, where there is to be one."""
+        if self.density is None:
+            return {}
+        features = self.encode(rearrange(trajectories, "n t ... -> (n t) ..."))
+        grouped = rearrange(features, "(n t) d -> n t d", n=len(trajectories))
+        fitted = mixture.fit(grouped, self.density, generator, ranks)
+        self.log_weights.copy_(fitted.mixture.log_weights)
+        self.means.copy_(fitted.mixture.means)
+        self.covariances.copy_(fitted.mixture.covariances)
+        return {"density_objective": fitted.objective}
 
     def sample_tasks(self, num: int, generator: Generator) -> Int64[Tensor, " e"]:
         """Tasks of the uniform p(z)."""
@@ -172,6 +211,11 @@ class Discriminator(nn.Module):
 
     def _logits(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
         return self.head(features) / self.config.temperature
+
+
+def density_config(config: CARMLConfig) -> MixtureConfig | None:
+    """Settings of a discriminator's density of states; None at lambda = 1."""
+    return None if config.reward.weight == 1 else config.scaffold.mixture
 
 
 class DiscriminatorSource:
@@ -200,7 +244,9 @@ class DiscriminatorSource:
         self.reservoir = Reservoir(capacity, env.episode_length, shape, dtype)
         deep = config.scaffold.deep_clusters
         num_tasks = config.scaffold.mixture.components
-        self.scaffold = Discriminator(shape, num_tasks, config.discriminator, deep)
+        self.scaffold = Discriminator(
+            shape, num_tasks, config.discriminator, deep, density_config(config)
+        )
         self.optimizer = torch.optim.Adam(self.scaffold.parameters(), config.discriminator.lr)
         self.whitening = build_whitening(config.task_reward, self.scaffold)
         self._adam = init_adam_state(self.optimizer)
@@ -209,9 +255,9 @@ class DiscriminatorSource:
     def fit_tasks(self, generator: Generator) -> dict[str, float]:
         """Draw the classifier's weights, or pre-train it, before the first update only."""
         self._rounds += 1
-        if self._rounds > 1:
-            return {}
         trajectories = self.reservoir.trajectories
+        if self._rounds > 1:
+            return self.scaffold.fit_density(trajectories, generator, self.ranks)
         states = rearrange(trajectories, "n t ... -> (n t) ...")
         sample = states[torch.randint(len(states), (2048,), generator=generator)]
         self.scaffold.init_weights(sample, generator, self.ranks)
@@ -219,6 +265,7 @@ class DiscriminatorSource:
         if self.config.method == "pretrained-discriminator":
             figures = self._pretrain(trajectories, sample, generator)
         self.scaffold.eval()
+        figures |= self.scaffold.fit_density(trajectories, generator, self.ranks)
         self.whitening.measure(self.scaffold, trajectories, generator)
         return figures
 

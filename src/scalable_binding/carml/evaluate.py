@@ -179,6 +179,9 @@ def compare(
     """
     folder = weights.find("carml", run)
     config, policy = read_config(folder, trust=trust), load(folder)
+    if config.method == "contextual":
+        fix = "see what it does for its own tasks: skills.rollout_round, or --report"
+        raise UserError(f"{run} is told its task and cannot be given test tasks", fix=fix)
     stats, damage = sound_reward_stats(folder)
     if damage is not None:
         warnings.warn(damage, stacklevel=2)

@@ -12,13 +12,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from scalable_binding.carml.config import CARMLConfig, EnvironmentConfig
-from scalable_binding.carml.discriminator import Discriminator
+from scalable_binding.carml.discriminator import Discriminator, density_config
 from scalable_binding.carml.inference import load, read_config
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.reward import ScaffoldReward, build_whitening
-from scalable_binding.carml.rollout import collect
+from scalable_binding.carml.rollout import Reward, collect
 from scalable_binding.carml.round_files import Round, list_rounds, read_round
 from scalable_binding.carml.scaffold import Scaffold, build_scaffold
+from scalable_binding.carml.task_sources import ContextualEnv, UntoldReward, describe, wrap
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.log import read_log
 from scalable_binding.engine.randomness import generator
@@ -68,9 +69,14 @@ def rollout_skills(
     settings = config.environment
     random = generator(seed, PLACE, 2)
     tasks = scaffold.sample_tasks(num_trials, random)
-    reward = _Watched(ScaffoldReward(scaffold, tasks, config.task_reward, whitening))
+    inner: Reward = ScaffoldReward(scaffold, tasks, config.task_reward, whitening)
     with closing(registry.make(settings.name, num_trials, seed, **settings.arguments())) as env:
-        collect(env, policy, reward, config.curriculum.episodes, random)
+        shown = wrap(config, env)
+        if isinstance(shown, ContextualEnv):
+            shown.context = describe(tasks, shown.width)
+            inner = UntoldReward(inner, shown.width)
+        reward = _Watched(inner)
+        collect(shown, policy, reward, config.curriculum.episodes, random)
     truths = {name: torch.stack([t[name] for t in reward.truths], dim=1) for name in reward.names}
     if "position" not in truths:
         expected = "an environment that tells positions"
@@ -111,14 +117,18 @@ def rebuild(config: CARMLConfig, policy: Policy, found: Round) -> tuple[Scaffold
     """
     settings = config.environment
     with closing(registry.make(settings.name, 1, 0, **settings.arguments())) as env:
-        length = env.episode_length
+        length, shape = env.episode_length, env.observation_space.shape
     if config.discriminates:
         components = config.scaffold.mixture.components
         scaffold: Scaffold = Discriminator(
-            policy.observation, components, config.discriminator, config.scaffold.deep_clusters
+            shape,
+            components,
+            config.discriminator,
+            config.scaffold.deep_clusters,
+            density_config(config),
         ).eval()
     else:
-        scaffold = build_scaffold(policy.observation, config.scaffold, length)
+        scaffold = build_scaffold(shape, config.scaffold, length)
     whitening = build_whitening(config.task_reward, scaffold)
     try:
         scaffold.load_state_dict(found.scaffold)
@@ -154,7 +164,7 @@ def curve(run: Path, name: str, *, trust: bool = False) -> tuple[list[int], list
 class _Watched:
     """A reward that notes the true states of the running episode."""
 
-    def __init__(self, inner: ScaffoldReward) -> None:
+    def __init__(self, inner: Reward) -> None:
         self.inner = inner
         self.truths: list[GroundTruth] = []
         self.names: list[str] = []

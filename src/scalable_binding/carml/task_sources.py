@@ -225,7 +225,7 @@ class ContextualEnv:
 class UntoldReward:
     """Rewards of a scaffold that does not see which task the policy was told."""
 
-    def __init__(self, told: ScaffoldReward, width: int) -> None:
+    def __init__(self, told: Reward, width: int) -> None:
         self.told, self.width = told, width
 
     def begin(self, observation: Shaped[Tensor, "e *obs"]) -> None:
