@@ -8,9 +8,9 @@ import pytest
 from benchmarks.shipping import shipped_files
 from scalable_binding import checksums, weights
 from scalable_binding.carml import inference as carml
-from scalable_binding.crw import model as crw
+from scalable_binding.crw import inference as crw
 from scalable_binding.errors import UserError
-from scalable_binding.flow import model as flow
+from scalable_binding.flow import inference as flow
 from scalable_binding.permanence import inference as permanence
 from scalable_binding.rin import features
 from scalable_binding.rin import inference as rin

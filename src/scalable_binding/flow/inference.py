@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from scalable_binding.errors import UserError
 from scalable_binding.flow.model import FINEST, FlowNet, Maps, Match
+from scalable_binding.flow.model import load as load
 from scalable_binding.flow.occlusion import is_hidden
 from scalable_binding.flow.presets import STRIDE
 from scalable_binding.nn.precision import has_fast_bfloat16
