@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scalable_binding.carml import deep_clusters
+from scalable_binding.carml import deep_clusters, presets
 from scalable_binding.carml.config import (
     DeepClusterConfig,
     MixtureConfig,
@@ -11,6 +11,9 @@ from scalable_binding.carml.config import (
 )
 from scalable_binding.carml.deep_clusters import PixelEncoder
 from scalable_binding.carml.scaffold import MixtureScaffold
+from scalable_binding.carml.task_sources import Curriculum
+from scalable_binding.engine.distributed import DistributedContext
+from scalable_binding.envs import registry
 
 SMALL = DeepClusterConfig(encoder="small", width=16, batch_size=64, lr=0.05, shift=1)
 
@@ -116,3 +119,25 @@ def test_fit_of_pixels_is_reproducible_and_its_state_complete():
     marginals = [s.marginal(s.encode(images[0])) for s in (first, second, third)]
     assert torch.equal(marginals[0], marginals[1])
     assert torch.equal(marginals[0], marginals[2])
+
+
+def test_images_go_to_the_device_of_the_encoder_and_features_come_back(monkeypatch):
+    """A device that is not the CPU: the meta device, whose network is replaced."""
+    encoder = PixelEncoder(DeepClusterConfig(encoder="small", width=8)).to("meta")
+    seen = []
+
+    def forward(self, images):
+        seen.append(images.device.type)
+        return torch.zeros(len(images), 8)
+
+    monkeypatch.setattr(PixelEncoder, "forward", forward)
+    images = torch.zeros(5, 3, 24, 24, dtype=torch.uint8)
+    assert deep_clusters.encode(encoder, images, 2).device.type == "cpu"
+    assert seen == ["meta"] * 3
+
+
+def test_a_curriculum_has_its_encoder_where_the_run_is():
+    config = presets.room()
+    env = registry.make("room", 2, 0, **config.environment.arguments())
+    ranks = DistributedContext(0, 1, torch.device("meta"))
+    assert Curriculum(config, env, ranks).scaffold.encoder.device.type == "meta"

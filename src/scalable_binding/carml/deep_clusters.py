@@ -39,6 +39,11 @@ class PixelEncoder(nn.Module):
         with torch.random.fork_rng(devices=[]):  # weights are drawn by init_weights
             self.layers = kinds[config.encoder](config.width)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs; clusterings and mixtures stay on the CPU."""
+        return next(self.parameters()).device
+
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """The features of images."""
         return self.layers(images.float() / 127.5 - 1).mean(dim=(-2, -1))
@@ -65,12 +70,15 @@ def init_weights(
     encoder: PixelEncoder, generator: Generator, ranks: DistributedContext | None
 ) -> None:
     """Draw all convolutions, the same on every rank."""
+    device = encoder.device
+    encoder.cpu()  # the same numbers on any device
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(
                 module.weight, mode="fan_out", nonlinearity="relu", generator=generator
             )
             module.weight.data.copy_(first_of(module.weight.data, ranks))
+    encoder.to(device)
 
 
 @torch.no_grad()
@@ -79,7 +87,8 @@ def encode(
 ) -> Float[Tensor, "b d"]:
     """The features of many images, in evaluation mode."""
     encoder.eval()
-    return torch.cat([encoder(part) for part in images.split(batch_size)])
+    parts = images.split(batch_size)
+    return torch.cat([encoder(part.to(encoder.device)).cpu() for part in parts])
 
 
 def spread(trajectories: Shaped[Tensor, "n t *obs"], num: int | None) -> Shaped[Tensor, "n s *obs"]:
@@ -164,7 +173,7 @@ def _tell_apart(
     ranks: DistributedContext | None,
 ) -> Learned:
     """A round of stochastic gradient descent on encoder and a new head."""
-    head = _new_head(encoder.width, num_clusters, generator, ranks)
+    head = _new_head(encoder.width, num_clusters, generator, ranks).to(encoder.device)
     parameters = [*encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.SGD(
         parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
@@ -178,15 +187,16 @@ def _tell_apart(
         chosen = sample_evenly(labels, config.batch_size, generator)
         moments = torch.randint(length, (len(chosen),), generator=generator)
         images = shift(trajectories[chosen, moments], config.shift, generator)
-        logits = head(encoder(images))
-        loss = functional.cross_entropy(logits, labels[chosen])
+        logits = head(encoder(images.to(encoder.device)))
+        targets = labels[chosen].to(encoder.device)
+        loss = functional.cross_entropy(logits, targets)
         optimizer.zero_grad()
         loss.backward()
         for parameter in parameters:
             assert parameter.grad is not None
             parameter.grad.copy_(mean_of(parameter.grad, ranks))
         optimizer.step()
-        accuracy = (logits.argmax(-1) == labels[chosen]).float().mean()
+        accuracy = (logits.argmax(-1) == targets).float().mean()
     share_statistics(encoder, ranks)
     return Learned(float(loss.detach()), float(accuracy))
 
@@ -239,7 +249,7 @@ def _calibrate(
     states = rearrange(trajectories, "n t ... -> (n t) ...")
     for _ in range(CALIBRATION_BATCHES):
         chosen = torch.randint(len(states), (min(64, config.batch_size),), generator=generator)
-        encoder(states[chosen])
+        encoder(states[chosen].to(encoder.device))
     share_statistics(encoder, ranks)
 
 

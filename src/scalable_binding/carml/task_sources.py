@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from scalable_binding.carml.config import CARMLConfig
+from scalable_binding.carml.deep_clusters import PixelEncoder
 from scalable_binding.carml.discriminator import DiscriminatorSource
 from scalable_binding.carml.reward import ScaffoldReward, build_whitening
 from scalable_binding.carml.rnd import NoveltySource
@@ -86,6 +87,9 @@ class Curriculum:
         capacity = -(-config.curriculum.reservoir // ranks.size)
         self.reservoir = Reservoir(capacity, env.episode_length, shape, dtype)
         self.scaffold: Scaffold = build_scaffold(shape, config.scaffold, env.episode_length)
+        encoder = getattr(self.scaffold, "encoder", None)
+        if isinstance(encoder, PixelEncoder):
+            encoder.to(ranks.device)  # every step of every environment goes through it
         self.whitening = build_whitening(config.task_reward, self.scaffold)
 
     def fit_tasks(self, generator: Generator) -> dict[str, float]:
