@@ -17,7 +17,7 @@ from scalable_binding.diffusion import noises
 from scalable_binding.diffusion.samplers import last
 from scalable_binding.diffusion.schedules import Cosine, Sigmoid
 from scalable_binding.errors import UserError
-from scalable_binding.rin import inference
+from scalable_binding.rin import denoiser, inference
 from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.inference import Pretrained, SamplingConfig, generate, load, sample
 from scalable_binding.rin.model import Output
@@ -359,3 +359,16 @@ def test_the_schedule_of_sampling_takes_start_end_and_temperature() -> None:
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
     with pytest.raises(UserError, match="start is of the sigmoid schedule: got the cosine"):
         SamplingConfig(start=-1.0)
+
+
+def test_weights_cast_once_give_the_bits_of_weights_cast_in_every_step() -> None:
+    model = untrained.images(interface_conditioning=True).model
+    generator = torch.Generator().manual_seed(0)
+    x, gamma = torch.randn(2, 1, 8, 8, generator=generator), torch.tensor([0.2, 0.8])
+    named = {"classes": torch.tensor([3, -1]), "latents": torch.randn(2, 6, 16)}
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        cast = denoiser.with_bfloat16_weights(model)(x, gamma, **named)
+        anew = model(x, gamma, **named)
+    assert torch.equal(cast.prediction, anew.prediction)
+    assert torch.equal(cast.latents, anew.latents)
+    assert model.blocks[0].read.q.weight.dtype == torch.float32

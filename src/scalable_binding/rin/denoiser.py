@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from scalable_binding.diffusion.samplers import Denoise
+from scalable_binding.rin.model import RIN
 from scalable_binding.rin.pretrained import Pretrained
 
 
@@ -53,7 +55,8 @@ def denoiser(
     frames stand before ``x_t`` in what the network sees, and are cut off its prediction.
     A network that was trained without latents of a step before is never given any.
     """
-    model, device = pretrained.model, pretrained.device
+    device = pretrained.device
+    model = with_bfloat16_weights(pretrained.model) if bfloat16 else pretrained.model
     num_context = 0 if context is None else context.shape[2]
     classes = None if classes is None else classes.to(device)
     clean = None if context is None else context.to(device)
@@ -75,3 +78,16 @@ def denoiser(
         return prediction, Carry(output.latents, output.interface, output.attention)
 
     return denoise
+
+
+def with_bfloat16_weights(model: RIN) -> RIN:
+    """A copy whose matrix products under bfloat16 autocast need no casting of weights.
+
+    Autocast would cast each weight anew in every step; the numbers are the same to the bit. The
+    readout, which runs without autocast, keeps float32.
+    """
+    copied = copy.deepcopy(model)
+    for module in copied.modules():
+        if isinstance(module, nn.Linear) and module is not copied.readout:
+            module.to(torch.bfloat16)
+    return copied
