@@ -7,8 +7,8 @@ Not run by ``make bench``: a run takes some ten minutes on a CPU core, and there
 one block of four layers, patches of one pixel (64 tokens), 8 latents, and embeddings as in the
 thesis (deviation .02, no smooth positions), AdamW: without latents of a step before, the network
 reads once, not knowing what to read. Rows: rates 0, .5 and .9; rate 0 with 1.3 times the steps,
-which is what a rate of .9 costs; and four blocks of one layer, which read four times, at rates 0 and
-.9. Each network of a rate above 0 is also sampled with latents of zeros in every step.
+which is what a rate of .9 costs; and four blocks of one layer, which read four times, at rates 0
+and .9. Each network of a rate above 0 is also sampled with latents of zeros in every step.
 
 The criterion, decided beforehand: self-conditioning helps if the mean Frechet distance at rate .9
 is below those of rate 0 and of rate 0 with 1.3 times the steps, by two standard errors of the
