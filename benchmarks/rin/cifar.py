@@ -76,7 +76,8 @@ def train_features(out: Path, steps: int) -> None:
 
 def train(out: Path, changes: Sequence[str], preset: str) -> None:
     """Train the network, or go on with it."""
-    config = configure("rin", preset, settings=[*changes, f"data.held_out={out / 'held-out.zip'}"])
+    held_out = [f"data.held_out={out / 'held-out.zip'}", "validate_every=2000"]
+    config = configure("rin", preset, settings=[*held_out, *changes])
     train_timed(config, out / "run", [out / "train.zip"])
 
 

@@ -17,7 +17,7 @@ from scalable_binding.diffusion import noises
 from scalable_binding.diffusion.samplers import last
 from scalable_binding.diffusion.schedules import Cosine, Sigmoid
 from scalable_binding.errors import UserError
-from scalable_binding.rin import denoiser, inference
+from scalable_binding.rin import cuda_graph, denoiser, inference
 from scalable_binding.rin.config import DiffusionConfig
 from scalable_binding.rin.inference import Pretrained, SamplingConfig, generate, load, sample
 from scalable_binding.rin.model import Output
@@ -372,3 +372,27 @@ def test_weights_cast_once_give_the_bits_of_weights_cast_in_every_step() -> None
     assert torch.equal(cast.prediction, anew.prediction)
     assert torch.equal(cast.latents, anew.latents)
     assert model.blocks[0].read.q.weight.dtype == torch.float32
+
+
+def test_zeros_are_what_a_first_step_carries_and_graphs_need_a_gpu() -> None:
+    images = untrained.images(interface_conditioning=True)
+    x, gamma = torch.randn(2, 1, 8, 8), torch.tensor([0.2, 0.8])
+    denoise = denoiser.denoiser(images, torch.tensor([3, 4]))
+    with torch.no_grad():
+        first, _ = denoise(x, gamma, None)
+        zeros, _ = denoise(x, gamma, cuda_graph.zeros(images, 2))
+    assert torch.equal(first, zeros)
+    with pytest.raises(UserError, match="cuda_graph: expected a network on a CUDA device, got cpu"):
+        inference.sample(images, 1, SamplingConfig(cuda_graph=True), classes=[1])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_captured_graph_gives_the_samples_of_eager_steps() -> None:
+    images = untrained.images()
+    images.model.to("cuda")
+    config = SamplingConfig(steps=5, guidance=2.0, guidance_interval=(0.3, 0.8))
+    found = [
+        [*inference.sample(images, 3, replace(config, cuda_graph=graph), classes=[1])][-1].x0
+        for graph in (False, True)
+    ]
+    torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=1e-4)

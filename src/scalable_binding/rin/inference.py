@@ -24,6 +24,7 @@ from scalable_binding.diffusion.inpainting import with_known
 from scalable_binding.diffusion.samplers import Denoise, State
 from scalable_binding.diffusion.schedules import Schedule
 from scalable_binding.errors import UserError
+from scalable_binding.rin import cuda_graph
 from scalable_binding.rin.classes import Classes, class_numbers
 from scalable_binding.rin.denoiser import Carry, denoiser
 from scalable_binding.rin.model import DROPPED
@@ -129,6 +130,8 @@ def sample(
         labels = torch.cat([labels, torch.full_like(labels, DROPPED)])
         context = None if context is None else torch.cat([context, context])
     denoise = denoiser(pretrained, labels, context=context, attend=attend, bfloat16=config.bfloat16)
+    if config.cuda_graph:
+        denoise = cuda_graph.captured(denoise, pretrained)
     if is_guided:
         low, high = (
             float(schedule(torch.tensor(time, dtype=torch.float64)))

@@ -34,6 +34,7 @@ class SamplingConfig:
         batch_size: samples at once; halved by itself, where finished samples are drawn, when they
             do not fit into the device.
         bfloat16: run the network in that precision.
+        cuda_graph: on a GPU, capture an evaluation of the network once and replay it in every step.
     """
 
     steps: int = 250
@@ -49,6 +50,7 @@ class SamplingConfig:
     seed: int = 0
     batch_size: int = 64
     bfloat16: bool = False
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
