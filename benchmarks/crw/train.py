@@ -28,9 +28,10 @@ from scalable_binding.engine.config import to_mapping
 
 CARD = {
     "name": "crw",
-    "data": "239 videos with a permissive license and six demo videos (Apache-2.0): 27 minutes of "
-    "people, animals, vehicles, robots and hands, without labels; 13,012 frames at 8 a second",
-    "license": "videos: BSD, MIT, Apache-2.0, CC BY 4.0 and alike; weights: Apache-2.0",
+    "data": "27 minutes of unlabeled video, 13,012 frames at 8 a second: 161 clips of DROID and 13 "
+    "of Intel's sample videos (CC BY 4.0), 30 of DAVIS 2016 train (BSD), 41 demo videos of "
+    "open-source projects (Apache-2.0, MIT)",
+    "license": "videos: CC BY 4.0, BSD, Apache-2.0, MIT; weights: Apache-2.0",
     "command": "python -m benchmarks.crw.train VIDEOS... --run RUN --ship",
 }
 

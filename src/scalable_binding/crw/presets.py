@@ -373,7 +373,7 @@ def dense() -> CRWConfig:
         encoder=EncoderConfig(widths=(64, 128, 256), width=128, readout=(3,)),
         clips=ClipConfig(num_frames=3, fps=8.0, size=240, crop=None, mirror=True, reverse=True),
         dense=DenseWalkConfig(),
-        reader=ReaderConfig(stages=(0, 1, 2, 3), components=64, stride=4, scale=0.5),
+        reader=ReaderConfig(stages=(0, 1, 2, 3), components=64),
         fit=FitConfig(
             steps=2150,
             batch_size=16,
