@@ -96,6 +96,10 @@ def build() -> cyclopts.App:
     app.command(permanence)
     app.command(carml)
     app.command(config)
+    app.command(
+        f"{_HERE}.app:app",
+        help="Label objects in videos in the browser; play with RIN and CARML.",
+    )
     app.command(f"{_HERE}.demo:demo", help="Run the main jobs on small scenes; write one report.")
     app.command(_print_version, name="version", help="Print the version.")
     return app
