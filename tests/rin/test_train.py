@@ -283,3 +283,37 @@ def test_runs_of_before_a_setting_go_on_with_its_old_value(tmp_path: Path) -> No
     path.write_text(json.dumps(record))
     longer = override(config, {"fit.steps": "5"})
     assert train.train(longer, [], tmp_path / "run").settings.gamma_includes_end is True
+
+
+@pytest.mark.filterwarnings("ignore:.*too few for the covariance")
+def test_checkpoints_are_kept_and_the_best_is_that_of_least_distance(tmp_path: Path) -> None:
+    changes = {"keep_every": "2", "score_every": "1", "score_num": "8", "sample_every": "0"}
+    run = tmp_path / "run"
+    train.train(override(debug(), {**TINY, **changes}), [], run)
+    assert sorted(path.name for path in (run / "kept").iterdir()) == ["0000002", "0000003"]
+    assert inference.load(run / "kept" / "0000002").model.num_classes == 10
+    lines = [line for line in log(run) if "frechet" in line]
+    best = json.loads((run / "best" / "scores.json").read_text())
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    least = min(lines, key=lambda line: line["frechet"])
+    assert best["frechet"] == least["frechet"] and best["step"] == least["step"]
+    loaded = inference.load(run / "best").model.state_dict()
+    kept = inference.load(run / "kept" / "0000003").model.state_dict()
+    same = all(torch.equal(loaded[name], kept[name]) for name in loaded)
+    assert same == (best["step"] == 3)
+
+
+def test_scores_need_what_they_compare_with(photographs: Path, tmp_path: Path) -> None:
+    config = override(
+        debug(),
+        {
+            "data.kind": "images",
+            "model.channels": "3",
+            "score_every": "5",
+            "model.num_classes": "2",
+        },
+    )
+    with pytest.raises(UserError, match=r"score_every needs data.held_out"):
+        train.train(config, [photographs], tmp_path / "run")
+    with pytest.raises(UserError, match=r"score_every: expected 0 for a network that predicts"):
+        override(moving_digits(), {"score_every": "5"})

@@ -208,6 +208,11 @@ class RINConfig:
             none.
         sample_steps: of the sampler that draws them.
         validate_every: steps between figures on held-out data, where there are some; 0 never.
+        keep_every: steps between checkpoints that stay, in the run's folder ``kept``; 0 keeps none.
+        score_every: steps between Frechet distances of samples to held-out data; the folder
+            ``best`` holds the weights with the least one. 0 never.
+        score_num: samples of which the distance is.
+        score_features: feature network of the distance; None takes one that ships, where one fits.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -217,11 +222,20 @@ class RINConfig:
     sample_every: int = 10_000
     sample_steps: int = 100
     validate_every: int = 0
+    keep_every: int = 0
+    score_every: int = 0
+    score_num: int = 500
+    score_features: str | None = None
 
     def __post_init__(self) -> None:
         require_least("sample_every", self.sample_every, 0)
         require_least("sample_steps", self.sample_steps, 1)
-        require_least("validate_every", self.validate_every, 0)
+        for name in ("validate_every", "keep_every", "score_every"):
+            require_least(name, getattr(self, name), 0)
+        require_least("score_num", self.score_num, 4)
+        if self.score_every and self.model.context:
+            expected = "0 for a network that predicts, whose futures are compared one by one"
+            raise UserError("score_every", expected=expected, got=str(self.score_every))
         dropped = self.diffusion.label_dropout
         if dropped > 0 and not self.model.num_classes:
             raise UserError(

@@ -28,7 +28,7 @@ from scalable_binding.engine.fit import Hook, fit
 from scalable_binding.engine.loading import EndlessDataset
 from scalable_binding.errors import UserError
 from scalable_binding.plots import grids
-from scalable_binding.rin import finetuning, inference, model, objective
+from scalable_binding.rin import finetuning, inference, kept, model, objective
 from scalable_binding.rin.config import RINConfig
 from scalable_binding.rin.labels import CheckedLabels
 from scalable_binding.rin.model import RIN
@@ -282,6 +282,10 @@ def _hooks(config: RINConfig, dataset: EndlessDataset) -> list[Hook]:
     if config.sample_every:
         rendering = partial(render_samples, config=config, dataset=dataset)
         hooks.append(Hook(config.sample_every, rendering))
+    if config.keep_every:
+        hooks.append(Hook(config.keep_every, kept.keep))
+    if config.score_every:
+        hooks.append(Hook(config.score_every, _scorer(config, dataset)))
     if config.validate_every and config.data.reads_files and config.data.held_out is None:
         text = "validate_every is ignored: of files, data.held_out names those to validate on"
         warnings.warn(text, stacklevel=2)
@@ -289,10 +293,35 @@ def _hooks(config: RINConfig, dataset: EndlessDataset) -> list[Hook]:
         batch = held_out_batch(config, getattr(dataset, "classes", ()))
         checking = partial(validate, config=config, batch=batch)
         hooks.append(Hook(config.validate_every, checking, on_every_rank=True))
-    elif config.data.held_out is not None:
+    elif config.data.held_out is not None and not config.score_every:
         text = f"data.held_out {config.data.held_out} would never be looked at"
         raise UserError(text, fix="set validate_every=1000")
     return hooks
+
+
+def _scorer(config: RINConfig, dataset: EndlessDataset) -> kept.Scorer:
+    """The distance of samples to what is held out.
+
+    Raises:
+        UserError: files are trained on, and none held out; or as :class:`kept.Scorer`.
+    """
+    if config.data.reads_files and config.data.held_out is None:
+        fix = "name files that are not trained on"
+        raise UserError("score_every needs data.held_out", got="none", fix=fix)
+    files = [] if config.data.held_out is None else [Path(config.data.held_out)]
+    real = open_data(config, files, seed=config.fit.seed, held_out=True)
+    check_fit(config, real)
+    size = getattr(real, "__len__", None)
+    return kept.Scorer(
+        real,
+        kept.MAX_REAL if size is None else int(size()),
+        config.score_num,
+        config.diffusion,
+        _sampling(config),
+        config.score_features,
+        size=config.model.size,
+        channels=config.model.channels,
+    )
 
 
 def _render_images(
