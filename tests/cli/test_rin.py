@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rin import untrained
 from scalable_binding.cli import main
 from scalable_binding.rin import flops, presets, train
 from scalable_binding.rin.config import RINConfig
@@ -22,7 +23,7 @@ def run(*tokens: object) -> int:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What training is called with; it does nothing."""
     calls: list[Any] = []
-    monkeypatch.setattr(train, "train", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(train, "train", lambda *arguments, **_: calls.append(arguments))
     return calls
 
 
@@ -108,3 +109,13 @@ def test_count_of_a_preset_takes_settings(capsys: pytest.CaptureFixture[str]) ->
     assert run("rin", "count", "--preset", "debug") == 0
     one = capsys.readouterr().out
     assert int(one.split()[1].replace(",", "")) < int(two.split()[1].replace(",", ""))
+
+
+def test_a_run_is_fine_tuned(tmp_path: Path) -> None:
+    source = untrained.save(untrained.images(), tmp_path / "source")
+    settings = ["fit.steps=1", "fit.progress=false", "sample_every=0", "validate_every=0"]
+    chosen = [part for setting in settings for part in ("--set", setting)]
+    given = ["--preset", "debug", "--run", tmp_path / "tuned", "--from", source]
+    assert main(["rin", "train", *map(str, given), *chosen]) == 0
+    tuned = json.loads((tmp_path / "tuned" / "config.json").read_text())
+    assert tuned["latent_width"] == 16 and tuned["data"]["kind"] == "digits"

@@ -20,9 +20,8 @@ def imagenet64() -> RINConfig:
 
     Command: ``torchrun --nproc-per-node 8 -m -- scalable_binding rin train IMAGENET --preset
     imagenet64 --run RUN``, on as many nodes as there are. The thesis took 32 TPUv3 chips and
-    reports FID 1.23; not run by us. The thesis prints no learning rate for this row: 1e-3 is ours,
-    as for the other rows (2e-3 is that of its ablations with latents of 768). The noise schedule is
-    that of the authors' configuration.
+    reports FID 1.23; not run by us. It prints no learning rate: 1e-3 is ours (2e-3 is that of its
+    ablations). The noise schedule is that of the authors' configuration.
     """
     return _imagenet(
         ModelConfig(size=(64, 64), num_classes=1000),
@@ -35,8 +34,7 @@ def imagenet64() -> RINConfig:
 def imagenet128() -> RINConfig:
     """ImageNet at 128 x 128: row 2 of Tables 2.4 and 2.5.
 
-    Command: as ``imagenet64``. The thesis took 32 TPUv3 chips and reports FID 2.75; not run by
-    us. The learning rate is ours.
+    Command: as ``imagenet64``, with as many chips. FID of the thesis 2.75; not run by us.
     """
     model = ModelConfig(size=(128, 128), num_classes=1000, interface_width=512, num_blocks=6)
     return _imagenet(model, DiffusionConfig(), steps=600_000)
@@ -200,11 +198,9 @@ def digits() -> RINConfig:
 def images32() -> RINConfig:
     """Images of one's own, 32 x 32 and without classes: 45 minutes on two CPU cores.
 
-    Command: ``sbind rin train IMAGES --preset images32 --run RUN``, with ``--fit.bfloat16 true``
-    where the processor knows it; for classes ``--model.num_classes 10`` and
-    ``--diffusion.label_dropout 0.1``. Measured so on CIFAR-10, one seed: 67 minutes on one core
-    beside another training, loss 0.092; samples look like photographs from afar, and their objects
-    can seldom be named.
+    Command: ``sbind rin train IMAGES --preset images32 --run RUN --fit.bfloat16 true``; for classes
+    ``--model.num_classes 10 --diffusion.label_dropout 0.1``. Measured so on CIFAR-10, one seed: 67
+    minutes of one shared core, loss 0.092; from afar samples look like photographs.
     """
     model = ModelConfig(
         size=(32, 32),
