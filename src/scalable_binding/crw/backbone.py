@@ -71,6 +71,11 @@ class Backbone(nn.Module):
         return self.resnet.stride
 
     @property
+    def num_stages(self) -> int:
+        """Stages of the network, without a head."""
+        return len(self.widths)
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.resnet.conv1.weight.device

@@ -15,8 +15,9 @@ from torch import Tensor
 from scalable_binding.atomic import explain_write_errors, write_text
 from scalable_binding.crw import model
 from scalable_binding.crw.model import READER_CONFIG, READER_WEIGHTS, Encoder, RawPatches
+from scalable_binding.crw.public import find
 from scalable_binding.crw.reader import Reader
-from scalable_binding.crw.reader_config import CalibrationConfig, ReaderConfig
+from scalable_binding.crw.reader_config import CalibrationConfig, ReaderConfig, ReadingConfig
 from scalable_binding.data.datasets.clips import VideoClips
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, save_tensors
 from scalable_binding.engine.config import override, to_mapping
@@ -46,13 +47,18 @@ def frames_of(
     return torch.cat(found).float() / 255
 
 
-def load(weights: str | Path, data: Sequence[Path] = ()) -> Encoder | RawPatches:
+def load(
+    weights: str | Path, data: Sequence[Path] = (), reading: ReadingConfig | None = None
+) -> Encoder | RawPatches:
     """``crw.model.load``, with the reader fitted on frames of videos where some are given.
 
     Raises:
         UserError: as ``crw.model.load``, or no video can be read.
     """
-    return model.load(weights, frames=frames_of(data)) if data else model.load(weights)
+    options: dict[str, Any] = {"frames": frames_of(data)} if data else {}
+    if reading is not None:
+        options["reading"] = reading
+    return model.load(weights, **options)
 
 
 def calibrate(
@@ -80,6 +86,9 @@ def calibrate(
     if out is None and not Path(weights).is_dir():
         fix = "name a folder for the result: --out FOLDER"
         raise UserError(f"{weights} is not the folder of a run", fix=fix)
+    if find(str(weights)) is not None:
+        fix = "give --calibrate to propagate or evaluate"
+        raise UserError(f"the reader of {weights} is not saved", fix=fix)
     config = config or CalibrationConfig()
     frames = frames_of(data, config)
     is_fresh = str(weights).startswith("untrained")

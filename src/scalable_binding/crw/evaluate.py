@@ -22,6 +22,7 @@ from scalable_binding.crw import model as models
 from scalable_binding.crw.benchmarks import BENCHMARKS, Benchmark, Entry, Video
 from scalable_binding.crw.inference import FeatureModel, Prediction, Search, propagate
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
+from scalable_binding.crw.reader_config import ReadingConfig
 from scalable_binding.crw.records import Record, Records
 from scalable_binding.crw.scoring import Result, Score
 from scalable_binding.crw.standing import Standing
@@ -42,6 +43,7 @@ def evaluate(
     *,
     weights: str | Path = "shipped",
     calibrate: Sequence[Path] = (),
+    reading: ReadingConfig | None = None,
     changes: Mapping[str, Any] | None = None,
     adaptation: AdaptationConfig | None = None,
     sequences: Iterable[str] | None = None,
@@ -60,6 +62,7 @@ def evaluate(
         root: folder in the official layout; the synthetic world needs none.
         weights: whatever ``crw.model.load`` takes.
         calibrate: folders of videos on whose frames the encoder's reader is fitted first.
+        reading: which features of the backbone carry labels.
         changes: settings of propagation that differ from the protocol's, by name.
         adaptation: train on each sequence while labels go through it.
         sequences: names of those to score; None scores all that belong to the protocol.
@@ -78,7 +81,7 @@ def evaluate(
     if root is None and benchmark != "synthetic":
         raise UserError(f"benchmark {benchmark}", expected="the folder of its data", got="none")
     config = override(protocol.propagation, dict(changes or {}))
-    model = calibration.load(weights, calibrate)
+    model = calibration.load(weights, calibrate, reading)
     entries = _entries(protocol, root or Path(), sequences, listed)
     settings = {
         "benchmark": benchmark,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from scalable_binding.crw import labels as label_maps
 from scalable_binding.crw.adaptation import Adapter, windows
+from scalable_binding.crw.backbone import Backbone
 from scalable_binding.crw.labels import Labels, LabelSpace
 from scalable_binding.crw.model import Encoder
 from scalable_binding.crw.model import load as load
@@ -327,10 +328,11 @@ def _adapting(
     frames: Iterable[Frame], propagator: Propagator, config: AdaptationConfig
 ) -> Iterator[Frame]:
     """The frames, each given out once the propagator's model has learnt from those around it."""
-    if not isinstance(propagator.model, Encoder):
-        got = type(propagator.model).__name__
+    model = propagator.model
+    if not (isinstance(model, Encoder) and isinstance(model.backbone, Backbone)):
+        got = type(model.backbone if isinstance(model, Encoder) else model).__name__
         raise UserError("adaptation", expected="a model with weights to adapt", got=got)
-    adapter = Adapter(propagator.model, config)
+    adapter = Adapter(model, config)
     propagator.model = adapter.encoder
     for number, (frame, window) in enumerate(windows(_of_one_size(frames), config.window)):
         if number % config.interval == 1 or config.interval == 1:

@@ -17,8 +17,10 @@ from torch.nn import functional
 from scalable_binding import weights as registry
 from scalable_binding.crw.backbone import Backbone
 from scalable_binding.crw.presets import STRIDE
+from scalable_binding.crw.public import PublicBackbone, find
 from scalable_binding.crw.reader import ARGUMENTS as READER_ARGUMENTS
 from scalable_binding.crw.reader import READOUT, Reader, cell_colors, pad_to_cells
+from scalable_binding.crw.reader_config import ReadingConfig
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
 from scalable_binding.nn.precision import has_fast_bfloat16
@@ -39,7 +41,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     Training reads :meth:`forward`; label propagation reads :meth:`features`.
     """
 
-    def __init__(self, backbone: Backbone, reader: Reader) -> None:
+    def __init__(self, backbone: Backbone | PublicBackbone, reader: Reader) -> None:
         super().__init__()
         self.backbone = backbone
         self.reader = reader
@@ -58,6 +60,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     @property
     def resnet(self) -> nn.Module:
         """The backbone's network without the head."""
+        assert isinstance(self.backbone, Backbone)
         return self.backbone.resnet
 
     @property
@@ -100,8 +103,9 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
         They are those of the backbone's head; without one, of what the reader reads.
         """
-        if self.backbone.head is not None:
-            return self.backbone(images, pool)
+        if isinstance(self.backbone, Backbone) and self.backbone.head is not None:
+            nodes: Tensor = self.backbone(images, pool)
+            return nodes
         maps = self.reader.nodes(self._maps(images))
         if not pool:
             return rearrange(maps, "b c h w -> b (h w) c")
@@ -110,7 +114,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
     def last_map(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         """The last stage's feature map of images with colors in [0, 1], before the head."""
-        return self.backbone.maps(images, len(self.backbone.widths))[-1]
+        return self.backbone.maps(images, self.backbone.num_stages)[-1]
 
     @torch.no_grad()
     def features(self, frame: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "d h2 w2"]:
@@ -182,29 +186,54 @@ def load(
     *,
     seed: int = 0,
     frames: Float[Tensor, "b 3 h w"] | None = None,
+    reading: ReadingConfig | None = None,
 ) -> Encoder | RawPatches:
     """The model that ``--weights`` names, in evaluation mode.
 
     Args:
         weights: "shipped" (the small encoder of this package), "untrained" or "untrained:SEED" (its
             architecture and reader with fresh weights), "random" (a fresh ResNet-18), "raw"
-            (pixels), a run's folder, or a file: ours, torchvision's ResNet-18 (safetensors or
-            torch), or the authors' checkpoint. The architecture is read off the tensors.
+            (pixels), a run's folder, a file: ours, torchvision's ResNet-18 (safetensors or torch),
+            or the authors' checkpoint, whose architecture is read off the tensors; or a public
+            backbone (``crw.public.find``).
         seed: of "random".
         frames: colors in [0, 1] to fit the reader on; "untrained" needs them.
+        reading: which layer of the backbone is read, and how.
 
     Raises:
         UserError: no such file, a corrupt or unsafe one, or another architecture; "untrained"
             without frames.
     """
+    reading = reading or ReadingConfig()
     if weights == "raw":
-        if frames is not None:
+        if frames is not None or reading != ReadingConfig():
             raise UserError("raw patches have no reader to fit on frames")
         return RawPatches()
-    encoder = _load_encoder(weights, seed, frames is not None)
+    public = find(str(weights), reading.facet)
+    if public is None:
+        encoder = _read_as(_load_encoder(weights, seed, frames is not None), reading)
+    else:
+        stages = reading.layer or public.num_stages
+        encoder = Encoder(public, Reader(public.channels, stages, stride=reading.stride)).eval()
     if frames is not None:
         encoder.calibrate(frames)
     return encoder
+
+
+def _read_as(encoder: Encoder, reading: ReadingConfig) -> Encoder:
+    """An encoder of ours, with another reader where a layer or a stride is asked for."""
+    if reading.facet != "tokens":
+        raise UserError("facet", expected="tokens for a ResNet", got=reading.facet)
+    if reading.layer is None and reading.stride is None:
+        return encoder
+    chosen = encoder.reader.arguments | {"stride": reading.stride}
+    if reading.layer is not None:
+        plain = {"windows": (1,), "weights": None, "components": None}
+        chosen |= {"stages": (reading.layer,), **plain}
+    found = Encoder(encoder.backbone, Reader(encoder.backbone.channels, **chosen))
+    if found.reader.components:
+        found.reader.load_state_dict(encoder.reader.state_dict())
+    return found.to(encoder.device).eval()
 
 
 def _load_encoder(weights: str | Path, seed: int, has_frames: bool) -> Encoder:

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from scalable_binding.errors import UserError, require
+
+PUBLIC_NAMES = {
+    "dino-s16": "facebook/dino-vits16",
+    "dino-s8": "facebook/dino-vits8",
+    "dino-b16": "facebook/dino-vitb16",
+    "dino-b8": "facebook/dino-vitb8",
+    "dinov2-s14": "facebook/dinov2-small",
+    "dinov2-b14": "facebook/dinov2-base",
+    "dinov2-l14": "facebook/dinov2-large",
+    "dinov3-s16": "facebook/dinov3-vits16-pretrain-lvd1689m",
+    "dinov3-b16": "facebook/dinov3-vitb16-pretrain-lvd1689m",
+}
+"""Short names of public backbones, and their repositories on the hub."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +46,31 @@ class ReaderConfig:
     stride: int | None = None
     dilate: bool = True
     scale: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingConfig:
+    """Which features of a backbone carry labels, in place of those that its reader has.
+
+    Args:
+        layer: stage of a ResNet or layer of a vision transformer, from 1; by default a
+            transformer's last.
+        facet: of a vision transformer: the tokens of the layer, or the keys of its attention.
+        stride: pixels from cell to cell. Below a transformer's patch size the frame is read in
+            shifted passes; strides of a ResNet are taken out.
+    """
+
+    layer: int | None = None
+    facet: Literal["tokens", "keys"] = "tokens"
+    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.layer is not None and self.layer < 1:
+            raise UserError("layer", expected="at least 1", got=str(self.layer))
+        if self.facet not in ("tokens", "keys"):
+            raise UserError("facet", expected="tokens or keys", got=str(self.facet))
+        if self.stride is not None and self.stride < 2:
+            raise UserError("stride", expected="at least 2", got=str(self.stride))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from scalable_binding import plots
 from scalable_binding.crw import calibration, inference
 from scalable_binding.crw.labels import space_of
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
+from scalable_binding.crw.reader_config import ReadingConfig
 from scalable_binding.data.frames import videos
 from scalable_binding.data.labels import keypoints, masks
 from scalable_binding.data.labels.resizing import Prompt, scale_of
@@ -50,6 +51,7 @@ def label_video(
     *,
     weights: str,
     calibrate: Sequence[Path] = (),
+    reading: ReadingConfig | None = None,
     size: int,
     config: PropagationConfig,
     adaptation: AdaptationConfig | None,
@@ -68,7 +70,7 @@ def label_video(
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
     """
-    encoder = calibration.load(weights, calibrate)
+    encoder = calibration.load(weights, calibrate, reading)
     scale = scale_of(video, size)
     count = videos.count(video) if backward else None
     given = read_prompts(labels, corrections, video, count)

@@ -12,6 +12,8 @@ from scalable_binding.cli.crw.options import (
     AdaptOption,
     CalibrateOption,
     Flag,
+    ProtocolOption,
+    ReadingOption,
     WeightsOption,
     _adaptation,
 )
@@ -21,6 +23,7 @@ from scalable_binding.cli.outputs import (
     keeping,
     write_json,
 )
+from scalable_binding.crw.protocols import settings_of_protocol
 
 
 def evaluate(
@@ -30,6 +33,8 @@ def evaluate(
     *,
     weights: WeightsOption = "shipped",
     calibrate: CalibrateOption = (),
+    reading: ReadingOption = None,
+    protocol: ProtocolOption = "crw",
     context: int | None = None,
     neighbors: int | None = None,
     radius: float | None = None,
@@ -83,7 +88,9 @@ def evaluate(
             root,
             weights=weights,
             calibrate=calibrate,
-            changes={name: value for name, value in changes.items() if value is not None},
+            reading=reading,
+            changes=settings_of_protocol(protocol)
+            | {name: value for name, value in changes.items() if value is not None},
             adaptation=adapting,
             sequences=None if sequences is None else sequences.split(","),
             listed=list_file,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,6 +12,7 @@ from scalable_binding.cli.settings import (
     pairs,
 )
 from scalable_binding.crw.presets import AdaptationConfig
+from scalable_binding.crw.reader_config import PUBLIC_NAMES, ReadingConfig
 from scalable_binding.engine.config import override
 from scalable_binding.engine.config import settings as settings_of
 from scalable_binding.errors import UserError
@@ -24,8 +25,20 @@ WeightsOption = Annotated[
     Parameter(
         help="'shipped', 'untrained' or 'untrained:SEED' (the shipped architecture with fresh "
         "weights; needs --calibrate), 'random' (a fresh ResNet-18), 'raw' (colors of patches, no "
-        "encoder), a run's folder, or a file: ours, torchvision's ResNet-18 or the authors' "
-        "checkpoint."
+        "encoder), a run's folder, a file: ours, torchvision's ResNet-18 or the authors' "
+        "checkpoint; or a public backbone: "
+        + ", ".join(PUBLIC_NAMES)
+        + ", hf:OWNER/NAME, a folder that transformers wrote, or timm:NAME."
+    ),
+]
+
+ReadingOption = Annotated[ReadingConfig | None, Parameter(name="*")]
+
+ProtocolOption = Annotated[
+    Literal["crw", "dino"],
+    Parameter(
+        help="Defaults of context, neighbors, radius, temperature and fill: the thesis', or those "
+        "of DINO's evaluation (7 frames, 5 neighbors, temperature .1)."
     ),
 ]
 

@@ -12,6 +12,8 @@ from scalable_binding.cli.crw.options import (
     AdaptOption,
     CalibrateOption,
     Flag,
+    ProtocolOption,
+    ReadingOption,
     WeightsOption,
     _adaptation,
 )
@@ -21,6 +23,7 @@ from scalable_binding.cli.outputs import (
     prepare_overlay,
 )
 from scalable_binding.crw.presets import PropagationConfig
+from scalable_binding.crw.protocols import with_protocol
 from scalable_binding.data.results import refuse_input
 from scalable_binding.errors import UserError
 
@@ -34,6 +37,8 @@ def propagate(
     overlay: Path | None = None,
     weights: WeightsOption = "shipped",
     calibrate: CalibrateOption = (),
+    reading: ReadingOption = None,
+    protocol: ProtocolOption = "crw",
     size: int = 480,
     propagation: Annotated[PropagationConfig | None, Parameter(name="*")] = None,
     adapt: AdaptOption = False,
@@ -79,8 +84,9 @@ def propagate(
             out,
             weights=weights,
             calibrate=calibrate,
+            reading=reading,
             size=size,
-            config=propagation or PropagationConfig(),
+            config=with_protocol(protocol, propagation),
             adaptation=adapting,
             corrections=_corrections(correct),
             backward=backward,
