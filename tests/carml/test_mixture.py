@@ -74,7 +74,7 @@ def test_m_step_without_priors_is_equations_4_17_to_4_19():
 def test_m_step_and_objective_are_those_of_loops():
     trajectories = blobs(10)
     shares = torch.rand(10, 3, dtype=torch.float64).softmax(-1)
-    priors = {"alpha": 3.0, "mode": 0.4, "pseudo": 1.5}
+    priors = {"alpha": 3.0, "mode": 0.4, "pseudo": 1.5, "noise": 0.2}
     weights, means, covariances = map_reference.m_step(trajectories, shares, **priors)
     config = MixtureConfig(
         components=3,
@@ -82,6 +82,7 @@ def test_m_step_and_objective_are_those_of_loops():
         weight_prior=3.0,
         prior_variance=0.4,
         prior_trajectories=1.5,
+        regularization=0.2,
         iterations=1,
     )
     found = mixture.m_step(mixture.summarize(trajectories, "full"), shares, config)
@@ -99,8 +100,9 @@ def test_m_step_and_objective_are_those_of_loops():
     alpha=st.floats(1.0, 20.0),
     mode=st.floats(1e-3, 10.0),
     pseudo=st.floats(0.1, 50.0),
+    noise=st.floats(0.0, 2.0),
 )
-def test_every_iteration_raises_the_objective(kind, seed, alpha, mode, pseudo):
+def test_every_iteration_raises_the_objective(kind, seed, alpha, mode, pseudo, noise):
     trajectories = blobs(40, 4, 3, seed)
     members = functional.one_hot(torch.arange(40) % 5, 5).double()
     config = MixtureConfig(
@@ -111,6 +113,7 @@ def test_every_iteration_raises_the_objective(kind, seed, alpha, mode, pseudo):
         weight_prior=alpha,
         prior_variance=mode,
         prior_trajectories=pseudo,
+        regularization=noise,
     )
     history = mixture.maximize(trajectories, members, config).history
     slack = 1e-9 * max(map(abs, history))

@@ -7,10 +7,18 @@ import torch
 from reference.mixture import responsibilities as posterior
 
 
-def log_posterior(trajectories, weights, means, covariances, *, alpha, mode, pseudo):
+def log_posterior(trajectories, weights, means, covariances, *, alpha, mode, pseudo, noise):
     """sum_i log p(tau_i) + log Dirichlet + log inverse gamma, without their constants."""
-    _, total = posterior(trajectories, weights, means, covariances)
     length = trajectories.shape[1]
+    # Noise takes the same from the logarithm of a component at every state.
+    worn = torch.tensor(
+        [
+            float(weight) * math.exp(-length * noise / 2 * float(torch.linalg.inv(c).trace()))
+            for weight, c in zip(weights, covariances, strict=True)
+        ],
+        dtype=torch.float64,
+    )
+    _, total = posterior(trajectories, worn, means, covariances)
     for weight, covariance in zip(weights, covariances, strict=True):
         total += (alpha - 1) * math.log(float(weight))
         trace = float(torch.linalg.inv(covariance).trace())
@@ -19,7 +27,7 @@ def log_posterior(trajectories, weights, means, covariances, *, alpha, mode, pse
     return total
 
 
-def m_step(trajectories, shares, *, alpha, mode, pseudo):
+def m_step(trajectories, shares, *, alpha, mode, pseudo, noise):
     """MAP weights, means and full covariances for responsibilities (n k)."""
     n, t, d = trajectories.shape
     k = shares.shape[1]
@@ -31,7 +39,8 @@ def m_step(trajectories, shares, *, alpha, mode, pseudo):
             for s in range(t):
                 mean += shares[i, z] * trajectories[i, s]
         mean = mean / (t * shares[:, z].sum())
-        scatter = pseudo * t * mode * torch.eye(d, dtype=torch.float64)
+        known = float(shares[:, z].sum()) * t * noise
+        scatter = (pseudo * t * mode + known) * torch.eye(d, dtype=torch.float64)
         for i in range(n):
             for s in range(t):
                 centered = trajectories[i, s] - mean

@@ -45,6 +45,7 @@ class MixtureConfig:
     # weight in trajectories of that variance.
     prior_variance: float = 0.01
     prior_trajectories: float = 1.0
+    regularization: float = 0.0  # variance of the noise that states count as known with.
     weight_prior: float = 2.0  # alpha of the Dirichlet prior of weights; 1 for none.
     cluster_starts: int = 3  # of each k-means.
     cluster_iterations: int = 50
@@ -53,7 +54,7 @@ class MixtureConfig:
         check_settings(
             self,
             counts="components starts iterations cluster_starts cluster_iterations",
-            least_zero="tolerance",
+            least_zero="tolerance regularization",
             positive="prior_variance prior_trajectories",
             covariance=("full", "diagonal", "spherical"),
         )

@@ -102,12 +102,17 @@ def fit(
 
     Maximizes, in float64, the log posterior
 
-        J = sum_i log sum_z q(z) prod_t q(s_t^i | z) + log Dir(q(z); alpha)
-            + sum_z log InvGamma(Sigma_z; mode v, m pseudo-trajectories of variance v).
+        J = sum_i log sum_z q(z) prod_t f_z(s_t^i) + log Dir(q(z); alpha)
+            + sum_z log InvGamma(Sigma_z; mode v, m pseudo-trajectories of variance v),
+        log f_z(s) = E_e log N(s + e; mu_z, Sigma_z) = log N(s; mu_z, Sigma_z) - w/2 tr Sigma_z^-1,
+
+    where e is noise of variance w (``regularization``): states count as known that roughly, and
+    components are at least that wide. f_z is q(s|z) if w = 0.
 
     J rises at every iteration: for responsibilities r_iz the bound sum_iz r_iz [log q(tau_i, z)
     - log r_iz] + log prior is at most J (Jensen), touches J for the posterior that the E-step
     computes, and is maximized over weights, means and covariances in closed form by the M-step.
+    This holds for any positive f_z.
     The Dirichlet prior (alpha > 1) keeps every weight above 0; the inverse-gamma prior keeps
     variances from collapsing onto a single trajectory.
 
@@ -162,7 +167,8 @@ def maximize(
     history: list[float] = []
     reseeded, iteration, likelihood, prior = 0, 0, -math.inf, 0.0
     for iteration in range(1, config.iterations + 1):
-        joint = trajectory_log_likelihood(statistics, mixture).add_(mixture.log_weights)
+        noise = config.regularization
+        joint = trajectory_log_likelihood(statistics, mixture, noise).add_(mixture.log_weights)
         evidence = joint.logsumexp(-1)
         totals = sum_of(torch.stack([evidence.sum(), evidence.new_tensor(len(evidence))]), ranks)
         likelihood = float(totals[0] / totals[1])
@@ -215,8 +221,10 @@ def summarize(states: Float[Tensor, "n t d"], covariance: Covariance) -> Statist
     return Statistics(torch.cat([lengths, states.sum(1), products], dim=-1), states.shape[-1])
 
 
-def trajectory_log_likelihood(statistics: Statistics, mixture: Mixture) -> Float[Tensor, "n k"]:
-    """The sum over t of log q(s_t | z), out of sums alone.
+def trajectory_log_likelihood(
+    statistics: Statistics, mixture: Mixture, noise: float = 0.0
+) -> Float[Tensor, "n k"]:
+    """The sum over t of log f_z(s_t) (see :func:`fit`), out of sums alone.
 
     -2 sum_t log N(s_t) = T (log det + d log 2 pi + mu' P mu) + tr(P sum s s') - 2 mu' P sum s.
     """
@@ -228,11 +236,13 @@ def trajectory_log_likelihood(statistics: Statistics, mixture: Mixture) -> Float
         linear = einsum(precision, means, "k i j, k j -> k i")
         log_det = 2 * lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         quadratic = rearrange(precision, "k i j -> k (i j)")
+        trace = precision.diagonal(dim1=-2, dim2=-1).sum(-1)
     else:
         quadratic = covariances.reciprocal()
         linear = means * quadratic
         log_det = covariances.log().expand(-1, d).sum(-1)
-    constant = log_det + d * math.log(2 * math.pi) + (means * linear).sum(-1)
+        trace = quadratic.expand(-1, d).sum(-1)
+    constant = log_det + d * math.log(2 * math.pi) + (means * linear).sum(-1) + noise * trace
     natural = torch.cat([constant[:, None], -2 * linear, quadratic], dim=-1)
     return statistics.columns @ (-0.5 * natural).mT
 
@@ -247,7 +257,7 @@ def m_step(
 
     q(z) = (n_z + alpha - 1) / (n + K (alpha - 1))
     mu_z = sum_it r_iz s_t^i / (T n_z)
-    Sigma_z = (sum_it r_iz (s_t^i - mu_z)(s_t^i - mu_z)' + m T v I) / (T n_z + m T)
+    Sigma_z = (sum_it r_iz d d' + (T n_z w + m T v) I) / (T n_z + m T),  d = s_t^i - mu_z
     """
     width, length = statistics.width, statistics.columns[0, 0]
     totals = sum_of(responsibilities.mT @ statistics.columns, ranks)
@@ -255,12 +265,13 @@ def m_step(
     means = totals[:, 1 : 1 + width] / states.clamp(min=1e-30)
     second = totals[:, 1 + width :]
     pseudo = config.prior_trajectories * length
-    share, added = states + pseudo, pseudo * config.prior_variance
+    share = states + pseudo
+    added = states * config.regularization + pseudo * config.prior_variance
     if config.covariance == "full":
         outer = einsum(means, means, "k i, k j -> k i j") * states[..., None]
         scatter = rearrange(second, "k (i j) -> k i j", i=width) - outer
         identity = torch.eye(width, dtype=means.dtype)
-        covariances = (scatter + added * identity) / share[..., None]
+        covariances = (scatter + added[..., None] * identity) / share[..., None]
     elif config.covariance == "diagonal":
         covariances = ((second - states * means.square()).clamp(min=0) + added) / share
     else:

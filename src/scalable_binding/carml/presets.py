@@ -24,16 +24,14 @@ def maze() -> CARMLConfig:
 
     Unseen goals reached in the fourth episode: .52, .75 and .35 with seeds 0 to 2, .20, .39 and .44
     with 3 to 5; in the first .24 on average, by random actions .04. Wide components
-    (``prior_variance``, in units of the variance of states) keep far states from deciding the scale
+    (``regularization``, in units of the variance of states) keep far states from deciding the scale
     of a task's rewards. Rewards are whitened as the agent meets them, like the thesis': against the
     reservoir it gains little within a trial.
     """
     return CARMLConfig(
         environment=EnvironmentConfig(name="maze"),
         model=ModelConfig(widths=(), hidden=64, head=64),
-        scaffold=ScaffoldConfig(
-            mixture=MixtureConfig(prior_variance=2.0, prior_trajectories=16.0, weight_prior=10.0)
-        ),
+        scaffold=ScaffoldConfig(mixture=MixtureConfig(regularization=1.0)),
         reward=RewardConfig(window=1, whitening="running"),
         curriculum=CurriculumConfig(period=20, recent=True),
         ppo=PPOConfig(

@@ -66,7 +66,7 @@ class Adapter:
         observation, _ = self.env.reset(seed=seed)
         return self._look(observation)
 
-    def step(self, action: np.ndarray | np.integer[Any]) -> tuple[np.ndarray, float, bool]:
+    def step(self, action: np.ndarray | np.integer[Any] | int) -> tuple[np.ndarray, float, bool]:
         """Observation, reward, and whether the episode is over."""
         observation, reward, terminated, truncated, _ = self.env.step(self._act(action))
         number = float(reward)
@@ -89,10 +89,17 @@ class Adapter:
             what = f"observation of {self.name}"
             raise UserError(what, expected=f"shape {self._shape} as at first", got=got)
         seen = self._see(observation)
-        if seen.dtype != np.uint8 and not np.isfinite(seen).all():
+        if seen.dtype != np.uint8 and not _is_finite(seen):
             got = str(seen[~np.isfinite(seen)][0])
             raise UserError(f"observation of {self.name}", expected="finite numbers", got=got)
         return seen
+
+
+def _is_finite(numbers: np.ndarray) -> bool:
+    """Whether all float32 numbers are finite; of a few, their sum is much cheaper to look at."""
+    if numbers.size <= 16:
+        return math.isfinite(sum(numbers.tolist()))
+    return bool(np.isfinite(numbers).all())
 
 
 def _adapt_observations(
@@ -113,7 +120,13 @@ def _adapt_observations(
     if space.dtype == np.uint8 and len(space.shape) in (2, 3):
         return _adapt_pixels(space, name, size)
     low, high = (np.ravel(bound).astype(np.float32) for bound in (space.low, space.high))
-    return spaces.Box(low, high, dtype=np.float32), lambda state: np.ravel(state).astype(np.float32)
+
+    def convert(state: Any) -> np.ndarray:
+        if type(state) is np.ndarray and state.dtype == np.float32 and state.ndim == 1:
+            return state  # copied by whoever keeps it
+        return np.ravel(state).astype(np.float32)
+
+    return spaces.Box(low, high, dtype=np.float32), convert
 
 
 def _adapt_numbers(space: spaces.Discrete) -> tuple[spaces.Box, _Convert]:

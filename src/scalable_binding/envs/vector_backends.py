@@ -84,9 +84,10 @@ class InProcessBackend:
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Answers:
         """Step the environments that are alive; one that fails is done."""
         rewards, dones = np.zeros(len(alive), np.float32), np.zeros(len(alive), bool)
+        chosen = actions.tolist() if actions.ndim == 1 else actions
         for number in np.flatnonzero(alive).tolist():
             try:
-                seen, rewards[number], dones[number] = self._adapters[number].step(actions[number])
+                seen, rewards[number], dones[number] = self._adapters[number].step(chosen[number])
                 self.observations[number] = seen
             except UserError:
                 raise
