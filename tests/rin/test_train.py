@@ -274,6 +274,7 @@ def test_ranks_share_the_examples_to_validate_on(monkeypatch: pytest.MonkeyPatch
     assert sum(sums) == pytest.approx(float(batch["label"].sum()))
 
 
+@pytest.mark.filterwarnings("ignore:.*other settings than before. gamma_includes_end")
 def test_runs_of_before_a_setting_go_on_with_its_old_value(tmp_path: Path) -> None:
     config = override(debug(), TINY)
     assert train.train(config, [], tmp_path / "run").settings.gamma_includes_end is False
