@@ -150,7 +150,7 @@ def test_locked_frames_refuse_edits_and_hold_against_propagation(session: Sessio
         session.set_mask(5, 1, TRUTH[5] == 2)
     before = session.ids(5)
     steps = list(session.correct(2, 1, TRUTH[2] == 2))
-    assert [step.frame for step in steps] == [3, 4, *range(6, COUNT)], "from 6 on by the lock"
+    assert [step.frame for step in steps] == [3, 4], "what comes from the lock stays"
     np.testing.assert_array_equal(session.ids(5), before)
     assert session.locked == {5}
 

@@ -336,12 +336,23 @@ class Project:
             )
         else:
             self._put(label)
+        before, after = self._anchors_around(frame, object_id)
         self._db.execute(
-            "UPDATE labels SET stale = 1 WHERE object = ? AND NOT given AND (anchor = ? OR far = ? "
-            "OR (direction > 0 AND anchor <= ? AND frame > ?) "
+            "UPDATE labels SET stale = 1 WHERE object = ? AND NOT given AND frame > ? "
+            "AND frame < ? AND (anchor = ? OR far = ? OR (direction > 0 AND anchor <= ? AND frame > ?) "
             "OR (direction < 0 AND anchor >= ? AND frame < ?))",
-            (object_id, *([frame] * 6)),
+            (object_id, before, after, *([frame] * 6)),
         )
+
+    def _anchors_around(self, frame: int, object_id: int) -> tuple[int, int]:
+        """The nearest frames before and after where an object's label is given or locked."""
+        anchored = "object = ? AND (given OR frame IN (SELECT frame FROM locks))"
+        before, after = self._db.execute(
+            f"SELECT (SELECT max(frame) FROM labels WHERE {anchored} AND frame < ?), "
+            f"(SELECT min(frame) FROM labels WHERE {anchored} AND frame > ?)",
+            (object_id, frame) * 2,
+        ).fetchone()
+        return -1 if before is None else before, 1 << 60 if after is None else after
 
     def _put(self, label: Label) -> None:
         self._db.execute(_PUT, [getattr(label, name) for name in _COLUMNS])
