@@ -339,7 +339,8 @@ class Project:
         before, after = self._anchors_around(frame, object_id)
         self._db.execute(
             "UPDATE labels SET stale = 1 WHERE object = ? AND NOT given AND frame > ? "
-            "AND frame < ? AND (anchor = ? OR far = ? OR (direction > 0 AND anchor <= ? AND frame > ?) "
+            "AND frame < ? AND (anchor = ? OR far = ? "
+            "OR (direction > 0 AND anchor <= ? AND frame > ?) "
             "OR (direction < 0 AND anchor >= ? AND frame < ?))",
             (object_id, before, after, *([frame] * 6)),
         )
