@@ -202,14 +202,16 @@ def read_prompts(
         fix = "leave one of them out"
         raise UserError(f"--correct {start}={corrections[start]} is of the labeled frame", fix=fix)
     by_frame: dict[int, Prompt] = {}
+    painted: dict[int, Path] = {}
     for frame, path in {start: labels, **corrections}.items():
         if path.suffix.lower() not in _KEYPOINT_FORMATS:
-            by_frame[frame] = masks.read(path)
+            painted[frame] = path
             continue
         for point in keypoints.read(path):
             here = by_frame.setdefault(point.frame if path == labels else frame, [])
             if isinstance(here, list):
                 here.append(point)
+    by_frame.update(zip(painted, masks.read_many([*painted.values()]), strict=True))
     if count is None:  # decoded for what corrects only: its frame has to be there
         count = videos.count(video) if by_frame.keys() - {start} else 1
     wrong = [frame for frame in by_frame if not 0 <= frame < count]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from scalable_binding.data.frames import images
 from scalable_binding.data.labels import masks
@@ -143,3 +143,61 @@ def test_writing_says_what_is_wrong(tmp_path):
     with pytest.raises(UserError, match="cannot write"):
         masks.write(tmp_path / "folder.png", IDS)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_color_means_one_object_over_all_files(tmp_path):
+    black, red, green, blue = (0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    three = save(tmp_path / "three.png", [[black, red], [green, blue]])
+    two = save(tmp_path / "two.png", [[red, green], [black, black]])
+    first, second = masks.read_many([three, two])
+    assert first.tolist() == [[0, 3], [2, 1]]
+    assert second.tolist() == [[3, 2], [0, 0]]
+
+
+def test_colors_of_an_indexed_file_keep_their_ids(tmp_path):
+    image = Image.fromarray(np.array([[0, 5, 9]], dtype=np.uint8), mode="P")
+    image.putpalette([0, 0, 0] * 5 + [255, 0, 0] + [0, 0, 0] * 3 + [0, 255, 0])
+    image.save(tmp_path / "indexed.png")
+    colored = save(tmp_path / "own.png", [[(0, 255, 0), (255, 0, 0), (0, 0, 255)]])
+    first, second = masks.read_many([tmp_path / "indexed.png", colored])
+    assert first.tolist() == [[0, 5, 9]]
+    assert second.tolist() == [[9, 5, 1]]
+
+
+def test_black_is_background_wherever_a_palette_has_it(tmp_path):
+    image = Image.fromarray(np.array([[0, 0, 1], [1, 2, 1]], dtype=np.uint8), mode="P")
+    image.putpalette([255, 0, 0, 0, 0, 0, 0, 0, 255])
+    image.save(tmp_path / "paint.png")
+    assert masks.read(tmp_path / "paint.png").tolist() == [[2, 2, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_soft_edges_in_few_levels_are_told(tmp_path, mode):
+    disk = Image.new("L", (200, 160))
+    ImageDraw.Draw(disk).ellipse((40, 30, 150, 120), fill=255)
+    small = np.asarray(disk.resize((50, 40), Image.Resampling.BOX))
+    shades = (small // 64 * 64).clip(0, 255) + (small == 255) * 63
+    path = save(tmp_path / "soft.png", shades, mode)
+    with pytest.warns(masks.SoftEdgesWarning, match="soft edges"):
+        masks.read(path)
+
+
+def test_objects_that_touch_are_no_soft_edges(tmp_path, recwarn):
+    ids = np.zeros((40, 60), dtype=np.uint8)
+    ids[5:30, 5:25], ids[5:30, 25:50], ids[10:14, 30:34] = 1, 2, 3
+    ids[34, 10:50] = 7  # a rope
+    masks.read(save(tmp_path / "hard.png", ids))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.webp", {"quality": 80}), ("a.avif", {})])
+def test_lossy_kinds_are_refused(tmp_path, name, options):
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / name, **options)
+    with pytest.raises(UserError, match="blurs labels"):
+        masks.read(tmp_path / name)
+
+
+def test_lossless_webp_is_read(tmp_path):
+    colors = masks.palette()[IDS.long()].numpy()
+    Image.fromarray(colors).save(tmp_path / "mask.webp", lossless=True)
+    assert torch.equal(masks.read(tmp_path / "mask.webp"), IDS)

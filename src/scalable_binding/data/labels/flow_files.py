@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scalable_binding import atomic, files
+from scalable_binding.data.arrays import read_npz
 from scalable_binding.data.frames.images import check_size
 from scalable_binding.errors import UserError
 
@@ -56,11 +56,7 @@ def read(path: str | Path) -> FlowMap:
     """
     path = Path(path)
     reader = _of_suffix(path, _READERS)
-    content = files.read_bytes(path, MAX_BYTES)
-    try:
-        return reader(path, content)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    return reader(path) if reader is _read_npz else reader(path, files.read_bytes(path, MAX_BYTES))
 
 
 def write(
@@ -173,28 +169,19 @@ def _write_kitti(pixels: np.ndarray, known: np.ndarray) -> bytes:
     )
 
 
-def _read_npz(path: Path, content: bytes) -> FlowMap:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MAX_BYTES:
-            raise UserError(f"{path}", expected=f"at most {MAX_BYTES} bytes", got=str(unpacked))
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            pixels = np.asarray(arrays["flow"], dtype=np.float32)
-            known = (
-                np.asarray(arrays["known"])
-                if "known" in arrays
-                else np.asarray(np.isfinite(pixels).all(axis=-1))
-            )
-    except UserError:
-        raise
-    except KeyError as error:
-        raise UserError(f"{path}", expected="an array named flow", got="none") from error
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} cannot be read as .npz ({error})") from error
+def _read_npz(path: Path) -> FlowMap:
+    arrays = read_npz(path, ("flow", "known"), MAX_BYTES)
+    if "flow" not in arrays:
+        raise UserError(f"{path}", expected="an array named flow", got="none")
+    if arrays["flow"].dtype.kind not in "fiu":
+        raise UserError(f"{path}: flow", expected="numbers", got=str(arrays["flow"].dtype))
+    pixels = arrays["flow"].astype(np.float32)
     if pixels.ndim != 3 or pixels.shape[-1] != 2:
         raise UserError(f"{path}: flow", expected="shape (h, w, 2)", got=str(pixels.shape))
     check_size(path, *pixels.shape[:2])
+    known = arrays.get("known")
+    if known is None:
+        known = np.asarray(np.isfinite(pixels).all(axis=-1))
     if known.shape != pixels.shape[:2] or known.dtype != np.bool_:
         expected = f"booleans of shape {pixels.shape[:2]}"
         raise UserError(f"{path}: known", expected=expected, got=f"{known.dtype} {known.shape}")
@@ -237,5 +224,10 @@ def _decoding(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is damaged ({error})") from error
 
 
-_READERS = {".flo": _read_flo, ".pfm": _read_pfm, ".png": _read_kitti, ".npz": _read_npz}
+_READERS: dict[str, Callable] = {
+    ".flo": _read_flo,
+    ".pfm": _read_pfm,
+    ".png": _read_kitti,
+    ".npz": _read_npz,
+}
 _WRITERS = {".flo": _write_flo, ".pfm": _write_pfm, ".png": _write_kitti, ".npz": _write_npz}
