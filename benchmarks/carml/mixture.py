@@ -56,15 +56,22 @@ def contestants(trajectories: Tensor) -> tuple[dict[str, Callable[[], object]], 
 def pair(data: Tensor) -> tuple[Callable[[], mixture.Fitted], Callable[[], Grouped]]:
     """Return both fits of trajectories (n t d), from the same start."""
     members = functional.one_hot(torch.arange(len(data)) * K // len(data), K).double()
-    config = MixtureConfig(components=K, iterations=ITERATIONS, tolerance=0.0, starts=1)
-    first = mixture.estimate(mixture.summarize(data, "diagonal"), members, config)
+    config = MixtureConfig(
+        components=K,
+        iterations=ITERATIONS,
+        tolerance=0.0,
+        starts=1,
+        weight_prior=1.0,  # scikit-learn's fit is one of maximum likelihood
+        prior_trajectories=1e-9,
+    )
+    first = mixture.m_step(mixture.summarize(data, "diagonal"), members, config)
     plain = data.reshape(-1, D).numpy()
 
     def theirs() -> Grouped:
         fit = Grouped(
             K,
             covariance_type="diag",
-            reg_covar=1e-4,
+            reg_covar=0.0,
             tol=0.0,
             max_iter=ITERATIONS,
             weights_init=first.log_weights.softmax(0).numpy(),

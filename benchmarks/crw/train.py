@@ -6,7 +6,7 @@ Each VIDEOS is a folder of videos; folders are balanced as ``dense.root_power`` 
 ``sbind crw train`` with the preset "dense": about two hours on one CPU core. A run that was stopped
 goes on. ``--set NAME=VALUE ...`` changes settings, ``--read NAME=VALUE ...`` the reader, and
 ``--frames FOLDER ...`` fits it on other videos.
-Not run by ``make bench``.
+Not run by make bench.
 """
 
 from __future__ import annotations

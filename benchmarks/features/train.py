@@ -4,7 +4,7 @@
     python -m benchmarks.features.train moving-digits
     python -m benchmarks.features.train images --data train.zip --size 32 --out features-cifar10
 
-writes ``model.safetensors`` and ``card.json``. Not run by ``make bench``. On one CPU core the first
+writes ``model.safetensors`` and ``card.json``. Not run by make bench. On one CPU core the first
 takes half a minute and the second four minutes; the third, for images of your own with classes,
 hours; it resumes, and ``--held-out`` names the images that its accuracy is of.
 """

@@ -4,7 +4,7 @@
 
 Per seed two runs of the preset "small", ``DIR/memory-SEED`` and ``DIR/memoryless-SEED``, on the
 same games, which are painted once and kept in ``DIR/games.pt``. A run that was stopped goes on.
-``--ship`` puts the first seed's run with memory into the package. Not run by ``make bench``.
+``--ship`` puts the first seed's run with memory into the package. Not run by make bench.
 """
 
 from __future__ import annotations

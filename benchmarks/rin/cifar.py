@@ -5,7 +5,7 @@
     python -m benchmarks.rin.cifar train --out OUT [--set fit.steps=80000 ...]
     python -m benchmarks.rin.cifar score --out OUT [--num 5000] [--guidance 1 1.5 2 3]
 
-Not run by ``make bench``. ``prepare`` keeps every tenth image of a class from training
+Not run by make bench. ``prepare`` keeps every tenth image of a class from training
 (``train.zip``, ``held-out.zip``). ``features`` trains a classifier on the labels of the training
 part; its accuracy on the held-out part is in its card. ``train`` runs the preset ``cifar10_small``;
 one that was stopped goes on, and ``cpu_seconds.txt`` adds up what it took. ``score`` reports, for

@@ -2,7 +2,7 @@
 
     python -m benchmarks.rin.gpu training|sampling|cifar10 [--tiny]
 
-Not run by ``make bench``. "share of peak" is of dense bfloat16 as the vendor states it (``PEAKS``),
+Not run by make bench. "share of peak" is of dense bfloat16 as the vendor states it (``PEAKS``),
 counting two operations for a multiply-add of the forward and the backward pass (three forward
 passes) and of the first pass of self-conditioning.
 """

@@ -3,7 +3,7 @@
     python -m benchmarks.rin.self_conditioning --out DIR [--seeds 0 1 2 3 4] [--steps 6000]
         [--samples 5000] [--set NAME=VALUE ...]
 
-Not run by ``make bench``: a run takes some ten minutes on a CPU core, and there are 30. Digits with
+Not run by make bench: a run takes some ten minutes on a CPU core, and there are 30. Digits with
 one block of four layers, patches of one pixel (64 tokens), 8 latents, and embeddings as in the
 thesis (deviation .02, no smooth positions), AdamW: without latents of a step before, the network
 reads once, not knowing what to read. Rows: rates 0, .5 and .9; rate 0 with 1.3 times the steps,

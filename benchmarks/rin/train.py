@@ -3,7 +3,7 @@
     python -m benchmarks.rin.train digits --out DIR [--seeds 0 1 2] [--ship]
     python -m benchmarks.rin.train moving-digits --out DIR [--seeds 0] [--ship]
 
-Not run by ``make bench``. Each seed is the run of ``sbind rin train --preset NAME``, in NAME-SEED;
+Not run by make bench. Each seed is the run of ``sbind rin train --preset NAME``, in NAME-SEED;
 one that was stopped goes on, and one that is scored is not scored again. With --ship the seed with
 the least Frechet distance goes into the package's weights, with a card. A run of digits takes some
 five to eight minutes on one CPU core, one of moving digits some two hours.

@@ -139,7 +139,7 @@ def test_run_is_read_back(run):
 
 
 def test_folder_of_another_system_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"config\.json cannot be read"):
+    with pytest.raises(UserError, match=r"cannot read its config\.json: there is none"):
         inference.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"system": "crw"}))
     with pytest.raises(UserError, match="expected a run of carml, got crw"):

@@ -140,7 +140,9 @@ def test_a_task_of_ones_own_that_fails_is_told_by_file_and_line(run, tmp_path, c
 
 
 def test_folders_that_are_no_runs_of_carml_are_refused(tmp_path, capsys):
-    assert "config.json cannot be read" in refused(capsys, "adapt", tmp_path, "--task", "own")
+    assert "cannot read its config.json: there is none" in refused(
+        capsys, "adapt", tmp_path, "--task", "own"
+    )
     (tmp_path / "config.json").write_text('{"system": "rin"}')
     line = refused(capsys, "evaluate", tmp_path)
     assert "expected a run of carml, got rin" in line

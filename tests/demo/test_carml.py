@@ -61,7 +61,7 @@ def test_tasks_and_trials_are_shown(tmp_path: Path) -> None:
 def test_an_agent_that_is_not_shipped_is_said_to_be_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carml, "WEIGHTS", tmp_path / "nothing")
+    monkeypatch.setattr(carml.weights, "ROOT", tmp_path / "nothing")
     shown = carml.sections(context(tmp_path, None))
     assert "has no trained agent" in shown[0].blocks[0] and shown[1].name == "own"
 

@@ -14,7 +14,13 @@ from scalable_binding.metrics import flow as metrics
 
 def test_the_network_is_small_and_says_where_it_comes_from() -> None:
     files = {path.name: path.stat().st_size for path in model.SHIPPED.iterdir()}
-    assert files.keys() == {"card.json", "config.json", "model.safetensors", "SHA256SUMS"}
+    assert files.keys() == {
+        "README.md",
+        "SHA256SUMS",
+        "card.json",
+        "config.json",
+        "model.safetensors",
+    }
     assert sum(files.values()) < 4_000_000
     card = json.loads((model.SHIPPED / "card.json").read_text())
     assert {"data", "license", "command", "commit", "steps"} <= card.keys()

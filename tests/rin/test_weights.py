@@ -18,7 +18,13 @@ FEW_STEPS = SamplingConfig(sampler="dpmpp_2m", steps=10)
 def test_they_are_small_and_say_where_they_come_from(name: str) -> None:
     folder = pretrained.SHIPPED / pretrained.NAMES[name]
     files = {path.name: path.stat().st_size for path in folder.iterdir()}
-    assert files.keys() == {"card.json", "config.json", "model.safetensors", "SHA256SUMS"}
+    assert files.keys() == {
+        "README.md",
+        "SHA256SUMS",
+        "card.json",
+        "config.json",
+        "model.safetensors",
+    }
     assert sum(files.values()) < 6_000_000
     card = json.loads((folder / "card.json").read_text())
     assert {"name", "data", "license", "command", "commit", "score"} <= card.keys()

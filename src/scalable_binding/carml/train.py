@@ -70,10 +70,16 @@ def train(config: CARMLConfig, run: Path) -> Policy:
 
     Source: Thesis Alg. 8.
     """
+    is_new = not run.exists()
     with explain_write_errors(run):
         run.mkdir(parents=True, exist_ok=True)
-    with locks.exclusive(run):
-        return _train(config, run)
+    try:
+        with locks.exclusive(run):
+            return _train(config, run)
+    except UserError:
+        if is_new and not any(run.iterdir()):
+            run.rmdir()  # nothing was begun
+        raise
 
 
 def _train(config: CARMLConfig, run: Path) -> Policy:

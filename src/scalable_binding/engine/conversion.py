@@ -187,7 +187,7 @@ _CONVERTERS: dict[Any, Any] = {
 
 _TYPE_NAMES: dict[Any, str] = {
     bool: "true or false",
-    int: "a whole number of at most 64 bits",
+    int: "a whole number",
     float: "a number",
     str: "text",
     Path: "a path",
