@@ -1,7 +1,7 @@
 """The contrastive random walk: labels carried through real and synthetic clips."""
 
 from scalable_binding.demo.context import Context, DemoChapter
-from scalable_binding.demo.crw import confidence, contest, masks, points, video, walks
+from scalable_binding.demo.crw import confidence, contest, features, masks, points, video, walks
 from scalable_binding.report import Section
 
 
@@ -15,6 +15,8 @@ def sections(context: Context) -> list[Section]:
     real = [video.bundled(context, prepared)]
     if context.config.crw.video is not None:
         real.append(video.own(context, prepared))
+    if contest.choose_weights(context.config.crw.weights) == "shipped":
+        real.append(features.show(context))
     context.say(f"Masks of a synthetic clip, by the {prepared.shown}")
     labeled = {
         name: contest.carry(context, prepared, name, prepared.scene.masks[0])
