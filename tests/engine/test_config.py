@@ -211,17 +211,20 @@ def test_override_leaves_the_original_and_every_other_field_alone() -> None:
     assert config.override(after, {"optimizer.lr": 1e-4}) == before
 
 
+SMALL_INTEGERS = st.integers(-(2**63) + 1, 2**63 - 1)
+
+
 @given(
     st.builds(
         Train,
-        steps=st.integers(),
+        steps=SMALL_INTEGERS,
         fps=st.none() | st.floats(allow_nan=False),
         flip=st.booleans(),
         title=st.text(),
         cache=st.none() | st.just(Path("a/b")),
-        widths=st.lists(st.integers(), max_size=4).map(tuple),
+        widths=st.lists(SMALL_INTEGERS, max_size=4).map(tuple),
         color=st.sampled_from(Color),
-        device=st.integers() | st.just("auto"),
+        device=SMALL_INTEGERS | st.just("auto"),
         optimizer=st.builds(Optimizer, lr=st.floats(1e-9, 1)),
         average=st.none() | st.builds(Average, decay=st.floats(0, 1)),
     )
@@ -229,6 +232,12 @@ def test_override_leaves_the_original_and_every_other_field_alone() -> None:
 def test_json_round_trip(original: Train) -> None:
     text = config.to_json(original)
     assert config.from_mapping(Train, json.loads(text, parse_constant=pytest.fail)) == original
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**64), str(2**63)])
+def test_numbers_beyond_64_bits_are_refused(number: object) -> None:
+    with pytest.raises(UserError, match="expected a whole number, of at most 64 bits, got"):
+        config.from_mapping(Train, {"steps": number})
 
 
 def test_yaml_round_trip_through_a_file(tmp_path: Path) -> None:

@@ -18,7 +18,14 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scalable_binding.engine.conversion import Mismatch, convert, describe, show, to_plain
+from scalable_binding.engine.conversion import (
+    Mismatch,
+    convert,
+    describe,
+    is_beyond_64_bits,
+    show,
+    to_plain,
+)
 from scalable_binding.errors import UserError
 
 Config = TypeVar("Config")
@@ -184,9 +191,10 @@ def _build(cls: type[Config], tree: Mapping[str, Any], prefix: str, root: type) 
         try:
             values[name] = convert(value, hints[name], build)
         except Mismatch:
-            raise UserError(
-                f"setting {path!r}", expected=describe(hints[name]), got=show(value)
-            ) from None
+            expected = describe(hints[name])
+            if is_beyond_64_bits(value):
+                expected += ", of at most 64 bits"
+            raise UserError(f"setting {path!r}", expected=expected, got=show(value)) from None
     for field in _fields(cls):
         if field.name not in values and _is_required(field):
             path = f"{prefix}{field.name}"

@@ -131,9 +131,17 @@ def _convert_bool(value: Any) -> bool:
 
 def _convert_int(value: Any) -> int:
     number = _to_int(value)
-    if abs(number) >= 2**63:
+    if is_beyond_64_bits(number):
         raise Mismatch
     return number
+
+
+def is_beyond_64_bits(value: Any) -> bool:
+    """Whether a value is, or spells, a whole number that tensors and files cannot hold."""
+    try:
+        return not isinstance(value, bool | float) and abs(int(value)) >= 2**63
+    except (TypeError, ValueError):
+        return False
 
 
 def _to_int(value: Any) -> int:
