@@ -57,3 +57,14 @@ def test_other_packings_encryption_and_objects_are_refused(tmp_path):
     ):
         with pytest.raises(UserError, match=match):
             read_npz(tmp_path / f"{name}.npz", ("a",))
+
+
+@pytest.mark.parametrize(
+    "fields", [b"{'descr': (\n", b"{'descr': '<f4', 'shape':", b"[1, 2", b"\xff"]
+)
+def test_damaged_headers_are_one_line(tmp_path, fields):
+    content = np.lib.format.magic(1, 0) + len(fields).to_bytes(2, "little") + fields
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", content)
+    with pytest.raises(UserError, match=r"cannot be read as \.npz"):
+        read_npz(tmp_path / "a.npz", ("a",))

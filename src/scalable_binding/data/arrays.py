@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -19,7 +20,20 @@ MAX_BYTES = 2**30
 
 _ENCRYPTED = 0x1
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-_BROKEN = (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
+_BROKEN = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,  # NumPy reads headers with Python's own tokenizer
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """What zipfile and NumPy raise in an archive that is not what it should be."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from scalable_binding import files
+from scalable_binding.data.arrays import read_npz
 from scalable_binding.errors import UserError
 from scalable_binding.metrics.features import FeatureStatistics
 
@@ -70,21 +71,13 @@ def load(path: Path, fingerprint: str) -> FeatureStatistics:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    files.check_regular(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_BYTES:
-            got = f"{size} bytes unpacked"
-            raise UserError(
-                f"reference statistics {path}", expected=f"at most {MAX_BYTES} bytes", got=got
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in _ARRAYS}
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}") from error
-    except UserError:
-        raise
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"reference statistics {path} cannot be read ({error})", fix="delete the file"
-        ) from error
+        found = read_npz(path, _ARRAYS, MAX_BYTES)
+    except UserError as error:
+        raise UserError(f"reference statistics: {error}", fix="delete the file") from error
+    missing = [name for name in _ARRAYS if name not in found]
+    if missing:
+        fix = "delete the file"
+        raise UserError(f"reference statistics {path} cannot be read (no {missing[0]})", fix=fix)
+    return found

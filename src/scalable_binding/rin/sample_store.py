@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from scalable_binding import atomic
+from scalable_binding.data.arrays import read_npz
 from scalable_binding.errors import UserError
 from scalable_binding.rin.inference import Batch
 
@@ -58,9 +58,9 @@ class SampleStore:
         if self._folder is None or not (path := self._path(first, count)).is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                samples, classes = archive["samples"], archive["classes"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            found = read_npz(path, ("samples", "classes"))
+            samples, classes = found["samples"], found["classes"]
+        except (UserError, KeyError) as error:
             raise UserError(f"{path} cannot be read ({error})", fix="delete it") from error
         if samples.dtype != np.uint8 or classes.shape != (count,) or len(samples) != count:
             raise UserError(f"{path} is not a batch of samples", fix="delete it")
