@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from flow.small import network, shifted
 from scalable_binding.errors import UserError
-from scalable_binding.flow import model
+from scalable_binding.flow import matching, model
 from scalable_binding.walk.affinity import similarity, transition
 from scalable_binding.walk.multiscale import grid
 
@@ -74,24 +74,43 @@ def test_the_same_image_does_not_move():
 def test_the_search_finds_a_shift_of_whole_nodes_however_large():
     generator = torch.Generator().manual_seed(0)
     a = functional.normalize(torch.randn(1, 32, 6, 12, generator=generator), dim=1)
-    found = network(temperature=0.02)._search(a, a.roll((-3, 7), dims=(2, 3)))
+    found = matching.global_displacement(a, a.roll((-3, 7), dims=(2, 3)), 2, 0.02)
     expected = torch.tensor([7.0, -3.0]).view(2, 1, 1).expand(2, 3, 5)
     torch.testing.assert_close(found[0, :, 3:, :5], expected, atol=0.01, rtol=0)
+
+
+def test_neighborhoods_are_compared_as_if_their_features_lay_side_by_side():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (functional.normalize(torch.randn(2, 8, 5, 7, generator=generator), dim=1) for _ in "ab")
+    rows, columns = (
+        functional.normalize(functional.unfold(maps, 5, padding=2), dim=1).mT for maps in (a, b)
+    )
+    expected = similarity(rows, columns)
+    torch.testing.assert_close(matching.neighborhood_similarity(a, b), expected)
+    part = matching.neighborhood_similarity(a, b, slice(3, 5))
+    torch.testing.assert_close(part, expected[:, 21:])
+
+
+def test_more_steps_at_a_level_move_the_windows():
+    first, second = images(8, 4)
+    once, twice = network()(first, second), network(iterations=(1, 2, 1))(first, second)
+    assert [stage.stride for stage in twice.stages] == [16, 8, 8, 4]
+    torch.testing.assert_close(twice.stages[2].base, once.stages[1].flow)
 
 
 def test_rows_of_the_search_may_be_taken_a_few_at_a_time(monkeypatch):
     first, second = images(16, 0)
     net = network()
     a, b = net.encoder(first)[0], net.encoder(second)[0]
-    whole = net._search(a, b)
-    monkeypatch.setattr(model, "_TABLE", 50)
-    torch.testing.assert_close(net._search(a, b), whole)
+    whole = matching.global_displacement(a, b, 2, 0.07)
+    monkeypatch.setattr(matching, "MAX_SIMILARITIES", 50)
+    torch.testing.assert_close(matching.global_displacement(a, b, 2, 0.07), whole)
 
 
 def test_pixels_take_a_weighted_mean_of_the_nodes_around():
     net = network()
     flow = torch.ones(1, 2, 3, 4) * torch.tensor([2.0, -1.0])[None, :, None, None]
-    whole = net.head.enlarge(flow, torch.randn(1, 8, 3, 4))
+    whole = net.head.upsample(flow, torch.randn(1, 8, 3, 4))
     assert whole.shape == (1, 2, 12, 16)
     torch.testing.assert_close(whole[0, :, 5, 5], torch.tensor([2.0, -1.0]))
 

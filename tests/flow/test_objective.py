@@ -34,7 +34,7 @@ def test_every_term_is_finite_and_has_a_gradient(num_frames):
     net = network().train()
     total, metrics = objective.loss(net, clip(num_frames), generator(), CONFIG)
     terms = {"loss_direct", "loss_cycle", "loss_smooth", "loss_consistency"}
-    assert terms | {"epe_direct", "walk_direct"} == metrics.keys()
+    assert terms | {"epe_direct", "walk_direct", "walk_global"} == metrics.keys()
     assert all(math.isfinite(float(value)) for value in metrics.values())
     total.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
@@ -67,8 +67,10 @@ def test_walks_on_identical_frames_come_home_and_on_noise_they_do_not():
     same = shifted(0, 0, (64, 64), seed=1)[None].float() / 255
     noise = torch.rand(1, 2, 3, 64, 64, generator=generator())
     net = network(temperature=0.002)
+    unmoved = FlowViewConfig(size=48, shift=0.0, turn=0.0, scale=0.0, color=0.0)
+    config = replace(CONFIG, views=unmoved)
     losses = [
-        objective.cycle(net, objective.walk_along(net, frames), CONFIG, generator())
+        objective.cycle(net, objective.walk_along(net, frames), config, generator())
         for frames in (same, noise)
     ]
     assert losses[0] < 0.5 and losses[1] > 2 * losses[0]

@@ -22,23 +22,16 @@ from torch.nn import functional
 from scalable_binding import weights as registry
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
+from scalable_binding.flow.matching import global_displacement
 from scalable_binding.flow.presets import NUM_LEVELS, STRIDE
 from scalable_binding.nn.resnet import PointwiseConv2d
-from scalable_binding.walk.affinity import DROPPED, similarity, transition
-from scalable_binding.walk.multiscale import WindowStep, grid, window_places, window_step
-from scalable_binding.walk.windows import spans
+from scalable_binding.walk.multiscale import WindowStep, grid, window_step
 
 FINEST = 4
 """Pixels between the nodes of the finest level."""
 
-ARGUMENTS = ("widths", "width", "radius", "peak", "temperature", "head")
+ARGUMENTS = ("widths", "width", "radius", "peak", "temperature", "head", "iterations")
 """Of :class:`FlowNet`, as ``config.json`` names them."""
-
-_SUPPORT = 5
-"""Side of the square of nodes that are searched for together at the coarsest level."""
-
-_TABLE = 2**22
-"""Similarities of the coarsest level that are in memory at once, an image."""
 
 SHIPPED = registry.folder("flow")
 
@@ -50,7 +43,7 @@ Displacements = Float[Tensor, "b 2 _ _"]
 
 @dataclass(frozen=True)
 class Stage:
-    """A level's step and the displacements found there.
+    """A step at a level and the displacements found there.
 
     Attributes:
         step: of the nodes of the first image into their windows of the second.
@@ -73,7 +66,7 @@ class Match:
 
     Attributes:
         flow: displacement (x, y) of every pixel of the first image, in pixels.
-        stages: of each level, the coarsest first.
+        stages: of each step, the coarsest level's first.
     """
 
     flow: Displacements
@@ -88,8 +81,8 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
     the similarities in it, and adds the displacement that the walker expects (Eq. 3.1). Nothing of
     the size n x n is made at a fine level.
 
-    The head, one for all levels, sees the similarities in the window, the features and what it
-    noted at the coarser level, and adds a correction. It starts at zero: an untrained network is
+    The head, one for all levels, sees the similarities in the window, the features and its hidden
+    state from the step before, and adds a correction. It starts at zero: an untrained network is
     the plain walk on random features.
 
     Args:
@@ -99,6 +92,8 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         peak: the coarsest displacement is a mean over nodes this near to the likeliest one.
         temperature: of every step.
         head: channels of the head; 0 for none.
+        iterations: steps at each level, the coarsest first; each moves the windows to where the
+            one before ended.
 
     Source: Thesis 3.6.1; Bian et al., CVPR 2022.
     """
@@ -111,16 +106,18 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         peak: int = 2,
         temperature: float = 0.07,
         head: int = 64,
+        iterations: Sequence[int] = (1,) * NUM_LEVELS,
     ) -> None:
         super().__init__()
-        assert len(widths) == NUM_LEVELS + 1
-        values = (list(widths), width, radius, peak, temperature, head)
+        assert len(widths) == NUM_LEVELS + 1 and len(iterations) == NUM_LEVELS
+        values = (list(widths), width, radius, peak, temperature, head, list(iterations))
         self.arguments = dict(zip(ARGUMENTS, values, strict=True))
         self.radius = radius
         self.peak = peak
         self.temperature = temperature
+        self.iterations = tuple(iterations)
         self.encoder = Pyramid(tuple(widths), width)
-        self.head = Head(width, (2 * radius + 1) ** 2, head) if head else None
+        self.head = RefinementHead(width, (2 * radius + 1) ** 2, head) if head else None
 
     @property
     def device(self) -> torch.device:
@@ -133,45 +130,23 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
 
     def match(self, first: Sequence[Maps], second: Sequence[Maps]) -> Match:
         """The same from features of both, the coarsest first."""
-        flow = self._search(first[0], second[0])
-        notes: Maps | None = None
+        flow = global_displacement(first[0], second[0], self.peak, self.temperature)
+        hidden: Maps | None = None
         stages = []
         for level, (a, b) in enumerate(zip(first, second, strict=True)):
             if level:
                 flow = 2 * _double(flow)
-                notes = None if notes is None else _double(notes)
-            step, similarities, walked = self._look(a, b, flow)
-            found = walked
-            if self.head is not None:
-                found, notes = self.head(a, similarities, walked, flow, notes)
-            stages.append(Stage(step, flow, walked, found, FINEST << (NUM_LEVELS - 1 - level)))
-            flow = found.detach() if level < NUM_LEVELS - 1 else found
-        return Match(self._enlarge(FINEST * flow, notes), stages)
+                hidden = None if hidden is None else _double(hidden)
+            for _ in range(self.iterations[level]):
+                step, similarities, walked = self._local_step(a, b, flow)
+                found = walked
+                if self.head is not None:
+                    found, hidden = self.head(a, similarities, walked, flow, hidden)
+                stages.append(Stage(step, flow, walked, found, FINEST << (NUM_LEVELS - 1 - level)))
+                flow = found.detach()
+        return Match(self._upsample(FINEST * found, hidden), stages)
 
-    @torch.no_grad()
-    def _search(self, a: Maps, b: Maps) -> Displacements:
-        """The expected displacement of each node, looking everywhere: a full softmax.
-
-        A node is compared together with those around it, since they move alike: a single one of 16
-        pixels is easily mistaken for another. The mean is over the nodes near the likeliest one;
-        rows are taken a few at a time. Of neighboring displacements the median counts.
-        """
-        height, width = a.shape[-2:]
-        with torch.autocast(a.device.type, enabled=False):
-            rows, columns = _nodes(_with_neighbors(a)), _nodes(_with_neighbors(b))
-            places = grid((height, width), a.device)
-            parts = []
-            for part in spans(len(places), max(1, _TABLE // len(places))):
-                table = similarity(rows[:, part], columns)
-                likeliest = places[table.argmax(dim=-1)]
-                window, inside = window_places(likeliest, self.peak, (height, width))
-                near = table.gather(-1, window).masked_fill(~inside, DROPPED)
-                step = transition(near, self.temperature)
-                parts.append(WindowStep(step, likeliest, (height, width)).expected_place())
-            place = torch.cat(parts, dim=1)
-            return _median(rearrange(place - places, "b (h w) xy -> b xy h w", h=height))
-
-    def _look(
+    def _local_step(
         self, a: Maps, b: Maps, base: Displacements
     ) -> tuple[WindowStep, Maps, Displacements]:
         """The step into the windows around ``base``, its similarities, and what it expects.
@@ -190,11 +165,11 @@ class FlowNet(nn.Module, PyTorchModelHubMixin, library_name="scalable-binding"):
         walked = rearrange(place - places, "b (h w) xy -> b xy h w", h=height)
         return step, rearrange(similarities, "b (h w) k -> b k h w", h=height), walked
 
-    def _enlarge(self, flow: Displacements, notes: Maps | None) -> Displacements:
+    def _upsample(self, flow: Displacements, hidden: Maps | None) -> Displacements:
         """Displacements of all pixels: a weighted mean of those of the nine nodes around each."""
-        if self.head is None or notes is None:
+        if self.head is None or hidden is None:
             return functional.interpolate(flow, scale_factor=FINEST, mode="bilinear")
-        return self.head.enlarge(flow, notes)
+        return self.head.upsample(flow, hidden)
 
 
 class Pyramid(nn.Module):
@@ -240,8 +215,10 @@ class Block(nn.Module):
         return x
 
 
-class Head(nn.Module):
-    """Corrects a level's displacements by what it sees in the windows; one for all levels.
+class RefinementHead(nn.Module):
+    """Recurrent refinement: corrects displacements by the similarities in their windows.
+
+    One head serves all levels and iterations; its hidden state is passed on between them.
 
     Args:
         width: dimension of the nodes' features.
@@ -255,7 +232,7 @@ class Head(nn.Module):
         half = (channels + 1) // 2
         self.windows = nn.Conv2d(places, channels, 1)
         self.features = nn.Conv2d(width, half, 1)
-        self.notes = nn.Conv2d(channels, half, 1)
+        self.hidden = nn.Conv2d(channels, half, 1)
         seen = channels + 2 * half + 2
         self.layers = nn.ModuleList(
             nn.Conv2d(before, channels, 3, padding=reach, dilation=reach)
@@ -272,16 +249,16 @@ class Head(nn.Module):
         similarities: Maps,
         walked: Displacements,
         base: Displacements,
-        notes: Maps | None,
+        hidden: Maps | None,
     ) -> tuple[Displacements, Maps]:
-        """Corrected displacements, and notes for the next level."""
-        if notes is None:
+        """Corrected displacements, and the hidden state for the next step."""
+        if hidden is None:
             b, _, height, width = features.shape
-            notes = features.new_zeros(b, self.channels, height, width)
+            hidden = features.new_zeros(b, self.channels, height, width)
         seen = [
             torch.relu(self.windows(similarities)),
             torch.relu(self.features(features)),
-            torch.relu(self.notes(notes)),
+            torch.relu(self.hidden(hidden)),
             (walked - base).to(similarities.dtype),
         ]
         x = torch.cat(seen, dim=1)
@@ -290,9 +267,9 @@ class Head(nn.Module):
             x = x + y if number else y
         return walked + self.correction(x).float(), x
 
-    def enlarge(self, flow: Displacements, notes: Maps) -> Displacements:
+    def upsample(self, flow: Displacements, hidden: Maps) -> Displacements:
         """Each pixel's displacement, a convex combination of those of the nine nodes around it."""
-        weights = rearrange(self.weights(notes).float(), "b (k p) h w -> b k p h w", k=9)
+        weights = rearrange(self.weights(hidden).float(), "b (k p) h w -> b k p h w", k=9)
         height = flow.shape[-2]
         padded = functional.pad(flow.float(), [1] * 4, mode="replicate")
         nearby = rearrange(
@@ -305,21 +282,6 @@ class Head(nn.Module):
 def _norm(width: int) -> nn.InstanceNorm2d:
     """Each channel by itself over the image, so that a change of light changes little."""
     return nn.InstanceNorm2d(width, affine=True)
-
-
-def _with_neighbors(maps: Maps) -> Maps:
-    """Unit vectors of each node's features and those of the nodes around it."""
-    height = maps.shape[-2]
-    together = functional.unfold(maps.float(), _SUPPORT, padding=_SUPPORT // 2)
-    vectors = functional.normalize(together, dim=1)
-    return rearrange(vectors, "b d (h w) -> b d h w", h=height)
-
-
-def _median(flow: Displacements) -> Displacements:
-    """The median of each coordinate over 3 x 3 nodes."""
-    padded = functional.pad(flow, [1] * 4, mode="replicate")
-    around = padded.unfold(2, 3, 1).unfold(3, 3, 1)
-    return around.flatten(4).median(dim=-1).values
 
 
 def _nodes(maps: Maps) -> Float[Tensor, "b n d"]:
@@ -369,6 +331,7 @@ def _read_arguments(path: Path) -> dict[str, Any]:
     found = read_config(path)
     if not isinstance(found, dict):
         raise UserError(f"{path} cannot be read (it holds no settings)")
+    found = {"iterations": [1] * NUM_LEVELS, **found}  # older runs have one step a level
     missing = [name for name in ARGUMENTS if name not in found]
     if missing:
         raise UserError(f"{path} does not describe a flow network", expected=missing[0], got="none")

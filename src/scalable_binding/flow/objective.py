@@ -1,15 +1,18 @@
 """The loss of the multiscale walk: walkers come home at every scale.
 
 Four terms. The *cycle* term is -log P(return) of walks along the frames of a clip and back, at
-every scale (Eq. 3.4). The *direct* term is the walk whose end is known (Eq. 3.3): between two views
-made from single frames. *Smoothness* lets displacements change at edges only; *consistency* holds
-what is found on changed views of a clip to what is found, without gradient, on the clip itself.
+every scale (Eq. 3.4); home is another view of the first frame, so that the place in the image does
+not tell the way (Shrivastava and Owens, ECCV 2024). The *direct* term is the walk whose end is
+known (Eq. 3.3): between two views made from single frames. *Smoothness* lets displacements change
+at edges only; *consistency* holds what is found on changed views of a clip to what is found,
+without gradient, on the clip itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from einops import rearrange
@@ -17,13 +20,13 @@ from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from scalable_binding.flow.matching import neighborhood_similarity
 from scalable_binding.flow.model import FlowNet, Maps, Match, Stage
 from scalable_binding.flow.occlusion import is_hidden
 from scalable_binding.flow.presets import FlowLossConfig
-from scalable_binding.flow.views import Pair, changed, layered, tinted
-from scalable_binding.walk.chain import palindromes
-from scalable_binding.walk.losses import cycle_losses
-from scalable_binding.walk.multiscale import grid, window_palindromes
+from scalable_binding.flow.views import Pair, changed, home_view, layered, tinted
+from scalable_binding.walk.affinity import transition
+from scalable_binding.walk.multiscale import bilinear_shares, grid, window_palindromes
 
 Scalar = Float[Tensor, ""]
 Loss = tuple[Scalar, dict[str, Scalar]]
@@ -113,25 +116,52 @@ def walk_along(model: FlowNet, frames: Float[Tensor, "b t 3 h w"]) -> Walk:
 def cycle(model: FlowNet, walk: Walk, config: FlowLossConfig, generator: Generator) -> Scalar:
     """-log P(return), the mean over scales and lengths.
 
-    The coarsest scale compares all nodes with all; there the palindromes are those of `walk.chain`.
-    At the others walkers go from window to window. Walkers that the forward-backward check finds
-    about to be hidden at their first step take no part there.
+    The coarsest scale compares all nodes with all, a node together with its neighbors. At the
+    others walkers go from window to window. Walkers that the forward-backward check finds about to
+    be hidden at their first step, or whose place is outside the home view, take no part.
     """
-    coarse = [_nodes(features[0]) for features in walk.features]
-    values = [cycle_losses(palindromes(coarse, model.temperature), eps=config.eps).losses.mean()]
-    seen = ~is_hidden(walk.forward[0].flow, walk.backward[0].flow)
-    for level in range(len(walk.forward[0].stages)):
+    home = home_view(walk.frames[0], config.views, generator)
+    features = model.encoder(tinted(home.second, config.views, generator))
+    way_home = model.match(walk.features[1], features)
+    seen = ~is_hidden(walk.forward[0].flow, walk.backward[0].flow) & home.visible
+    values = [_coarse_cycle(model, walk, features[0], home, seen, config.eps)]
+    for level, last in enumerate(way_home.stages):
         forward = [match.stages[level].step for match in walk.forward]
         backward = [match.stages[level].step for match in walk.backward]
-        stride = walk.forward[0].stages[level].stride
-        weight = _shrink(seen[:, None].float(), stride).flatten(1)
+        backward[0] = last.step
+        weight = _shrink(seen[:, None].float(), last.stride).flatten(1)
+        target = _ends(_shrink(home.flow, last.stride) / last.stride)
         starts = None
         if len(forward) > 1:
             starts = _draw_starts(weight, config.starts, generator)
             weight = weight.gather(1, starts)
-        for returns in window_palindromes(forward, backward, starts):
-            lost = -torch.log(returns + config.eps)
-            values.append((lost * weight).sum() / weight.sum().clamp(min=1))
+        for returns in window_palindromes(forward, backward, starts, target):
+            values.append(_mean_surprise(returns, weight, config.eps))
+    return torch.stack(values).mean()
+
+
+def _coarse_cycle(
+    model: FlowNet, walk: Walk, home: Maps, view: Pair, seen: Bool[Tensor, "b h w"], eps: float
+) -> Scalar:
+    """-log P(return) of walks over all nodes of the coarsest level."""
+    with torch.autocast(home.device.type, enabled=False):
+        coarse = [features[0].float() for features in walk.features]
+        out: Tensor | None = None
+        back = transition(neighborhood_similarity(coarse[1], home.float()), model.temperature)
+        stride = walk.forward[0].stages[0].stride
+        weight = _shrink(seen[:, None].float(), stride).flatten(1)
+        target = _ends(_shrink(view.flow, stride) / stride)
+        values = []
+        for before, after in pairwise(coarse):
+            table = neighborhood_similarity(before, after)
+            step = transition(table, model.temperature)
+            if out is None:
+                out = step
+            else:
+                out = out @ step
+                back = transition(table.mT, model.temperature) @ back
+            reached = _at_ends(out @ back, target, home.shape[-1])
+            values.append(_mean_surprise(reached, weight, eps))
     return torch.stack(values).mean()
 
 
@@ -143,8 +173,9 @@ def direct(model: FlowNet, pair: Pair, config: FlowLossConfig, generator: Genera
     """
     first = tinted(pair.first, config.views, generator)
     second = tinted(pair.second, config.views, generator)
-    match = model(first, second)
-    walks, distances = [], []
+    features = model.encoder(first), model.encoder(second)
+    match = model.match(*features)
+    walks, distances = [_global_ends(model, features[0][0], features[1][0], pair, config.eps)], []
     for stage in match.stages:
         truth = _shrink(pair.flow, stage.stride) / stage.stride
         seen = _shrink(pair.visible[:, None].float(), stage.stride)[:, 0] > 0.75
@@ -152,7 +183,11 @@ def direct(model: FlowNet, pair: Pair, config: FlowLossConfig, generator: Genera
         distances.append(_distance(stage.flow, truth, torch.ones_like(seen)) * stage.stride)
     distances.append(_distance(match.flow, pair.flow, pair.known))
     error = (match.flow - pair.flow).norm(dim=1).mean()
-    metrics = {"epe_direct": error, "walk_direct": torch.stack(walks).mean()}
+    metrics = {
+        "epe_direct": error,
+        "walk_direct": torch.stack(walks).mean(),
+        "walk_global": walks[0],
+    }
     distance = config.distance_weight * torch.stack(distances).mean()
     return torch.stack(walks).mean() + distance, metrics
 
@@ -193,28 +228,55 @@ def _known_ends(
 ) -> Scalar:
     """-log P(true place) of walkers whose end is seen and within the window, by four nodes."""
     step = stage.step
-    height, width = truth.shape[-2:]
-    places = grid((height, width), truth.device)
-    target = places + rearrange(truth, "b xy h w -> b (h w) xy")
-    low = target.floor()
-    share = target - low
+    target = _ends(truth)
     side = 2 * step.radius + 1
     probability = torch.zeros_like(target[..., 0])
-    for right in (0, 1):
-        for down in (0, 1):
-            x, y = (low.long() + torch.tensor([right, down], device=low.device)).unbind(dim=-1)
-            column, row = x - step.center[..., 0], y - step.center[..., 1]
-            column, row = column + step.radius, row + step.radius
-            within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-            entry = (row * side + column).clamp(0, side**2 - 1)
-            found = step.probability.gather(-1, entry.unsqueeze(-1)).squeeze(-1)
-            weight = (share[..., 0] if right else 1 - share[..., 0]) * (
-                share[..., 1] if down else 1 - share[..., 1]
-            )
-            probability = probability + weight * found * within
+    for pixel, share in bilinear_shares(target):
+        column, row = (pixel - step.center + step.radius).unbind(dim=-1)
+        within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+        entry = (row * side + column).clamp(0, side**2 - 1)
+        found = step.probability.gather(-1, entry.unsqueeze(-1)).squeeze(-1)
+        probability = probability + share * found * within
     reach = (target - step.center).abs().amax(dim=-1) < step.radius
     counted = (seen.flatten(1) & reach).float()
     return (-torch.log(probability + eps) * counted).sum() / counted.sum().clamp(min=1)
+
+
+def _global_ends(model: FlowNet, first: Maps, second: Maps, pair: Pair, eps: float) -> Scalar:
+    """-log P(true place) of walkers at the coarsest level, which may go anywhere."""
+    stride = pair.flow.shape[-1] // first.shape[-1]
+    with torch.autocast(first.device.type, enabled=False):
+        step = transition(neighborhood_similarity(first, second), model.temperature)
+    seen = _shrink(pair.visible[:, None].float(), stride).flatten(1) > 0.75
+    target = _ends(_shrink(pair.flow, stride) / stride)
+    return _mean_surprise(_at_ends(step, target, first.shape[-1]), seen.float(), eps)
+
+
+def _ends(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b n 2"]:
+    """Where each node goes, (x, y) in nodes."""
+    places = grid((flow.shape[-2], flow.shape[-1]), flow.device)
+    return places + rearrange(flow, "b xy h w -> b (h w) xy")
+
+
+def _at_ends(
+    step: Float[Tensor, "b n m"], target: Float[Tensor, "b n 2"], width: int
+) -> Float[Tensor, "b n"]:
+    """The probability of each row at its target, shared among the four nodes around it."""
+    height = step.shape[-1] // width
+    total = torch.zeros_like(target[..., 0])
+    for pixel, share in bilinear_shares(target):
+        x, y = pixel.unbind(dim=-1)
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        column = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
+        total = total + share * inside * step.gather(-1, column.unsqueeze(-1)).squeeze(-1)
+    return total
+
+
+def _mean_surprise(
+    probability: Float[Tensor, "b n"], weight: Float[Tensor, "b n"], eps: float
+) -> Scalar:
+    """The weighted mean of -log(probability + eps)."""
+    return (-torch.log(probability + eps) * weight).sum() / weight.sum().clamp(min=1)
 
 
 def _distance(
@@ -234,7 +296,3 @@ def _draw_starts(
     """Different pixels of each image, those with weight first."""
     draws = torch.rand(weight.shape, generator=generator, device=generator.device).to(weight)
     return (draws + 2 * (weight > 0)).topk(min(count, weight.shape[1]), dim=-1).indices
-
-
-def _nodes(maps: Maps) -> Float[Tensor, "b n d"]:
-    return rearrange(maps, "b d h w -> b (h w) d")

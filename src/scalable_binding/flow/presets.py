@@ -29,6 +29,8 @@ class NetworkConfig:
         temperature: of every step (Eq. 3.1).
         head: channels of the head that refines displacements to fractions of a pixel; 0 for none:
             displacements are then the walk's expectation alone.
+        iterations: steps at each level, the coarsest first; each moves the windows to where the
+            one before ended.
     """
 
     widths: tuple[int, ...] = (32, 64, 96, 128)
@@ -37,8 +39,11 @@ class NetworkConfig:
     peak: int = 2
     temperature: float = 0.07
     head: int = 64
+    iterations: tuple[int, ...] = (2, 2, 1)
 
     def __post_init__(self) -> None:
+        good = len(self.iterations) == NUM_LEVELS and min(self.iterations) >= 1
+        require("network.iterations", self.iterations, good, "three numbers of at least 1")
         if len(self.widths) != NUM_LEVELS + 1 or min(self.widths) < 1:
             raise UserError("network.widths", expected="four widths", got=str(self.widths))
         for name in ("width", "radius", "peak"):
@@ -57,6 +62,7 @@ class FlowClipConfig:
         size: pixels to which the short side is resized; None keeps each video's own scale.
         crop: side of the random square cut out of a clip, in pixels.
         synthetic: share of the clips that come from the synthetic world.
+        memory: gigabytes of decoded frames that are kept; what does not fit is decoded again.
     """
 
     num_frames: int = 2
@@ -64,8 +70,10 @@ class FlowClipConfig:
     size: int | None = 480
     crop: int = 144
     synthetic: float = 0.5
+    memory: float = 0.5
 
     def __post_init__(self) -> None:
+        require("clips.memory", self.memory, self.memory >= 0, "at least 0 gigabytes")
         require("clips.num_frames", self.num_frames, 2 <= self.num_frames <= 4, "2 to 4")
         require("clips.synthetic", self.synthetic, 0 <= self.synthetic <= 1, "a share in [0, 1]")
         require("clips.fps", self.fps, self.fps is None or self.fps > 0, "a rate above 0, or none")
@@ -79,7 +87,8 @@ class FlowViewConfig:
     Args:
         size: side of a view, in pixels, cut from the middle of a frame; a multiple of 16.
         shift: largest displacement between two views of one frame, in pixels; drawn
-            log-uniformly from a sixteenth of it for each layer.
+            log-uniformly from ``min_shift`` for each layer.
+        min_shift: smallest displacement of a layer, in pixels; ``shift`` may be smaller still.
         bend: amplitude of the smooth, non-rigid part of a displacement, as a share of the rest.
         layers: blobs cut out of other frames of the batch that move in front of a view.
         turn, scale: largest rotation (radians) and log zoom between two views.
@@ -88,6 +97,7 @@ class FlowViewConfig:
 
     size: int = 112
     shift: float = 32.0
+    min_shift: float = 2.0
     bend: float = 0.3
     layers: int = 2
     turn: float = 0.15
@@ -99,6 +109,7 @@ class FlowViewConfig:
         require("views.size", self.size, self.size > 0 and self.size % STRIDE == 0, expected)
         for name in ("shift", "bend", "layers", "turn", "scale", "color"):
             require(f"views.{name}", getattr(self, name), getattr(self, name) >= 0, "at least 0")
+        require("views.min_shift", self.min_shift, self.min_shift > 0, "above 0 pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,22 +204,27 @@ def chairs_like() -> FlowConfig:
 
 
 def small() -> FlowConfig:
-    """A run for a CPU core, some twenty minutes: the weights that ship come from it.
+    """A run of an hour or two on one CPU core, on videos of some 256 pixels.
 
     Most batches see views of single frames alone, whose displacements are known: they cost a fifth.
     """
     return FlowConfig(
-        loss=FlowLossConfig(views=FlowViewConfig(shift=24.0), distance_weight=0.2, clip_rate=0.2),
+        clips=FlowClipConfig(size=None, crop=208, synthetic=0.25, memory=4.0),
+        loss=FlowLossConfig(
+            views=FlowViewConfig(size=192, shift=64.0, min_shift=1.0, layers=3, scale=0.16),
+            distance_weight=0.2,
+            clip_rate=0.05,
+        ),
         fit=FitConfig(
-            steps=2400,
-            batch_size=4,
+            steps=12_000,
+            batch_size=3,
             optimizer=OptimizerConfig(name="adamw", lr=8e-4, weight_decay=1e-4),
-            schedule=ScheduleConfig(warm_up=50, curve="cosine"),
-            ema=EmaConfig(decay=0.99),
+            schedule=ScheduleConfig(warm_up=100, curve="cosine"),
+            ema=EmaConfig(decay=0.995),
             max_grad_norm=1.0,
             bfloat16=True,
             channels_last=True,
-            save_every=250,
+            save_every=100,
         ),
     )
 

@@ -83,6 +83,7 @@ def open_clips(
         size=config.size,
         crop=config.crop,
         seed=seed,
+        memory=int(config.memory * 2**30),
     )
     return with_synthetic(data, videos, SyntheticClips(world, seed), config.synthetic)
 

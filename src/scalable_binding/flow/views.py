@@ -26,8 +26,6 @@ Places = Float[Tensor, "b rows columns 2"]
 
 _WAVES = 4
 _BENDS = 4
-_LEAST = 16
-"""The smallest shift is the largest one over this."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,28 @@ def changed(
     return Pair(_sample(first, source), _sample(second, seen), carried, known, visible)
 
 
+def home_view(frames: Images, config: FlowViewConfig, generator: Generator) -> Pair:
+    """The frames, and another view of each that walkers come home to: turned, zoomed and moved.
+
+    Args:
+        frames: of any size; the views are as large.
+        config: of the views; their colors are not changed.
+        generator: of the changes.
+    """
+    height, width = frames.shape[-2:]
+    sides = torch.tensor([width, height], device=frames.device)
+    middle = (sides - 1) / 2
+    linear, direction = _draw_motion(frames, config, generator)
+    shift = direction * config.shift / 4
+    here = grid((height, width), frames.device).view(height, width, 2).to(frames.dtype)
+    here = here.expand(len(frames), -1, -1, -1)
+    target = _move(here - middle, linear, shift) + middle
+    source = _move(here - middle - shift[:, None, None], torch.linalg.inv(linear)) + middle
+    visible = ((target >= 0) & (target <= sides - 1)).all(dim=-1)
+    flow = rearrange(target - here, "b h w xy -> b xy h w")
+    return Pair(frames, _sample(frames, source), flow, torch.ones_like(visible), visible)
+
+
 def tinted(images: Images, config: FlowViewConfig, generator: Generator) -> Images:
     """The images with other brightness, contrast and tint, and with noise, each its own."""
     draws = _uniform(images, (len(images), 9), generator) * config.color
@@ -152,7 +172,8 @@ def _warp(frames: Images, config: FlowViewConfig, generator: Generator) -> Place
     b, size = len(frames), config.size
     linear, direction = _draw_motion(frames, config, generator)
     draws = torch.rand(b, generator=generator, device=generator.device).to(frames)
-    amount = config.shift * _LEAST ** (draws - 1)
+    least = min(config.min_shift, config.shift)
+    amount = least * (config.shift / least) ** draws if config.shift else 0 * draws
     length = direction.norm(dim=-1, keepdim=True).clamp(min=1e-3)
     shift = amount[:, None] * direction / length
     places = _grid(frames, size) - (size - 1) / 2

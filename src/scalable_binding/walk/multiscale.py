@@ -151,19 +151,41 @@ def follow(
 
 
 def arrival_probability(
-    walk: WindowStep, step: WindowStep, target: Int64[Tensor, "b n 2"]
+    walk: WindowStep, step: WindowStep, target: Int64[Tensor, "b n 2"] | Float[Tensor, "b n 2"]
 ) -> Float[Tensor, "b n"]:
     """Return the probability that each walker, one step further, is at its ``target`` (x, y).
 
     Args:
         walk: from any n places to the image that ``step`` leaves.
         step: from every pixel of that image, row by row.
-        target: a pixel for each walker; its own place, for the way home of a palindrome.
+        target: a pixel for each walker; its own place, for the way home of a palindrome. A place
+            between pixels is shared among the four around it.
 
     Source: Thesis Eq. 3.4.
     """
     places, _ = window_places(walk.center, walk.radius, walk.size)
-    return (walk.probability * _arrival(step, places, target)).sum(dim=-1)
+    if not target.is_floating_point():
+        return (walk.probability * _arrival(step, places, target)).sum(dim=-1)
+    return torch.stack(
+        [
+            share * (walk.probability * _arrival(step, places, pixel)).sum(dim=-1)
+            for pixel, share in bilinear_shares(target)
+        ]
+    ).sum(dim=0)
+
+
+def bilinear_shares(
+    target: Float[Tensor, "b n 2"],
+) -> list[tuple[Int64[Tensor, "b n 2"], Float[Tensor, "b n"]]]:
+    """Return the four pixels around each place (x, y) and their bilinear shares of it."""
+    low = target.floor()
+    right, down = (target - low).unbind(dim=-1)
+    shares = []
+    for x in (0, 1):
+        for y in (0, 1):
+            pixel = low.long() + torch.tensor([x, y], device=target.device)
+            shares.append((pixel, (right if x else 1 - right) * (down if y else 1 - down)))
+    return shares
 
 
 def home_probability(forward: WindowStep, backward: WindowStep) -> Float[Tensor, "b n"]:
@@ -186,6 +208,7 @@ def window_palindromes(
     forward: Sequence[WindowStep],
     backward: Sequence[WindowStep],
     starts: Int64[Tensor, "b n"] | None = None,
+    home: Float[Tensor, "b m 2"] | None = None,
 ) -> list[Float[Tensor, "b n"]]:
     """Return the probabilities of coming home, out along 1, 2, ... steps and back along as many.
 
@@ -193,22 +216,25 @@ def window_palindromes(
         forward: steps from each frame to the next, from every pixel.
         backward: steps from each frame but the first to the one before, in the frames' order.
         starts: pixels that walkers leave, counted row by row; all of them by default.
+        home: where each pixel of the first frame is in the image that ``backward[0]`` leads to, if
+            that is another view of it.
 
     Source: Thesis Eq. 3.4 and 3.6.1.
     """
-    size = backward[0].size
-    home = grid(size, forward[0].center.device).expand(len(forward[0].center), -1, -1)
     walk = forward[0]
+    target: Tensor = grid(backward[0].size, walk.center.device).expand(len(walk.center), -1, -1)
+    if home is not None:
+        target = home
     if starts is not None:
-        home = _rows(home, starts)
+        target = _rows(target, starts)
         walk = WindowStep(_rows(walk.probability, starts), _rows(walk.center, starts), walk.size)
-    returns = [arrival_probability(walk, backward[0], home)]
+    returns = [arrival_probability(walk, backward[0], target)]
     for last in range(1, len(forward)):
         walk = follow(walk, forward[last])
         way_back = walk
         for step in reversed(backward[1 : last + 1]):
             way_back = follow(way_back, step)
-        returns.append(arrival_probability(way_back, backward[0], home))
+        returns.append(arrival_probability(way_back, backward[0], target))
     return returns
 
 
