@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 from benchmarks import timing
 from scalable_binding.crw.benchmarks import BENCHMARKS, NUM_SCENES, scene, scene_recipe
 from scalable_binding.crw.evaluate import score, summarize
-from scalable_binding.crw.presets import STRIDE
+from scalable_binding.crw.walk_config import STRIDE
 from scalable_binding.data.synthetic.painting import first_surfaces, surface_at
 from scalable_binding.data.synthetic.world import World, build, place
 from scalable_binding.engine.config import override

@@ -314,3 +314,26 @@ def test_a_project_of_another_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad" / "project.db").write_bytes(b"no database" * 500)
     with pytest.raises(UserError, match="cannot open the project"):
         Session(other, tmp_path / "bad")
+
+
+class Coarse(scenes.RawPatches):
+    """Cells of 16 pixels: every other one of those of 8."""
+
+    stride = 16
+
+    def features(self, frame: scenes.Tensor) -> scenes.Tensor:
+        return super().features(frame)[:, ::2, ::2]
+
+
+def test_the_cells_are_the_models_own(tmp_path: Path) -> None:
+    clip = scenes.write(tmp_path)
+    with Session(clip, tmp_path / "project", model=Coarse(), config=scenes.SHARP) as session:
+        label_first(session)
+        list(session.propagate())
+        assert session.labels.cells == (HEIGHT // 16, WIDTH // 16)
+        assert session.mask(1, 1).any()
+    with Session(None, tmp_path / "project", config=scenes.SHARP, model=Coarse()) as again:
+        assert again.labels.cells == (HEIGHT // 16, WIDTH // 16) and again.mask(1, 1).any()
+    fine = Session(clip, tmp_path / "project", model=scenes.RawPatches(), config=scenes.SHARP)
+    with fine, pytest.raises(UserError, match="cells of 16 pixels: got a model with cells of 8"):
+        list(fine.correct(2, 1, TRUTH[2] == 1))

@@ -15,7 +15,8 @@ from scalable_binding.crw.adaptation import Adapter, windows
 from scalable_binding.crw.dense_config import DenseWalkConfig
 from scalable_binding.crw.inference import propagate
 from scalable_binding.crw.model import Encoder, RawPatches, draw
-from scalable_binding.crw.presets import AdaptationConfig, PatchConfig, ViewConfig, WalkConfig
+from scalable_binding.crw.presets import AdaptationConfig
+from scalable_binding.crw.walk_config import PatchConfig, ViewConfig, WalkConfig
 from scalable_binding.errors import UserError
 
 WALK = WalkConfig(patches=PatchConfig(frame_size=32, size=16, stride=16))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from reference import walk as reference
 from scalable_binding.crw import objective
 from scalable_binding.crw.model import Encoder, draw
-from scalable_binding.crw.presets import PatchConfig, ViewConfig, WalkConfig
+from scalable_binding.crw.walk_config import PatchConfig, ViewConfig, WalkConfig
 
 PATCHES = WalkConfig(patches=PatchConfig(frame_size=48, size=16, stride=16))
 CELLS = WalkConfig(nodes="cells", views=ViewConfig(size=32, shift=8.0), direct_weight=1.0)
@@ -121,6 +121,8 @@ def test_knowing_the_place_solves_still_views_but_not_moved_ones() -> None:
     )
     _, solved = objective.loss(Places(16), batch(), seeded(), still)
     assert solved["accuracy_1"] > 0.95 and solved["accuracy_2"] > 0.95
+    _, finer = objective.loss(Places(64), batch(), seeded(), still)  # a stride of 4
+    assert finer["accuracy_1"] > 0.95 and finer["accuracy_2"] > 0.95
     views = ViewConfig(size=32, shift=12.0, scale=0.2)
     moved = WalkConfig(nodes="cells", views=views)
     _, astray = objective.loss(Places(16), batch(8), seeded(), moved)

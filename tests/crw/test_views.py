@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reference import views as reference
 from scalable_binding.crw import views
-from scalable_binding.crw.presets import PatchConfig, ViewConfig
+from scalable_binding.crw.walk_config import PatchConfig, ViewConfig
 from scalable_binding.errors import UserError
 
 STILL = {
@@ -131,7 +131,8 @@ def test_targets_are_the_cells_that_show_the_same_place() -> None:
     """Colors tell each pixel's place, so the last view itself says where a place has gone."""
     config = ViewConfig(size=64, shift=24.0, scale=0.2, color=0.0)
     clips = places(150, 170).expand(6, 2, -1, -1, -1)
-    shown, targets = views.moved_views(clips, config, seeded())
+    shown, boxes = views.moved_views(clips, config, seeded())
+    targets = views.cells_in_other_view(boxes[:, 0], boxes[:, -1], 8)
     assert shown.shape == (6, 3, 3, 64, 64) and targets.shape == (6, 64)
     means = torch.nn.functional.avg_pool2d(shown.flatten(0, 1)[:, :2] * 255, 8)
     first, last = means.unflatten(0, (6, 3)).flatten(-2)[:, [0, -1]].unbind(dim=1)
@@ -149,7 +150,8 @@ def test_targets_are_the_cells_that_show_the_same_place() -> None:
 
 def test_views_that_do_not_move_are_all_alike_and_lead_home() -> None:
     config = ViewConfig(size=32, shift=0.0, scale=0.0, color=0.0)
-    shown, targets = views.moved_views(noise(3, 48, 40).expand(2, 3, -1, -1, -1), config, seeded())
+    shown, boxes = views.moved_views(noise(3, 48, 40).expand(2, 3, -1, -1, -1), config, seeded())
+    targets = views.cells_in_other_view(boxes[:, 0], boxes[:, -1], 4)
     assert torch.equal(shown, shown[:1, :1].expand_as(shown))
     assert torch.equal(targets, torch.arange(16).expand(2, 16))
 

@@ -258,7 +258,8 @@ def _reference(labels: VideoLabels, number: int, space: LabelSpace) -> Cells:
             mask = functional.interpolate(mask, (height, width), mode="area")
         one = LabelSpace((1,), are_points=False)
         soft = torch.cat([1 - mask[0], mask[0]])
-        maps[channel] = label_maps.encode(soft, one, height, width, labels.config.zoom)[..., 1]
+        zoom, stride = labels.config.zoom, labels.features.stride
+        maps[channel] = label_maps.encode(soft, one, height, width, zoom, stride)[..., 1]
     maps[0] = (1 - maps[1:].sum(dim=0)).clamp(min=0)
     return maps.movedim(0, -1).contiguous()
 
@@ -281,7 +282,8 @@ def _points_reference(
         and label.x is not None
         and label.y is not None
     ]
-    maps = label_maps.encode(given, space, height, width, labels.config.zoom)
+    zoom, stride = labels.config.zoom, labels.features.stride
+    maps = label_maps.encode(given, space, height, width, zoom, stride)
     for channel, object_id in enumerate(space.ids, 1):
         label = known.get(object_id)
         if label is not None and label.soft is not None:

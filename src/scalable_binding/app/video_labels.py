@@ -17,7 +17,7 @@ from scalable_binding.app.project import FILE, Label, Object, Project, unpack_ma
 from scalable_binding.app.proposals import Click
 from scalable_binding.crw import model as models
 from scalable_binding.crw.inference import FeatureModel
-from scalable_binding.crw.presets import STRIDE, PropagationConfig
+from scalable_binding.crw.presets import PropagationConfig
 from scalable_binding.errors import UserError
 
 Mask = Bool[np.ndarray, "h w"]
@@ -84,8 +84,20 @@ class VideoLabels:
                 model = models.load(self._model) if isinstance(self._model, str) else self._model
                 stem = "".join(c if c.isalnum() else "-" for c in name)[-60:]
                 cache = self.project.folder / "cache" / f"features-{stem}"
+                self._check_stride(model.stride)
                 self._features = CachedFeatures(model, cache, self._cache_bytes)
             return self._features
+
+    def _check_stride(self, stride: int) -> None:
+        """Soft labels in a project lie on the cells of the model that made them."""
+        known = self.project.setting("stride")
+        if known is not None and known != stride:
+            raise UserError(
+                f"project {self.project.folder} has labels on cells of {known} pixels",
+                got=f"a model with cells of {stride}",
+                fix="take the model of before, or another project",
+            )
+        self.project.set_setting("stride", stride)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -156,7 +168,8 @@ class VideoLabels:
     def cells(self) -> tuple[int, int]:
         """Rows and columns of the feature cells of a frame."""
         height, width = (round(side * self.config.zoom) for side in self.frames.carried)
-        return -(-height // STRIDE), -(-width // STRIDE)
+        stride = self.project.setting("stride") or self.features.stride
+        return -(-height // stride), -(-width // stride)
 
     def mask(self, frame: int, object_id: int) -> Mask:
         """The pixels of an object in a frame."""

@@ -18,7 +18,7 @@ from scalable_binding.crw import dense_objective, objective
 from scalable_binding.crw.dense_config import DenseWalkConfig
 from scalable_binding.crw.dense_views import cut, draw_windows
 from scalable_binding.crw.model import Encoder
-from scalable_binding.crw.presets import STRIDE, AdaptationConfig
+from scalable_binding.crw.presets import AdaptationConfig
 from scalable_binding.nn.precision import has_fast_bfloat16
 
 UNIFORM = 1.5
@@ -81,9 +81,10 @@ class Adapter:
     def _warn_if_uniform(self, first_loss: float) -> None:
         self._has_begun = True
         walk, dense = self.config.walk, self.config.dense
-        side = walk.patches.grid if walk.nodes == "patches" else walk.views.size // STRIDE
+        stride = self.encoder.backbone.stride
+        side = walk.patches.grid if walk.nodes == "patches" else walk.views.size // stride
         if dense is not None:
-            side = dense.view // self.encoder.backbone.stride // dense.pool
+            side = dense.view // stride // dense.pool
         returned, chance = math.exp(-first_loss), 1 / side**2
         if returned < UNIFORM * chance:
             name = "walk.temperature" if dense is None else "dense.temperature"

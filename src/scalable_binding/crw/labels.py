@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from scalable_binding.crw.presets import STRIDE
+from scalable_binding.crw.walk_config import STRIDE
 from scalable_binding.data.labels.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
 

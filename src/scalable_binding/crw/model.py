@@ -16,11 +16,11 @@ from torch.nn import functional
 
 from scalable_binding import weights as registry
 from scalable_binding.crw.backbone import Backbone
-from scalable_binding.crw.presets import STRIDE
 from scalable_binding.crw.public import PublicBackbone, find
 from scalable_binding.crw.reader import ARGUMENTS as READER_ARGUMENTS
 from scalable_binding.crw.reader import READOUT, Reader, cell_colors, pad_to_cells
 from scalable_binding.crw.reader_config import ReadingConfig
+from scalable_binding.crw.walk_config import STRIDE
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
 from scalable_binding.nn.precision import has_fast_bfloat16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -9,8 +10,8 @@ from einops import rearrange
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor, nn
 
-from scalable_binding.crw.presets import WalkConfig
-from scalable_binding.crw.views import moved_views, patches
+from scalable_binding.crw.views import cells_in_other_view, moved_views, patches
+from scalable_binding.crw.walk_config import WalkConfig
 from scalable_binding.walk.affinity import similarity, transition
 from scalable_binding.walk.chain import palindromes
 from scalable_binding.walk.losses import cycle_losses, walk_loss
@@ -65,9 +66,11 @@ def _patch_nodes(
 def _cell_nodes(
     model: nn.Module, frames: Tensor, config: WalkConfig, generator: Generator
 ) -> tuple[Nodes, Float[Tensor, "b n d"], Int64[Tensor, "b n"]]:
-    views, targets = moved_views(frames, config.views, generator)
+    views, boxes = moved_views(frames, config.views, generator)
     b = views.shape[0]
     images = rearrange(views, "b t c y x -> (b t) c y x")
     vectors = model(images.contiguous(memory_format=torch.channels_last), pool=False)
     nodes = rearrange(vectors, "(b t) n d -> b t n d", b=b).unbind(dim=1)
+    grid = math.isqrt(vectors.shape[1])  # as many cells as the network's stride makes of a view
+    targets = cells_in_other_view(boxes[:, 0], boxes[:, -1], grid)
     return nodes[:-1], nodes[-1], targets.to(vectors.device)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from scalable_binding.crw.inference import Prediction
 from scalable_binding.crw.labels import Labels
-from scalable_binding.crw.presets import STRIDE
+from scalable_binding.crw.walk_config import STRIDE
 from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 from scalable_binding.metrics import keypoints as point_metrics

@@ -19,7 +19,8 @@ from scalable_binding.crw import calibration, dense_objective, model, objective,
 from scalable_binding.crw.dense_clips import DenseClips
 from scalable_binding.crw.dense_config import DenseWalkConfig
 from scalable_binding.crw.model import Encoder
-from scalable_binding.crw.presets import STRIDE, ClipConfig, CRWConfig, WalkConfig
+from scalable_binding.crw.presets import ClipConfig, CRWConfig
+from scalable_binding.crw.walk_config import WalkConfig
 from scalable_binding.data.datasets import frame_store
 from scalable_binding.data.datasets.clips import VideoClips
 from scalable_binding.data.datasets.mixture import with_synthetic
@@ -203,7 +204,7 @@ def draw_walks(step: int, encoder: nn.Module, run: Path, *, clip: Tensor, walk: 
     assert isinstance(encoder, Encoder)
     size = walk.patches.frame_size if walk.nodes == "patches" else walk.views.size
     frames = _squares(clip, size)
-    grid, inset = (size // STRIDE, size // STRIDE), 0.0
+    inset = 0.0
     with torch.no_grad():
         if walk.nodes == "cells":
             nodes = encoder(frames.to(encoder.device) / 255, pool=False)
@@ -211,11 +212,11 @@ def draw_walks(step: int, encoder: nn.Module, run: Path, *, clip: Tensor, walk: 
             cut = views.still_patches(frames, walk.patches)
             nodes = encoder(cut.flatten(0, 1).to(encoder.device))
             nodes = rearrange(nodes, "(t n) 1 d -> t n d", t=len(frames))
-            grid = (walk.patches.grid, walk.patches.grid)
             inset = (walk.patches.size - walk.patches.stride) / 2
+        side = math.isqrt(nodes.shape[1])
         edges = similarity(nodes[:-1], nodes[1:])
         steps = list(transition(edges, walk.temperature).cpu())
-    picture = walks.draw(frames, steps, grid, inset=inset)
+    picture = walks.draw(frames, steps, (side, side), inset=inset)
     folder = run / "walks"
     folder.mkdir(exist_ok=True)
     Image.fromarray(rearrange(picture, "c h w -> h w c").numpy()).save(folder / f"{step:07}.png")

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from scalable_binding.crw.presets import STRIDE, PatchConfig, ViewConfig
+from scalable_binding.crw.walk_config import PatchConfig, ViewConfig
 from scalable_binding.errors import UserError
 from scalable_binding.walk.losses import IGNORE
 
@@ -69,10 +69,10 @@ def shrink(frames: UInt8[Tensor, "*b 3 h w"], size: int) -> UInt8[Tensor, "*b 3 
 
 def moved_views(
     frames: UInt8[Tensor, "b t 3 h w"], config: ViewConfig, generator: Generator
-) -> tuple[Float[Tensor, "b t2 3 p p"], Int64[Tensor, "b n"]]:
-    """One view of each frame and one more of frame 0, and where its cells are in that last view.
+) -> tuple[Float[Tensor, "b t2 3 p p"], Float[Tensor, "b t2 4"]]:
+    """One view of each frame and one more of frame 0, and the boxes that they show.
 
-    Targets are indices of cells; -1 where a cell's center lies outside the last view.
+    Where the cells of the first view lie in the last one: :func:`cells_in_other_view`.
 
     Raises:
         UserError: frames smaller than a view.
@@ -95,8 +95,7 @@ def moved_views(
         config.size,
     )
     views = change_colors(views[:, 0], config.color, generator)
-    targets = cells_in_other_view(boxes[:, 0], boxes[:, -1], config.size // STRIDE)
-    return rearrange(views, "(b t) c y x -> b t c y x", b=b), targets
+    return rearrange(views, "(b t) c y x -> b t c y x", b=b), boxes
 
 
 def random_crops(
@@ -159,7 +158,10 @@ def change_colors(
 def cells_in_other_view(
     before: Float[Tensor, "b 4"], after: Float[Tensor, "b 4"], grid: int
 ) -> Int64[Tensor, "b n"]:
-    """For each cell of a grid over the box ``before``, the cell over ``after`` at its center."""
+    """For each cell of a grid over the box ``before``, the cell over ``after`` at its center.
+
+    -1 where a cell's center lies outside ``after``.
+    """
     centers = (torch.arange(grid) + 0.5) / grid
 
     def along(axis: int) -> Int64[Tensor, "b g"]:
