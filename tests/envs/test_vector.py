@@ -238,7 +238,7 @@ def test_what_cannot_be_made_or_told_is_named():
     ],
 )
 def test_a_worker_that_fails_is_started_anew_once_and_then_named(fault, timeout, why):
-    unlucky = tuple(vector._derive(0, 1, episode) for episode in range(2))
+    unlucky = tuple(vector._derive(0, episode, 4)[1] for episode in range(2))
     factory = partial(strange.Faulty, fault, unlucky)
     env = batch(factory, num_envs=4, vector="workers", num_workers=2, timeout=timeout, restarts=1)
     strays = []
@@ -361,3 +361,27 @@ def test_a_batch_of_ones_own_comes_from_a_function():
         registry.make("envs.strange:make_nothing", 3)
     with pytest.raises(UserError, match="make_batch cannot be made: got UserError: maze, speed"):
         registry.make("envs.strange:make_batch", 3, speed=-1.0)
+
+
+def limited(limits):
+    env = gymnasium.make("Counter-v0", disable_env_checker=True)
+    for limit in limits:
+        env = gymnasium.wrappers.TimeLimit(env, limit)
+    return env
+
+
+@pytest.mark.parametrize(
+    ("factory", "asked", "length"),
+    [
+        (partial(gymnasium.make, "Counter-v0"), None, 5),
+        (partial(gymnasium.make, "Counter-v0"), 9, 5),
+        (partial(gymnasium.make, "Counter-v0"), 3, 3),
+        (partial(limited, (3,)), None, 3),
+        (partial(limited, (2, 4)), 9, 2),
+    ],
+)
+def test_limits_of_gymnasium_end_an_episode(factory, asked, length):
+    env = batch(factory, num_envs=2, episode_length=asked)
+    env.reset()
+    done = [act(env).done.all().item() for _ in range(length)]
+    assert done == [False] * (length - 1) + [True]

@@ -1,4 +1,6 @@
-"""One Gymnasium environment, made to fit: spaces, shapes and numbers checked at every step.
+"""One Gymnasium environment, made to fit: spaces and shapes checked at every step.
+
+Whether numbers are finite is checked for all environments of a batch at once (``check_finite``).
 
 Worker processes import this module, so it keeps away from torch.
 """
@@ -6,12 +8,13 @@ Worker processes import this module, so it keeps away from torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from PIL import Image
 
 from scalable_binding.errors import UserError
@@ -19,6 +22,14 @@ from scalable_binding.errors import UserError
 Factory = Callable[[], gymnasium.Env[Any, Any]]
 
 _Convert = Callable[[Any], np.ndarray]
+
+_FLOAT = np.dtype(np.float32)
+
+_StepFunction = Callable[[Any], tuple[Any, Any, bool, bool, dict[str, Any]]]
+
+_OUTER = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
+"""Wrappers that ``gymnasium.make`` adds. A batch does their work: it counts steps, and resets
+before it steps."""
 
 MOST_ONE_HOT, DIGIT_BASE = 1024, 16
 
@@ -43,7 +54,7 @@ class Adapter:
 
     Raises:
         UserError: spaces that are neither ``Box`` nor ``Discrete``; later, an observation of
-            another shape, or a reward or an observation that is no finite number.
+            another shape, or frames that uint8 cannot hold.
     """
 
     def __init__(self, factory: Factory, name: str, size: int | None = None) -> None:
@@ -54,10 +65,15 @@ class Adapter:
         )
         self.action_space, self._act = _adapt_actions(self.env.action_space, name)
         self._shape = self.env.observation_space.shape or ()
+        self._is_vector = len(self._shape) == 1
+        self._step: _StepFunction = self._first_step
 
     @property
     def max_steps(self) -> int | None:
-        """The steps after which the environment itself ends an episode, if it says so."""
+        """The steps after which its specification ends an episode, if it says so.
+
+        Whoever steps it counts them: a ``TimeLimit`` of ``gymnasium.make`` is passed by.
+        """
         spec = self.env.spec
         return None if spec is None else spec.max_episode_steps
 
@@ -68,11 +84,8 @@ class Adapter:
 
     def step(self, action: np.ndarray | np.integer[Any] | int) -> tuple[np.ndarray, float, bool]:
         """Observation, reward, and whether the episode is over."""
-        observation, reward, terminated, truncated, _ = self.env.step(self._act(action))
-        number = float(reward)
-        if not math.isfinite(number):
-            raise UserError(f"reward of {self.name}", expected="a finite number", got=str(number))
-        return self._look(observation), number, bool(terminated or truncated)
+        observation, reward, terminated, truncated, _ = self._step(self._act(action))
+        return self._look(observation), float(reward), bool(terminated or truncated)
 
     def ground_truth(self) -> dict[str, np.ndarray]:
         """The true state, if the environment has a method of that name."""
@@ -83,23 +96,54 @@ class Adapter:
         """Close the environment."""
         self.env.close()
 
+    def _first_step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """A step through Gymnasium's own checks, which look at the first one only."""
+        found = self.env.step(action)
+        self._step = _bare(self.env, self.max_steps).step
+        return found
+
     def _look(self, observation: Any) -> np.ndarray:
-        if np.shape(observation) != self._shape:
-            got = str(np.shape(observation))
+        if type(observation) is np.ndarray:
+            shape = observation.shape
+            if self._is_vector and observation.dtype is _FLOAT and shape == self._shape:
+                return observation  # nothing to convert; copied by whoever keeps it
+        else:
+            shape = np.shape(observation)
+        if shape != self._shape:
             what = f"observation of {self.name}"
-            raise UserError(what, expected=f"shape {self._shape} as at first", got=got)
-        seen = self._see(observation)
-        if seen.dtype != np.uint8 and not _is_finite(seen):
-            got = str(seen[~np.isfinite(seen)][0])
-            raise UserError(f"observation of {self.name}", expected="finite numbers", got=got)
-        return seen
+            raise UserError(what, expected=f"shape {self._shape} as at first", got=str(shape))
+        return self._see(observation)
 
 
-def _is_finite(numbers: np.ndarray) -> bool:
-    """Whether all float32 numbers are finite; of a few, their sum is much cheaper to look at."""
-    if numbers.size <= 16:
-        return math.isfinite(sum(numbers.tolist()))
-    return bool(np.isfinite(numbers).all())
+def check_finite(
+    adapters: Sequence[Adapter], observations: np.ndarray, rewards: np.ndarray | None = None
+) -> None:
+    """Check what environments show and pay, one row each.
+
+    Raises:
+        UserError: an infinite number or NaN; it names the environment.
+    """
+    if rewards is not None and not np.isfinite(rewards).all():
+        number = int(np.flatnonzero(~np.isfinite(rewards))[0])
+        what = f"reward of {adapters[number].name}"
+        raise UserError(what, expected="a finite number", got=str(rewards[number]))
+    if observations.dtype != np.uint8 and not np.isfinite(observations).all():
+        number, *place = np.argwhere(~np.isfinite(observations))[0].tolist()
+        what = f"observation of {adapters[number].name}"
+        got = str(observations[number][tuple(place)])
+        raise UserError(what, expected="finite numbers", got=got)
+
+
+def _bare(env: gymnasium.Env[Any, Any], max_steps: int | None) -> gymnasium.Env[Any, Any]:
+    """An environment without the outermost wrappers that ``gymnasium.make`` adds.
+
+    A limit below ``max_steps``, which the batch does not know of, stays.
+    """
+    while isinstance(env, gymnasium.Wrapper) and type(env) in _OUTER:
+        if isinstance(env, TimeLimit) and env._max_episode_steps < (max_steps or math.inf):
+            break
+        env = env.env
+    return env
 
 
 def _adapt_observations(
@@ -122,8 +166,6 @@ def _adapt_observations(
     low, high = (np.ravel(bound).astype(np.float32) for bound in (space.low, space.high))
 
     def convert(state: Any) -> np.ndarray:
-        if type(state) is np.ndarray and state.dtype == np.float32 and state.ndim == 1:
-            return state  # copied by whoever keeps it
         return np.ravel(state).astype(np.float32)
 
     return spaces.Box(low, high, dtype=np.float32), convert
@@ -184,8 +226,8 @@ def _adapt_actions(
     space: spaces.Space[Any], name: str
 ) -> tuple[spaces.Discrete | spaces.Box, Callable[[Any], Any]]:
     if isinstance(space, spaces.Discrete):
-        start = int(space.start)
-        return spaces.Discrete(int(space.n)), lambda action: int(action) + start
+        start, numbers = int(space.start), spaces.Discrete(int(space.n))
+        return numbers, np.int64 if start == 0 else lambda action: np.int64(action + start)
     if not isinstance(space, spaces.Box):
         raise UserError(
             f"action space of {name}",

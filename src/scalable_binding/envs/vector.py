@@ -105,6 +105,7 @@ class VectorEnv:
         self.observation_space: spaces.Box = first.observation_space
         self.action_space: spaces.Discrete | spaces.Box = first.action_space
         self.episode_length = self._limit(first, name)
+        self._max_steps = min(self.episode_length, first.max_steps or self.episode_length)
         self._backend = self._make_backend(factory, name, first)
         self._time = self._episode = self._world = 0
         self._done = np.ones(num_envs, bool)
@@ -116,7 +117,7 @@ class VectorEnv:
     def reset(self) -> Observations:
         """The first observations of a new episode in every environment."""
         place = self._world if self.config.worlds == "trial" else self._episode
-        self._backend.reset([_derive(self._seed, n, place) for n in range(self.num_envs)])
+        self._backend.reset(_derive(self._seed, place, self.num_envs))
         self._episode += 1
         self._time = 0
         self._done[:] = False
@@ -125,11 +126,14 @@ class VectorEnv:
     def step(self, actions: Actions) -> Step:
         """What the actions lead to; environments that are done wait for the others."""
         alive = ~self._done
-        rewards = np.zeros(self.num_envs, np.float32)
-        if alive.any():
-            rewards, over = self._backend.step(actions.numpy(), alive)
-            self._time += 1
-            self._done |= (alive & over) | (self._time >= self.episode_length)
+        if not alive.any():
+            return self._last()
+        rewards, over = self._backend.step(actions.numpy(), alive)
+        self._time += 1
+        if self._time >= self._max_steps:
+            self._done[:] = True
+        else:
+            self._done |= alive & over
         return Step(self._observe(), torch.from_numpy(rewards), torch.from_numpy(self._done.copy()))
 
     def ground_truth(self) -> GroundTruth:
@@ -152,6 +156,11 @@ class VectorEnv:
     def close(self) -> None:
         """Close the environments and end the workers."""
         self._backend.close()
+
+    def _last(self) -> Step:
+        """What environments that are all done show on."""
+        zeros = torch.zeros(self.num_envs)
+        return Step(self._observe(), zeros, torch.from_numpy(self._done.copy()))
 
     def _limit(self, first: Adapter, name: str) -> int:
         limit = self.config.episode_length or first.max_steps
@@ -178,6 +187,6 @@ class VectorEnv:
         return torch.from_numpy(self._backend.observations.copy())
 
 
-def _derive(seed: int, number: int, place: int) -> int:
-    """The seed of an environment's episode or world: 31 bits, as Gymnasium wants them."""
-    return int(np.random.SeedSequence([seed, number, place]).generate_state(1)[0] >> 1)
+def _derive(seed: int, place: int, num_envs: int) -> list[int]:
+    """The seeds of an episode or world of each environment: 31 bits, as Gymnasium wants them."""
+    return [int(s) >> 1 for s in np.random.SeedSequence([seed, place]).generate_state(num_envs)]

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from scalable_binding.envs.adapter import Adapter, Factory
+from scalable_binding.envs.adapter import Adapter, Factory, check_finite
 from scalable_binding.envs.worker import READY, Failed, describe, name_of, serve
 from scalable_binding.errors import UserError
 
@@ -80,21 +80,24 @@ class InProcessBackend:
         self._seeds = seeds
         for number in range(len(seeds)):
             self.observations[number] = self._begin(number)
+        check_finite(self._adapters, self.observations)
 
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Answers:
         """Step the environments that are alive; one that fails is done."""
-        rewards, dones = np.zeros(len(alive), np.float32), np.zeros(len(alive), bool)
-        chosen = actions.tolist() if actions.ndim == 1 else actions
-        for number in np.flatnonzero(alive).tolist():
+        rewards, dones = [0.0] * len(alive), [False] * len(alive)
+        adapters, rows = self._adapters, self.observations
+        for number in alive.nonzero()[0].tolist():
             try:
-                seen, rewards[number], dones[number] = self._adapters[number].step(chosen[number])
-                self.observations[number] = seen
+                seen, rewards[number], dones[number] = adapters[number].step(actions[number])
+                rows[number] = seen
             except UserError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a user's environment raises
                 self._begin(number, failed=error)
                 dones[number] = True
-        return rewards, dones
+        paid = np.array(rewards, np.float32)
+        check_finite(adapters, rows, paid)
+        return paid, np.array(dones)
 
     def truths(self) -> list[dict[str, np.ndarray]]:
         """The true states.

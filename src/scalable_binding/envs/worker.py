@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scalable_binding.envs.adapter import Adapter, Factory
+from scalable_binding.envs.adapter import Adapter, Factory, check_finite
 from scalable_binding.errors import UserError
 
 READY = "ready"
@@ -71,6 +71,8 @@ def serve(
                 elif what[1][place]:
                     adapter = adapters[number]
                     rows[number], rewards[place], dones[place] = adapter.step(what[0][place])
+            own = [adapters[number] for number in numbers]
+            check_finite(own, rows[list(numbers)], rewards)
             connection.send((rewards, dones))
     except (EOFError, BrokenPipeError):
         return
