@@ -45,6 +45,11 @@ MAX_PIXELS = 2**26
 """Larger pictures (more than 8192 x 8192) are refused before their pixels are decoded."""
 MAX_BYTES = 2**29
 
+_SIGNATURES = (
+    b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP",
+    b"P4\n", b"P5\n", b"P6\n",
+)  # fmt: skip
+
 _ORIENTATION = 0x0112
 
 _WHITES = (2**8 - 1, 2**12 - 1, 2**16 - 1)
@@ -87,6 +92,11 @@ def opened(source: Source) -> Iterator[Image.Image]:
         raise UserError(f"{source}: cannot be read as an image (of no known kind)") from error
     except _DAMAGED as error:
         raise UserError(f"{source}: cannot be read as an image ({error})") from error
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that begins with these bytes claims to be an image of one of the kinds."""
+    return head.startswith(_SIGNATURES) or head[4:12] in (b"ftypavif", b"ftypavis")
 
 
 def _bytes(source: Source) -> io.BufferedReader | io.BytesIO:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,10 +77,22 @@ def read_many(
     Raises:
         UserError: as :func:`read`.
     """
-    masks = [_open(Path(path)) for path in paths]
-    table = _color_table(masks)
-    found = []
-    for mask in masks:
+    return [*stream(paths, num_ids)]
+
+
+def stream(
+    paths: Sequence[str | Path], num_ids: int | None = None
+) -> Iterator[UInt8[Tensor, "_ _"]]:
+    """The masks that :func:`read_many` gives, one at a time and in bounded memory.
+
+    Files are opened twice: for the colors in them, and for their pixels.
+
+    Raises:
+        UserError: as :func:`read`.
+    """
+    table = _color_table([_open(Path(path)).colors_only() for path in paths])
+    for path in paths:
+        mask = _open(Path(path))
         ids = mask.ids if mask.codes is None else _look_up(table, mask.codes)
         largest = int(ids.max())
         if num_ids is not None and largest > num_ids:
@@ -90,8 +102,7 @@ def read_many(
             text = f"mask {mask.path} seems to have soft edges: objects as thin as an edge between"
             text += " two others, and between them in color; paint with hard edges"
             warnings.warn(text, SoftEdgesWarning, stacklevel=2)
-        found.append(torch.from_numpy(ids))
-    return found
+        yield torch.from_numpy(ids)
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,11 @@ class _Mask:
     codes: np.ndarray | None = None
     known: Mapping[int, int] = field(default_factory=dict)
     levels: np.ndarray | None = None
+
+    def colors_only(self) -> _Mask:
+        """What the table of colors is made from: every id and every color once."""
+        codes = None if self.codes is None else np.unique(self.codes)
+        return _Mask(self.path, np.unique(self.ids), codes, self.known)
 
 
 def _open(path: Path) -> _Mask:
