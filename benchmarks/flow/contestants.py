@@ -65,7 +65,9 @@ def walks(net: FlowNet, fresh: FlowNet) -> dict[str, Matcher]:
         name = f"one scale, labels' encoder, tau {temperature}"
         matchers[name] = single_scale(labels.features, 8, temperature)
         name = f"one scale, own features, tau {temperature}"
-        matchers[name] = single_scale(lambda frame: encode(frame, net)[-1][0], 4, temperature)
+        matchers[name] = single_scale(
+            lambda frame: encode(frame, net).features[-1][0], 4, temperature
+        )
     return matchers
 
 

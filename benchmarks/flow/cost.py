@@ -48,7 +48,7 @@ def measure(way: str, height: int, width: int, clock: str) -> tuple[float, float
         estimate(frames[0], frames[1], net)
     else:
         with torch.no_grad():
-            a, b = (encode(frame, net)[-1].flatten(2).mT for frame in frames)
+            a, b = (encode(frame, net).features[-1].flatten(2).mT for frame in frames)
             places = grid((height // FINEST, width // FINEST)).float()
             table = similarity(a, b)
             for steps in (table, table.mT):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from scalable_binding.flow.model import FINEST, FlowNet, Maps, Match
 from scalable_binding.flow.model import load as load
 from scalable_binding.flow.occlusion import is_hidden
 from scalable_binding.flow.presets import STRIDE
+from scalable_binding.flow.refinement import brightness, refine_both_ways
 from scalable_binding.nn.precision import has_fast_bfloat16
 from scalable_binding.walk.multiscale import home_probability
 
@@ -46,43 +47,62 @@ class Flow:
     confidence: Float[Tensor, "h w"]
 
 
-def estimate(first: Frame, second: Frame, model: FlowNet) -> Flow:
+@dataclass(frozen=True)
+class EncodedFrame:
+    """A frame's features, the coarsest level first, and its brightness.
+
+    Attributes:
+        features: of the frame with its border repeated to whole nodes.
+        brightness: in [0, 1], at the frame's own size.
+    """
+
+    features: list[Maps]
+    brightness: Float[Tensor, "1 1 h w"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frame, in pixels."""
+        return self.brightness.shape[-2], self.brightness.shape[-1]
+
+
+def estimate(first: Frame, second: Frame, model: FlowNet, *, refine: bool = True) -> Flow:
     """What moved where from the first frame to the second.
 
     Args:
         first, second: uint8 RGB of the same size, at least 16 pixels a side.
         model: whatever ``flow.model.load`` gives.
+        refine: see :func:`estimate_video`.
 
     Raises:
         UserError: frames of different sizes, or too small.
     """
-    return next(estimate_video([first, second], model))
+    return next(estimate_video([first, second], model, refine=refine))
 
 
-def estimate_video(frames: Frames, model: FlowNet) -> Iterator[Flow]:
+def estimate_video(frames: Frames, model: FlowNet, *, refine: bool = True) -> Iterator[Flow]:
     """The flow from each frame to the next, one at a time and with two frames in memory.
 
     Args:
         frames: any iterable of uint8 RGB frames of one size, such as ``data.frames.videos.stream``.
         model: whatever ``flow.model.load`` gives.
+        refine: end with least-squares steps on the brightness of the frames, and interpolate what
+            is hidden (:mod:`scalable_binding.flow.refinement`); False is the walk alone.
 
     Raises:
         UserError: fewer than two frames, frames of different sizes, or too small.
     """
-    for before, after, size in neighbors(frames, model):
-        yield between(before, after, size, model)
+    for before, after in neighbors(frames, model):
+        yield between(before, after, model, refine=refine)
 
 
-def neighbors(
-    frames: Frames, model: FlowNet
-) -> Iterator[tuple[list[Maps], list[Maps], tuple[int, int]]]:
-    """The features of each two frames that follow one another, and the frames' size.
+def neighbors(frames: Frames, model: FlowNet) -> Iterator[tuple[EncodedFrame, EncodedFrame]]:
+    """Each two encoded frames that follow one another.
 
     Raises:
         UserError: fewer than two frames, frames of different sizes, or too small.
     """
     size: tuple[int, int] | None = None
-    before: list[Maps] | None = None
+    before: EncodedFrame | None = None
     count = 0
     for frame in frames:
         here = (frame.shape[-2], frame.shape[-1])
@@ -95,7 +115,7 @@ def neighbors(
             )
         after = encode(frame, model)
         if before is not None:
-            yield before, after, size
+            yield before, after
         before = after
         count += 1
     if count < 2:
@@ -103,8 +123,8 @@ def neighbors(
 
 
 @torch.no_grad()
-def encode(frame: Frame, model: FlowNet) -> list[Maps]:
-    """The features of a frame, its border repeated to whole nodes."""
+def encode(frame: Frame, model: FlowNet) -> EncodedFrame:
+    """The features of a frame, and its brightness."""
     height, width = frame.shape[-2:]
     least = _LEAST_NODES * STRIDE
     right = max(-width % STRIDE, least - width)
@@ -112,20 +132,25 @@ def encode(frame: Frame, model: FlowNet) -> list[Maps]:
     colors = frame.to(model.device).unsqueeze(0).float() / 255
     padded = functional.pad(colors, (0, right, 0, below), mode="replicate")
     with _fast(model):
-        return model.encoder(padded.contiguous(memory_format=torch.channels_last))
+        features = model.encoder(padded.contiguous(memory_format=torch.channels_last))
+    return EncodedFrame(features, brightness(frame.to(model.device)))
 
 
 @torch.no_grad()
 def between(
-    first: Sequence[Maps], second: Sequence[Maps], size: tuple[int, int], model: FlowNet
+    first: EncodedFrame, second: EncodedFrame, model: FlowNet, *, refine: bool = True
 ) -> Flow:
-    """The flow between two frames of a size, given the features of both."""
+    """The flow between two encoded frames of one size."""
     with _fast(model):
-        there, back = model.match(first, second), model.match(second, first)
+        there = model.match(first.features, second.features)
+        back = model.match(second.features, first.features)
     confidence = _confidence(there, back)
-    height, width = size
-    flow = there.flow[..., :height, :width]
-    hidden = is_hidden(flow, back.flow[..., :height, :width])
+    height, width = first.size
+    flow, flow_back = (match.flow[..., :height, :width] for match in (there, back))
+    if refine:
+        flow, hidden, _ = refine_both_ways(first.brightness, second.brightness, flow, flow_back)
+    else:
+        hidden = is_hidden(flow, flow_back)
     return Flow(flow[0].cpu(), hidden[0].cpu(), confidence[0, :height, :width].cpu())
 
 

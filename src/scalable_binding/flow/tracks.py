@@ -86,20 +86,21 @@ def follow(frames: Frames, points: Sequence[Keypoint], model: FlowNet) -> Iterat
         raise UserError(f"point {unseen.id}", expected=expected, got="confidence 0")
     states: dict[int, _State] = {}
     number = 0
-    for before, after, size in neighbors(frames, model):
+    for before, after in neighbors(frames, model):
         if number == 0:
-            check_inside(points, *size)
-            states = _begun(points, 0, before)
+            check_inside(points, *before.size)
+            states = _begun(points, 0, before.features)
             yield _listed(states, points)
         number += 1
         if states:
-            found = between(before, after, size, model)
+            found = between(before, after, model)
             hidden, sure = found.hidden[None].float(), found.confidence[None]
             maps = torch.cat([found.flow, hidden, sure])
             states = {
-                key: _next(state, number, maps, after, model) for key, state in states.items()
+                key: _next(state, number, maps, after.features, model)
+                for key, state in states.items()
             }
-        states |= _begun(points, number, after)
+        states |= _begun(points, number, after.features)
         yield _listed(states, points)
     check_frames(points, number + 1)
 
