@@ -216,6 +216,19 @@ def test_clicks_grow_a_mask_and_undo_shrinks_it(session: Session) -> None:
     assert len(session.labels.clicks(0)[1]) == 2
 
 
+def test_a_later_click_only_adds_or_only_takes_away(session: Session) -> None:
+    session.add_object()
+    before = session.click(0, 1, *scenes.CENTERS[1])
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        x, y = generator.uniform((0, 0), (WIDTH - 1, HEIGHT - 1))
+        is_on = bool(number % 2)
+        after = session.click(0, 1, x, y, positive=is_on)
+        assert not (before & ~after if is_on else after & ~before).any()
+        assert after[round(y), round(x)] == is_on
+        before = after
+
+
 def test_undo_and_redo_go_through_the_history(session: Session) -> None:
     dog = session.add_object("dog")
     session.fill_box(0, dog.id, (0, 0), (9, 9))

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS locks (frame INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS labels (
     frame INTEGER, object INTEGER, given INTEGER NOT NULL, mask BLOB, soft BLOB, x REAL, y REAL,
     confidence REAL NOT NULL, anchor INTEGER, far INTEGER, direction INTEGER NOT NULL,
-    stale INTEGER NOT NULL, edit INTEGER NOT NULL, clicks TEXT NOT NULL, base BLOB,
+    stale INTEGER NOT NULL, edit INTEGER NOT NULL, clicks TEXT NOT NULL,
     PRIMARY KEY (frame, object)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS labels_of_object ON labels (object, frame);
 CREATE TABLE IF NOT EXISTS actions (
@@ -67,7 +67,7 @@ class Label:
     was propagated holds the ``soft`` map on feature cells, the ``anchor`` frame whose label it came
     from, the labeled frame at the ``far`` end, if any, and the ``direction``. It is ``stale`` when
     one of these has changed since. ``edit`` counts up with every change. ``clicks`` are those that
-    made a mask, ``base`` is the mask before them.
+    made a mask.
     """
 
     frame: int
@@ -84,7 +84,6 @@ class Label:
     stale: bool = False
     edit: int = 0
     clicks: str = "[]"
-    base: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -311,7 +310,7 @@ class Project:
     def _apply(self, what: list[Any], value: Any) -> None:
         name, *key = what
         if name == "label":
-            label = None if value is None else replace(Label(**value), edit=self._next_edit())
+            label = None if value is None else replace(_restored(value), edit=self._next_edit())
             self._set_label(key[0], key[1], label)
         elif name == "object" and value is None:
             self._db.execute("UPDATE objects SET removed = 1 WHERE id = ?", key)
@@ -401,6 +400,11 @@ def unpack_soft(packed: bytes, height: int, width: int) -> np.ndarray:
 def _label(row: Sequence[Any]) -> Label:
     values = dict(zip(_COLUMNS, row, strict=True))
     return Label(**{**values, "given": bool(values["given"]), "stale": bool(values["stale"])})
+
+
+def _restored(value: dict[str, Any]) -> Label:
+    """A label of the history; those of earlier versions have columns that are no longer used."""
+    return Label(**{name: each for name, each in value.items() if name in _COLUMNS})
 
 
 def _encode(value: Object | Label | bool | None) -> str:

@@ -6,6 +6,9 @@ to the object, first from the similarity to what was clicked on, then from a lin
 features and a color histogram that are fitted to the mask found before. The mask is where the
 walker's probability is above one half, in the parts that hang together with a positive click.
 
+A later click corrects: the mask before it is a prior, weak near the click and strong far from it,
+and a positive click only adds to that mask, a negative one only takes away.
+
 Source: Grady, Random walks for image segmentation, PAMI 2006; Multilabel random walker image
 segmentation using prior models, CVPR 2005. Refitting: Rother et al., GrabCut, SIGGRAPH 2004.
 """
@@ -24,12 +27,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.app import drawing
+from scalable_binding.app.random_walker import Map, lab, random_walk, reached
 from scalable_binding.errors import UserError
 
 Click = Sequence[float | int]
 """x, y in pixels, and whether it is on the object (1) or not (0)."""
-
-Map = Float[Tensor, "h w"]
 
 _WEAKEST = 1e-4  # weight of an edge of the grid
 _HELD = 1e3  # weight of a click
@@ -51,13 +53,15 @@ class ProposalConfig:
         similarity, threshold: odds of the first round per similarity of features above a threshold.
         contrast: odds per similarity to a negative click above that to a positive one.
         near, reach: odds for being near a positive click, and how near.
+        base_first, base_later: odds from the mask before, in the first round and in later ones.
+        base_reach: how near the last click the mask before counts little.
         classifier, histogram, bias: odds of later rounds from features, from colors, and for all.
         ridge: regularization of the classifier.
         click_weight: of a click's cell among all others, for the classifier.
     """
 
     size: int = 240
-    rounds: int = 3
+    rounds: int = 2
     iterations: int = 60
     radius: int = 3
     color_edge: float = 1.0
@@ -68,6 +72,9 @@ class ProposalConfig:
     contrast: float = 6.0
     near: float = 3.0
     reach: float = 0.15
+    base_first: float = 6.0
+    base_later: float = 4.0
+    base_reach: float = 0.1
     classifier: float = 3.0
     histogram: float = 0.5
     bias: float = -0.3
@@ -88,7 +95,7 @@ def propose(
         picture: RGB.
         features: unit vectors of its cells.
         clicks: in pixels of the picture.
-        base: a mask to correct, which stays where the clicks do not speak against it.
+        base: the mask before the last click, which that one corrects.
         config: how far a click reaches.
 
     Raises:
@@ -101,7 +108,10 @@ def propose(
         grid = _Grid(picture, features, clicks, base, config or ProposalConfig())
         found = grid.solve()
         whole = functional.interpolate(found[None, None], (height, width), mode="bilinear")
-    return (whole[0, 0] > 0.5).numpy()
+    mask = (whole[0, 0] > 0.5).numpy()
+    if base is None:
+        return mask
+    return base | mask if clicks[-1][2] else base & mask
 
 
 class _Grid:
@@ -222,8 +232,15 @@ class _Grid:
         if negative:
             odds = odds - config.near * (self._nearness(negative) + 0.5)
         if self.base is not None:
-            odds = odds.clamp(-3, 3) + 6 * (self.base - 0.5)
+            odds = odds.clamp(-3, 3) + config.base_first * self._kept()
         return odds
+
+    def _kept(self) -> Map:
+        """What the mask before says, from minus one half to one half, 0 at the last click."""
+        assert self.base is not None
+        x, y, _ = self.clicks[-1]
+        share = self._distance([(x, y)]) / (self.config.base_reach * self.diagonal)
+        return (self.base - 0.5) * (1 - torch.exp(-share.square()))
 
     def _nearness(self, places: Sequence[drawing.Point]) -> Map:
         """From one half at these places to minus one half far from them."""
@@ -238,7 +255,7 @@ class _Grid:
         if positive:
             odds = odds + config.near * self._nearness(positive)
         if self.base is not None:
-            odds = odds.clamp(-3, 3) + 3 * (self.base - 0.5)
+            odds = odds.clamp(-3, 3) + config.base_later * self._kept()
         return odds
 
     def _classify(self, found: Map) -> Float[Tensor, "h8 w8"]:
@@ -280,78 +297,3 @@ class _Grid:
         if self.base is not None:
             seeds = seeds | (self.base > 0.5)
         return torch.where(reached(seeds, found > 0.5) | (found <= 0.5), found, 0.0)
-
-
-def reached(seeds: Bool[Tensor, "h w"], inside: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
-    """The pixels of ``inside`` that hang together, over all eight neighbors, with a seed in it."""
-    mask = inside.float()
-    current = (seeds & inside).float()
-    while True:
-        grown = current
-        for _ in range(16):
-            grown = functional.max_pool2d(grown[None, None], 3, 1, 1)[0, 0] * mask
-        if bool((grown == current).all()):
-            return grown > 0
-        current = grown
-
-
-def random_walk(
-    across: Float[Tensor, "h w1"],
-    down: Float[Tensor, "h1 w"],
-    weight: Map,
-    target: Map,
-    start: Map,
-    iterations: int,
-) -> Map:
-    """Minimize ``sum w_ij (x_i - x_j)^2 + sum weight_i (x_i - target_i)^2`` over a grid.
-
-    By conjugate gradients with a diagonal preconditioner, from ``start``.
-
-    Source: Grady, CVPR 2005.
-    """
-
-    def multiply(x: Map) -> Map:
-        right, below = across * x.diff(dim=1), down * x.diff(dim=0)
-        product = weight * x
-        product[:, :-1] -= right
-        product[:, 1:] += right
-        product[:-1] -= below
-        product[1:] += below
-        return product
-
-    diagonal = weight.clone()
-    diagonal[:, :-1] += across
-    diagonal[:, 1:] += across
-    diagonal[:-1] += down
-    diagonal[1:] += down
-    found = start.clone()
-    residual = weight * target - multiply(found)
-    step = residual / diagonal
-    energy = (residual * step).sum()
-    for _ in range(iterations):
-        product = multiply(step)
-        length = energy / (step * product).sum().clamp(min=1e-20)
-        found += length * step
-        residual -= length * product
-        scaled = residual / diagonal
-        before, energy = energy, (residual * scaled).sum()
-        if float(energy) < 1e-8:
-            break
-        step = scaled + energy / before * step
-    return found
-
-
-def lab(rgb: Float[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
-    """CIE L*a*b* of sRGB colors in [0, 1], divided by 100 (D65 white)."""
-    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    to_xyz = torch.tensor(
-        [
-            [0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456],
-            [0.212671, 0.715160, 0.072169],
-            [0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754],
-        ]
-    )
-    xyz = torch.einsum("i c, c h w -> i h w", to_xyz, linear)
-    root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
-    x, y, z = root
-    return torch.stack([1.16 * y - 0.16, 5 * (x - y), 2 * (y - z)])

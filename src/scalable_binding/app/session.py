@@ -20,7 +20,6 @@ from scalable_binding.app.project import (
     Object,
     Status,
     pack_mask,
-    unpack_mask,
 )
 from scalable_binding.app.propagation import Direction, Step
 from scalable_binding.app.video_labels import VideoLabels, resize_mask
@@ -266,7 +265,8 @@ class Session:
         """Say that the pixel (x, y) is the object's, or is not; the mask that follows from it.
 
         The mask is grown from all clicks on the object in this frame, over features and colors.
-        What was there before the first click stays wherever no click speaks against it.
+        Where there is a mask already, a positive click only adds to it, a negative one only takes
+        away from it.
 
         Raises:
             UserError: a place outside the frame, a locked frame, or no such frame or object.
@@ -277,7 +277,8 @@ class Session:
             self._check_open(frame)
             before = self._project.label(frame, object_id)
             clicks = [] if before is None else json.loads(before.clicks)
-            base = self._base_of(frame, object_id, before, has_clicks=bool(clicks))
+            shown = self.mask(frame, object_id)
+            base = shown if shown.any() else None
         clicks.append([float(x), float(y), bool(positive)])
         mask = self.propose(frame, clicks, base)
         label = Label(
@@ -286,7 +287,6 @@ class Session:
             given=True,
             mask=pack_mask(mask),
             clicks=json.dumps(clicks),
-            base=None if base is None else pack_mask(base),
         )
         self._give(label, f"click in frame {frame}", kind="mask")
         return mask
@@ -294,21 +294,14 @@ class Session:
     def propose(
         self, frame: int, clicks: Sequence[proposals.Click], base: Mask | None = None
     ) -> Mask:
-        """The mask that clicks (x, y, whether on the object) suggest, without keeping it."""
+        """The mask that clicks (x, y, whether on the object) suggest, without keeping it.
+
+        The last click corrects the mask ``base``, if one is given.
+        """
         carried = self.frames.read_carried(frame)
         features = self.labels.features.features(carried)
         picture = self.frames.frame(frame).permute(1, 2, 0).numpy()
         return proposals.propose(picture, features, clicks, base)
-
-    def _base_of(
-        self, frame: int, object_id: int, before: Label | None, *, has_clicks: bool
-    ) -> Mask | None:
-        if before is None:
-            return None
-        if has_clicks:
-            return None if before.base is None else unpack_mask(before.base, *self.labels.size)
-        mask = self.mask(frame, object_id)
-        return mask if mask.any() else None
 
     def _combine(self, frame: int, object_id: int, area: Mask, *, erase: bool, name: str) -> None:
         with self._project.lock:
