@@ -1,6 +1,7 @@
 """The gate of every reader: regular files of bounded size, and anything else in one line."""
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from scalable_binding.data import shards, zips
 from scalable_binding.data.datasets import la_cater
 from scalable_binding.data.frames import images, videos
 from scalable_binding.data.labels import boxes, flow_files, keypoints, masks, matlab
+from scalable_binding.engine import checkpoint, config
 from scalable_binding.errors import UserError
 
 READERS = {
@@ -29,6 +31,11 @@ READERS = {
     "shard.tar": shards.index,
     "archive.zip": zips.index,
     "labels.json": lambda path: la_cater._boxes(path),
+    "config.json": checkpoint.read_config,
+    "settings.yaml": config.read,
+    "model.safetensors": checkpoint._read_safetensors,
+    "model.pth": lambda path: checkpoint._read_torch_file(path, 10**6),
+    "card.json": files.read_json,
 }
 
 
@@ -84,3 +91,33 @@ def test_a_file_that_says_nothing_of_its_size_is_bounded():
         pytest.skip("no /proc here")
     with pytest.raises(UserError, match=r"expected at most 1000 bytes|cannot read"):
         files.read_bytes(endless, most=1000)
+
+
+def test_json_that_is_none_is_one_line(tmp_path):
+    path = tmp_path / "card.json"
+    path.write_text('{"a": [1, 2.5]}')
+    assert files.read_json(path) == {"a": [1, 2.5]}
+    for damaged in ("{", "", "[" * 100_000, '{"a": 1}x'):
+        path.write_text(damaged)
+        with pytest.raises(UserError, match=r"card\.json cannot be read .*delete it"):
+            files.read_json(path, fix="delete it")
+
+
+OPENERS = re.compile(r"\.read_text\(|\.read_bytes\(|\bnp\.load\(|\btorch\.load\(|\bsafe_open\(")
+GATED = {
+    "files.py": "the gate",
+    "engine/checkpoint.py": "check_regular stands before torch.load and safe_open",
+    "data/datasets/frame_store.py": "check_regular stands before np.load",
+    "app/features.py": "np.load of what the gate has opened",
+    "report/page.py": "pictures and the page of the package, written a moment before",
+}
+
+
+def test_no_reader_goes_around_the_gate():
+    source = Path(files.__file__).parent
+    found = {}
+    for path in source.rglob("*.py"):
+        text = re.sub(r"\bfiles\.read_(text|bytes)\(", "", path.read_text(encoding="utf-8"))
+        if OPENERS.search(text):
+            found[path.relative_to(source).as_posix()] = OPENERS.findall(text)
+    assert set(found) <= set(GATED), found

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from scalable_binding import files
 from scalable_binding.atomic import write_text
 from scalable_binding.errors import UserError
 
@@ -43,11 +44,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     found = {}
-    try:
-        text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_BYTES else "too long"
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
-    for line in text.splitlines():
+    for line in files.read_text(path, MAX_BYTES).splitlines():
         match = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
         if match is None:
             raise UserError(f"{path} is damaged", expected="checksums and file names")

@@ -7,9 +7,11 @@ of a file ends in one line and not in a program that waits.
 from __future__ import annotations
 
 import io
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from scalable_binding.errors import UserError
 
@@ -98,3 +100,15 @@ def read_text(path: Path, most: int | None = None) -> str:
         return read_bytes(path, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8") from error
+
+
+def read_json(path: Path, most: int | None = None, *, fix: str = "") -> Any:
+    """What a regular file in JSON holds.
+
+    Raises:
+        UserError: as :func:`read_text`; or the text is no JSON, with what to do about it.
+    """
+    try:
+        return json.loads(read_text(path, most))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error})", fix=fix) from error

@@ -20,7 +20,7 @@ from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 from scalable_binding.walk.axes import project
 
-SHARP = PropagationConfig(context=3, neighbors=3, radius=4.0, temperature=0.01)
+SHARP = PropagationConfig(context=3, neighbors=3, radius=4.0, temperature=0.01, edges=False)
 
 
 class Given:
@@ -82,7 +82,7 @@ def test_every_frame_equals_the_loop_over_cells(
     expected = reference.propagate(
         list(features), reference.cells_of_mask(mask, (3, 200)), fill=fill, **settings
     )
-    config = PropagationConfig(fill=fill, **settings)
+    config = PropagationConfig(fill=fill, edges=False, **settings)
     found = run(numbered(5, *size), mask, Given(features), config)
     for prediction, maps in zip(found, expected, strict=True):
         for channel in range(3):
@@ -103,7 +103,7 @@ def test_a_still_video_keeps_its_mask(size: tuple[int, int]) -> None:
         torch.testing.assert_close(prediction.scores, found[0].scores, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("config", [SHARP, PropagationConfig(fill=False, neighbors=2)])
+@pytest.mark.parametrize("config", [SHARP, PropagationConfig(fill=False, neighbors=2, edges=False)])
 def test_an_object_that_moves_by_cells_is_followed(config: PropagationConfig) -> None:
     frames, masks = moving()
     for prediction, mask in zip(run(frames, masks[0], RawPatches(), config), masks, strict=True):
@@ -252,7 +252,7 @@ def test_a_correction_is_not_outvoted_by_the_frames_before_it() -> None:
     leaked[8:56, 8:80] = 1
     right = torch.zeros_like(leaked)
     right[8:56, 8:32] = 1
-    config = PropagationConfig(context=5)
+    config = PropagationConfig(context=5, edges=False)
     found = run(frames, leaked, RawPatches(), config, corrections={8: right})
     for prediction in found[8:]:
         assert overlap(prediction, right, 1) > 0.8
@@ -369,7 +369,7 @@ def test_frames_are_read_one_at_a_time_and_not_kept(monkeypatch: pytest.MonkeyPa
     mask = torch.ones(16, 24, dtype=torch.uint8)
     mask[:8] = 0
     model = Watched(RawPatches())
-    config = PropagationConfig(context=4, neighbors=2)
+    config = PropagationConfig(context=4, neighbors=2, edges=False)
     predictions = propagate(camera(), mask, model, config, corrections={5: mask})
     for number in range(30):
         assert next(predictions).frame == number

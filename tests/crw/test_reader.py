@@ -59,7 +59,7 @@ def test_a_still_video_keeps_its_mask_whatever_the_stride(
     torch.testing.assert_close(found.norm(dim=0), torch.ones(found.shape[1:]))
     mask = torch.zeros(size, dtype=torch.uint8)
     mask[: 2 * stride, : 2 * stride] = 7
-    config = PropagationConfig(context=2, neighbors=1)
+    config = PropagationConfig(context=2, neighbors=1, edges=False)
     masks = [p.labels for p in propagate([frame] * 3, mask, model, config)]
     for later in masks[1:]:
         assert torch.equal(later, masks[0])

@@ -257,8 +257,8 @@ def test_files_may_nest_or_dot_and_write_numbers_as_people_do(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read configuration"),
-        (b"\xff\xfe\xff", "cannot read configuration"),
+        (None, "no such file"),
+        (b"\xff\xfe\xff", "not a text file in UTF-8"),
         (b"a: [1", "is neither YAML nor JSON"),
         (b"- 1\n- 2\n", "expected a mapping of settings"),
         (b"!!python/object/apply:os.system ['true']", "is neither YAML nor JSON"),

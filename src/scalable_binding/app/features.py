@@ -13,7 +13,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from scalable_binding import files
 from scalable_binding.crw.inference import FeatureModel
+from scalable_binding.errors import UserError
 
 DISK_BYTES = 2 * 2**30
 """The least recently used features go when there are more bytes of them than this."""
@@ -79,8 +81,14 @@ class CachedFeatures:
         if key not in self._sizes:
             return None
         try:
-            found = torch.from_numpy(np.load(self._path(key)))
-        except (OSError, ValueError):  # removed or cut by someone else: it is computed again
+            with files.open_regular(self._path(key)) as file:
+                found = torch.from_numpy(np.load(file))
+        except (
+            UserError,
+            OSError,
+            EOFError,
+            ValueError,
+        ):  # removed or cut by someone else: it is computed again
             self._total -= self._sizes.pop(key)
             return None
         self._sizes.move_to_end(key)

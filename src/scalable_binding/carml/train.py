@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import closing
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from scalable_binding import locks
+from scalable_binding import files, locks
 from scalable_binding.atomic import explain_write_errors
 from scalable_binding.carml import model, objective
 from scalable_binding.carml.config import CARMLConfig, Method, StartConfig
@@ -376,8 +375,8 @@ def _check_run(config: CARMLConfig, run: Path) -> None:
     if checkpoint.latest_step(run) is None:
         return
     try:
-        record = dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        record = dict(files.read_json(run / CONFIG))
+    except (UserError, ValueError, TypeError):
         return  # write_config warns of it
     wanted = to_mapping(config.environment)
     found = record.get("environment")

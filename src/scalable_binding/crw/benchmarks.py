@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from scalable_binding import files
 from scalable_binding.crw.presets import PropagationConfig
 from scalable_binding.crw.scoring import (
     MaskScore,
@@ -280,10 +281,7 @@ def read_list(path: Path, depth: int = 1) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the list of sequences {path}: {error}") from error
+    return [line for line in files.read_text(path).split("\n") if line.strip()]
 
 
 def _names(listed: Path | None, official: Path, annotations: Path) -> list[str]:

@@ -176,7 +176,7 @@ class Propagator:
         self._recent.append(self._latest)
         del self._recent[: -self.config.context]
         self.frame += 1
-        return self._prediction(maps, frame)
+        return self._prediction(maps, frame, sharp=self.config.edges)
 
     def correct(self, labels: Labels) -> Prediction:
         """Replace the labels of the latest frame, which from then on is a reference like the first.
@@ -242,9 +242,12 @@ class Propagator:
             raise UserError("propagation", expected="labels of the first frame before others")
         return self._latest
 
-    def _prediction(self, maps: Float[Tensor, "h8 w8 c"], frame: Frame) -> Prediction:
+    def _prediction(
+        self, maps: Float[Tensor, "h8 w8 c"], frame: Frame, *, sharp: bool = False
+    ) -> Prediction:
         height, width = frame.shape[1:]
-        ids, scores = label_maps.decode_masks(maps, self._space, height, width)
+        guide = frame if sharp else None  # given labels stay as they were given
+        ids, scores = label_maps.decode_masks(maps, self._space, height, width, guide)
         points: tuple[Keypoint, ...] = ()
         if self._space.are_points:
             points = label_maps.decode_points(

@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from scalable_binding.crw import edges
 from scalable_binding.crw.walk_config import STRIDE
 from scalable_binding.data.labels.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
@@ -134,18 +135,29 @@ def encode(
 
 
 def decode_masks(
-    maps: Float[Tensor, "h8 w8 c"], space: LabelSpace, height: int, width: int
+    maps: Float[Tensor, "h8 w8 c"],
+    space: LabelSpace,
+    height: int,
+    width: int,
+    guide: UInt8[Tensor, "3 h w"] | None = None,
 ) -> tuple[UInt8[Tensor, "h w"], Float[Tensor, "c h w"]]:
     """Ids and soft scores at the frame's own size: bilinear, then the largest.
 
-    The ids of points, which may be any numbers, are replaced by their positions in the space,
-    from 1.
+    With a frame as ``guide``, masks follow its edges (:func:`edges.sharpen`). The ids of points,
+    which may be any numbers, are replaced by their positions in the space, from 1.
     """
     # A copy: what is resized in the order of the cells comes out so, and is slow to compare.
     planes = rearrange(maps, "h w c -> 1 c h w").contiguous()
-    scores = functional.interpolate(planes, (height, width), mode="bilinear")[0]
+    if guide is None or space.are_points:
+        scores = functional.interpolate(planes, (height, width), mode="bilinear")[0]
+    else:
+        scores = edges.sharpen(planes[0], guide.to(planes.device), _half_cell(maps, height))
     ids = range(len(space.ids) + 1) if space.are_points else (0, *space.ids)  # positions of points
     return _of_largest(scores, ids), scores
+
+
+def _half_cell(maps: Float[Tensor, "h8 w8 c"], height: int) -> int:
+    return max(1, round(height / maps.shape[0] / 2))
 
 
 def _of_largest(scores: Float[Tensor, "c h w"], ids: Sequence[int]) -> UInt8[Tensor, "h w"]:

@@ -122,6 +122,8 @@ class PropagationConfig:
         zoom: frames are read enlarged by this factor, so that a cell is 8 / zoom pixels wide: for
             points on parts that are thinner than 8. Time grows with its square at least, reach
             shrinks (``radius`` is in cells).
+        edges: masks follow the edges of the frame (a guided filter) instead of those of cells; what
+            is carried on to the next frame stays on cells.
     """
 
     context: int = 20
@@ -131,6 +133,7 @@ class PropagationConfig:
     fill: bool = True
     axes: int = 256
     zoom: float = 1.0
+    edges: bool = True
 
     def __post_init__(self) -> None:
         for name in ("context", "neighbors", "axes"):

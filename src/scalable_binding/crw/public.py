@@ -6,7 +6,6 @@ runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scalable_binding import files
 from scalable_binding.crw.backbone import CHANNEL_MEAN, CHANNEL_STD, Maps
 from scalable_binding.crw.reader_config import PUBLIC_NAMES
 from scalable_binding.errors import UserError
@@ -307,7 +307,7 @@ def _from_timm(name: str, facet: Facet) -> Pyramid:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = files.read_json(path)
+    except UserError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scalable_binding import atomic
+from scalable_binding import atomic, files
 from scalable_binding.crw.scoring import Result
 from scalable_binding.data.labels import keypoints, masks
 from scalable_binding.errors import UserError
@@ -62,7 +62,7 @@ class Records:
         """
         if self._out is None or not (path := self._score_file(name)).is_file():
             return None
-        record = _read_json(path)
+        record = files.read_json(path, fix="delete it")
         if not isinstance(record, dict) or "evidence" not in record:
             raise UserError(f"{path} is not a record of a sequence", fix="delete it")
         return record
@@ -119,20 +119,13 @@ def _found(out: Path) -> dict[str, Any] | None:
     path = out / EVALUATION
     if not path.is_file():
         return None
-    found = _read_json(path)
+    found = files.read_json(path, fix="delete it")
     return _comparable(found) if isinstance(found, dict) else None
 
 
 def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
     named = ("weights", "calibrate")  # what they come to is in the fingerprint
     return {name: value for name, value in settings.items() if name not in named}
-
-
-def _read_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}", fix="delete it") from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

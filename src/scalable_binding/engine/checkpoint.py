@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import pickle
 import re
 import shutil
@@ -28,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from scalable_binding import checksums
+from scalable_binding import checksums, files
 from scalable_binding.atomic import explain_write_errors, publish_folder, write_bytes
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.ema import named_tensors
@@ -150,10 +149,7 @@ def read_config(path: Path) -> Any:
         UserError: it cannot be read, or differs from its checksum, where it has one.
     """
     checksums.verify_file(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
+    return files.read_json(path)
 
 
 def latest_step(run: Path) -> int | None:
@@ -251,6 +247,7 @@ def load_state(state: dict[str, Tensor], run: Path, step: int, ranks: Distribute
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, compared with the checksum in its header, if any."""
+    files.check_regular(path)
     with _clear_errors(path), safetensors.safe_open(path, framework="pt") as file:
         about = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -272,6 +269,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _read_torch_file(path: Path, max_bytes: int) -> dict[str, Tensor]:
+    files.check_regular(path)
     with _clear_errors(path):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

@@ -18,6 +18,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scalable_binding import files
 from scalable_binding.engine.conversion import (
     Mismatch,
     convert,
@@ -94,9 +95,7 @@ def read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read configuration {path}: {error}") from error
+        content = yaml.safe_load(files.read_text(path))
     except yaml.YAMLError as error:
         raise UserError(f"configuration {path} is neither YAML nor JSON: {error}") from error
     if content is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from scalable_binding import locks
+from scalable_binding import files, locks
 from scalable_binding.atomic import explain_write_errors, write_text
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.checkpoint import CONFIG
@@ -164,8 +164,8 @@ def write_config(
 def _warn_of_changes(path: Path, now: dict[str, Any], *, is_done: bool) -> bool:
     """Say which settings differ from those of the run so far; whether these could be read."""
     try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        before = dict(files.read_json(path))
+    except (UserError, ValueError, TypeError):
         warnings.warn(f"{path} is missing or damaged; it is written anew", stacklevel=2)
         return False
     changed = sorted(set(_differences(before, now)) - {f"fit.{name}" for name in HARMLESS})

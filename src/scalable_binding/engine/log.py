@@ -16,12 +16,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from torch import Tensor
 
+from scalable_binding import files
 from scalable_binding.atomic import explain_write_errors, write_text
 from scalable_binding.engine.distributed import DistributedContext
 from scalable_binding.engine.fit_config import FitConfig
 from scalable_binding.errors import UserError
 
 LOG = "log.jsonl"
+
+MAX_LOG_BYTES = 2**30
 
 PLAIN_INTERVAL = 30.0
 """Seconds between lines where no terminal can redraw one."""
@@ -142,7 +145,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     line that says again what one before it said of the same step.
     """
     path = run / LOG
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    text = files.read_bytes(path, MAX_LOG_BYTES).decode(errors="replace") if path.is_file() else ""
     lines: dict[tuple[int, tuple[str, ...]], dict[str, Any]] = {}
     for part in text.split("\n"):
         line = _parse(part)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from scalable_binding import files
 from scalable_binding.data.frames import images
 from scalable_binding.data.labels import flow_files
 from scalable_binding.data.synthetic.clips import SyntheticClips
@@ -123,7 +124,7 @@ def chairs(root: Path) -> list[Callable[[], Example]]:
 
 
 def _validation(flows: list[Path], split: Path) -> list[Path]:
-    kinds = split.read_text(encoding="utf-8", errors="replace").split()
+    kinds = files.read_text(split).split()
     if len(kinds) != len(flows):
         raise UserError(f"{split}", expected=f"{len(flows)} lines, one a pair", got=str(len(kinds)))
     return [path for path, kind in zip(flows, kinds, strict=True) if kind == _VALIDATION]

@@ -17,6 +17,7 @@ from scalable_binding import atomic
 from scalable_binding.data.datasets.labeled_images import LabeledImages
 from scalable_binding.data.frames import sources
 from scalable_binding.diffusion import targets
+from scalable_binding.engine import checkpoint
 from scalable_binding.engine.checkpoint import CONFIG
 from scalable_binding.engine.config import from_mapping, to_mapping
 from scalable_binding.engine.distributed import DistributedContext, distributed_session
@@ -115,7 +116,7 @@ def open_held_out(
         UserError: files are needed and none given, they do not fit the network, or their classes
             are not those that it was trained on.
     """
-    record = json.loads((run_folder(run) / CONFIG).read_text(encoding="utf-8"))
+    record = checkpoint.read_config(run_folder(run) / CONFIG)
     described = record.get("data")
     kind = from_mapping(DataConfig, described if isinstance(described, dict) else {})
     settings = RINConfig(

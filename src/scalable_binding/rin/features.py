@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from scalable_binding import files
 from scalable_binding import weights as registry
 from scalable_binding.checksums import verify_file
 from scalable_binding.engine.checkpoint import WEIGHTS, load_tensors, read_tensors
@@ -172,13 +172,8 @@ def _load_own(folder: Path) -> Features:
 def _read_card(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"feature network {path.parent}", expected=f"a {CARD} in it", got="none")
-    if path.stat().st_size > MAX_CARD_BYTES:
-        raise UserError(f"{path} is too large for a card")
     verify_file(path)
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
+    card = files.read_json(path, MAX_CARD_BYTES)
     if not isinstance(card, dict):
         raise UserError(f"{path}", expected="a JSON object", got=type(card).__name__)
     return card

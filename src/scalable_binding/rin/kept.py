@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from scalable_binding import files
 from scalable_binding.atomic import write_text
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, save_tensors
 from scalable_binding.engine.loading import EndlessDataset
@@ -99,8 +100,8 @@ def best_distance(run: Path) -> float:
     if not path.is_file():
         return float("inf")
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["frechet"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return float(files.read_json(path, fix="delete it")["frechet"])
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error})", fix="delete it") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scalable_binding import atomic
+from scalable_binding import atomic, files
 from scalable_binding.data.arrays import read_npz
 from scalable_binding.errors import UserError
 from scalable_binding.rin.inference import Batch
@@ -82,10 +82,7 @@ class SampleStore:
 def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read {path}: {error}", fix="delete it") from error
+    found = files.read_json(path, fix="delete it")
     if not isinstance(found, dict):
         raise UserError(f"{path} is not a record of settings", fix="delete it")
     return found

@@ -6,10 +6,10 @@ wins over a path; ``hf://user/model`` is downloaded from the hub, data files onl
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from scalable_binding import files
 from scalable_binding.errors import UserError
 
 ROOT = Path(__file__).parent
@@ -67,8 +67,8 @@ def card(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return dict(files.read_json(file))
+    except (ValueError, TypeError) as error:
         raise UserError(f"{file} cannot be read ({error})") from error
 
 

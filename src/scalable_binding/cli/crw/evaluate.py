@@ -41,6 +41,7 @@ def evaluate(
     temperature: float | None = None,
     axes: int | None = None,
     zoom: float | None = None,
+    edges: bool | None = None,
     adapt: AdaptOption = False,
     adaptation: AdaptationOption = (),
     sequences: str | None = None,
@@ -59,6 +60,8 @@ def evaluate(
         Folder in the benchmark's official layout; 'synthetic' needs none.
     context
         Instead of the protocol's own; likewise neighbors, radius, temperature, axes, zoom.
+    edges
+        Masks follow the edges of the frames (guided filter), or those of feature cells.
     sequences
         Names of those to score, with commas between them, instead of all.
     list_file
@@ -75,6 +78,7 @@ def evaluate(
         "temperature": temperature,
         "axes": axes,
         "zoom": zoom,
+        "edges": edges,
     }
     adapting = _adaptation(adapt, adaptation)
     kept = "nothing was kept, since --out was not given"

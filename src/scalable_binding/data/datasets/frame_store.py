@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from einops import rearrange
 from jaxtyping import UInt8
 from torch import Tensor
 
+from scalable_binding import files
 from scalable_binding.data.frames import images, sources, videos
 from scalable_binding.data.frames.sources import FrameFolder, UnusableVideoWarning, Video
 from scalable_binding.errors import UserError
@@ -74,7 +76,7 @@ def store(
         for video in sources.find_videos(root):
             path = folder / f"{_key(video, fps, size, folder_fps)}.npy"
             try:
-                if not path.is_file():
+                if _num_stored(path) is None:
                     _write(path, _frames(video, fps, size, folder_fps))
             except NotStoredError:
                 raise
@@ -82,11 +84,20 @@ def store(
                 reason = str(error)
                 warnings.warn(f"a video is left out: {reason}", UnusableVideoWarning, stacklevel=2)
                 continue
-            num_frames = len(np.load(path, mmap_mode="r"))
-            found.append(StoredVideo(path, number, num_frames))
+            found.append(StoredVideo(path, number, _num_stored(path) or 0))
     if not found:
         raise UserError(f"none of the videos can be read; the last one: {reason}")
     return found
+
+
+def _num_stored(path: Path) -> int | None:
+    """Frames in a file of the store; None where none is there, or a damaged or foreign file."""
+    try:
+        files.check_regular(path)
+        frames = np.load(path, mmap_mode="r")
+    except (UserError, OSError, EOFError, ValueError, SyntaxError, tokenize.TokenError):
+        return None
+    return len(frames) if frames.ndim == 4 and frames.dtype == np.uint8 else None
 
 
 def _frames(
