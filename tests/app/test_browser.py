@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from app import scenes
+from scalable_binding import weights
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytest.importorskip("fastapi", reason="needs the extra 'app'")
@@ -194,4 +195,69 @@ def test_errors_and_shortcuts_are_shown(browser: Any, tmp_path: Path) -> None:
         page.keyboard.press("?")
         page.wait_for_selector("#help-dialog[open]")
         assert "Undo" in page.inner_text("#help-dialog")
+        page.close()
+
+
+@pytest.mark.skipif("digits" not in weights.names("rin"), reason="needs the network that ships")
+def test_a_reverse_process_is_watched_and_its_reading_seen(browser: Any, tmp_path: Path) -> None:
+    with serving(scenes.write(tmp_path), tmp_path / "projects") as (address, _):
+        page = opened(browser, address)
+        page.click("[role=tab][data-view=rin]")
+        page.wait_for_function("document.querySelector('#rin-network').options.length >= 2")
+        page.wait_for_function("document.querySelector('#rin-class').options.length === 11")
+        page.fill("#rin-steps", "8")
+        page.click("#rin-sample")
+        page.wait_for_function("window.sbind.shownProcess().step === 7")
+        last = page.evaluate("document.querySelector('#rin-canvas').toDataURL()")
+        page.locator("#rin-step").fill("0")
+        page.wait_for_function("window.sbind.shownProcess().step === 0")
+        assert page.evaluate("document.querySelector('#rin-canvas').toDataURL()") != last
+        assert "step 1 of 8" in page.inner_text("#rin-time")
+
+        box = page.locator("#rin-canvas").bounding_box()
+        spot = [box["width"] * 0.9, box["height"] * 0.3]  # a patch of the fifth sample
+        before = page.evaluate("document.querySelector('#rin-canvas').toDataURL()")
+        page.mouse.move(box["x"] + spot[0], box["y"] + spot[1])
+        page.wait_for_function("window.sbind.shownProcess().readings === 1")
+        assert page.evaluate("window.sbind.shownProcess().pointed.sample") == 4
+        page.wait_for_function(
+            "document.querySelector('#rin-reading').textContent.includes('reads this patch most')"
+        )
+        assert page.evaluate("document.querySelector('#rin-canvas').toDataURL()") != before
+        page.close()
+
+
+@pytest.mark.skipif("room" not in weights.names("carml"), reason="needs the agents that ship")
+def test_a_goal_is_clicked_and_four_episodes_are_watched(browser: Any, tmp_path: Path) -> None:
+    with serving(scenes.write(tmp_path), tmp_path / "projects") as (address, _):
+        page = opened(browser, address)
+        page.click("[role=tab][data-view=carml]")
+        for agent, length in (("maze", 20), ("room", 16)):
+            page.select_option("#carml-agent", agent)
+            name = "window.sbind.shownTrial().world?.agent"
+            page.wait_for_function(f"{name} === '{agent}' && !window.sbind.shownTrial().trial")
+            box = page.locator("#carml-map").bounding_box()
+            page.mouse.click(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.3)
+            page.wait_for_function("document.querySelectorAll('#carml-episodes figure').length > 3")
+            page.wait_for_function(f"window.sbind.shownTrial().moment === {length - 1}")
+            goal = page.evaluate("window.sbind.shownTrial().trial.goal")
+            expected = [405, 350] if agent == "room" else [400, 350]
+            assert goal == pytest.approx(expected, abs=4)
+            captions = page.locator("#carml-episodes figcaption").all_inner_texts()
+            assert [each.startswith(f"Episode {n}") for n, each in enumerate(captions, 1)] == [
+                True
+            ] * 4
+            views = page.locator("#carml-episodes .view:visible").count()
+            assert views == (4 if agent == "room" else 0)
+        page.close()
+
+
+def test_errors_of_the_tabs_are_one_line(browser: Any, tmp_path: Path) -> None:
+    with serving(scenes.write(tmp_path), tmp_path / "projects") as (address, _):
+        page = opened(browser, f"{address}#rin")
+        page.wait_for_selector("#view-rin:not([hidden])")
+        page.fill("#rin-steps", "9999")
+        page.click("#rin-sample")
+        page.wait_for_selector("#message:not([hidden])")
+        assert "body.steps" in page.inner_text("#message")
         page.close()

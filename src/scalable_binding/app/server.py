@@ -20,6 +20,7 @@ from starlette.responses import StreamingResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from scalable_binding.app.play_routes import add_play
 from scalable_binding.app.security import Guard, TooLarge, confine
 from scalable_binding.app.workspace import Workspace, describe
 from scalable_binding.errors import UserError
@@ -125,6 +126,7 @@ def build(
     _add_pictures(api, workspace)
     _add_edits(api, workspace)
     _add_jobs(api, workspace)
+    add_play(api, workspace)
     api.mount("/static", StaticFiles(directory=STATIC))
     return Guard(api, token, hosts, max_upload)
 

@@ -7,6 +7,9 @@ import { forget, labels, picture } from "./pictures.js";
 import { fit, redraw, renderOverlay, show, zoom } from "./stage.js";
 import { goTo, labelsOf, on, store, take, takeFrame, tell } from "./store.js";
 import { drawStrips, nextDoubt, pause, play } from "./timeline.js";
+import { shown as shownTrial } from "./carml.js";
+import { shown as shownProcess } from "./rin.js";
+import { named, open as openTab } from "./tabs.js";
 import { cancel, closePolygon, keys, setRadius, setTool, TOOLS } from "./tools.js";
 
 const $ = (id) => document.getElementById(id);
@@ -61,6 +64,7 @@ let connected = true;
 listen(
   (event) => {
     if (event.job) takeJob(event.job);
+    if (event.type === "sampled") tell("sampled", event);
     if (event.type === "frame") {
       takeFrame(event);
       forget(event.frame);
@@ -252,6 +256,7 @@ const CLICKS = {
 };
 for (const [id, action] of Object.entries(CLICKS)) $(id).addEventListener("click", action);
 
+on("tab", pause);
 on("state", () => {
   $("video-name").textContent = store.video?.name ?? "";
   document.title = store.video ? `${store.video.name} – Scalable Binding` : "Scalable Binding";
@@ -272,7 +277,8 @@ on("shown", (frame) => {
 });
 
 /** For tests and for the curious: what the page holds. */
-window.sbind = { store, drawStrips, labelsOf };
+window.sbind = { store, drawStrips, labelsOf, shownProcess, shownTrial };
 
 await reload();
 showOpener();
+if (named()) openTab(named());
