@@ -112,7 +112,7 @@ def test_scores_are_printed_beside_those_of_no_motion(
     assert main(["flow", "evaluate", *given]) == 0
     shown = capsys.readouterr().out
     found = json.loads(scores.read_text())
-    assert f"{found['scores']['epe']:9.3f} {found['zero flow']['epe']:9.3f}" in shown
+    assert f"{found['scores']['epe']:9.3f} {found['zero flow']['epe']:13.3f}" in shown
 
 
 def test_a_run_is_trained_and_used(folder: Path, tmp_path: Path) -> None:
@@ -156,6 +156,8 @@ def bad(folder: Path) -> Path:
         (["track", "frames", "--points", "missing.csv"], "no such file"),
         (["track", "one", "--points", "points.csv"], "at least two"),
         (["evaluate", "sintel"], "folder of its data"),
+        (["evaluate", "tap-vid"], "the file of its data"),
+        (["evaluate", "tap-vid", "none.pkl"], "no such file"),
         (["evaluate", "sintel", "frames"], "no such folder"),
         (["train", "--preset", "smal", "--run", "run"], "did you mean 'small'"),
         (["train", "--preset", "small", "--run", "run"], "folders of videos"),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn import functional
 
 from flow.small import network, texture
 from scalable_binding.data.labels import keypoints
 from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 from scalable_binding.flow import tracks
-from scalable_binding.flow.inference import Flow
+from scalable_binding.flow.inference import Flow, encode
 
 SIZE = (48, 64)
 
@@ -66,15 +68,15 @@ def test_a_point_that_leaves_the_frame_is_not_visible(world):
 
 def test_a_hidden_point_goes_on_until_what_it_looked_like_is_seen_again(world, monkeypatch):
     world.hidden = {2}
-    looks = iter([0.1, 0.95])
-    # Where it was, where it went, and what is in its place.
-    met = iter(torch.eye(2)[[0, 0, 1]])
+    likeness = iter([0.1, 0.1, 0.1, 0.95])
+    # Where it was, where it went, and then what is in its place.
+    met = iter(torch.eye(2)[[0, 0, 1, 1, 1]])
 
-    def search(look, features, x, y, model):
-        return (x + 2.0, y), next(looks)
+    def search(states, features, model):
+        return states.places + torch.tensor([2.0, 0.0]), torch.tensor([next(likeness)])
 
     monkeypatch.setattr(tracks, "_search", search)
-    monkeypatch.setattr(tracks, "_look_at", lambda features, x, y: next(met))
+    monkeypatch.setattr(tracks, "_appearance_at", lambda frame, places: next(met)[None])
     found = [frame[0] for frame in follow([Keypoint(0, 1, 10.0, 20.0)])]
     assert [one.visible for one in found] == [True, True, False, False, True]
     assert (found[2].x, found[2].y) == pytest.approx((13 + 2.7, 21 + 0.9))
@@ -83,7 +85,8 @@ def test_a_hidden_point_goes_on_until_what_it_looked_like_is_seen_again(world, m
 
 def test_a_point_that_looks_as_it_did_is_seen_though_the_way_back_misses_it(world, monkeypatch):
     world.hidden = {1, 2, 3, 4}
-    monkeypatch.setattr(tracks, "_look_at", lambda features, x, y: torch.tensor([1.0, 0.0]))
+    alike = functional.normalize(torch.ones(1, network().encoder.outputs[0].out_channels))
+    monkeypatch.setattr(tracks, "_appearance_at", lambda frame, places: alike)
     found = follow([Keypoint(0, 7, 10.0, 20.0)])
     assert places(found) == [(10, 20), (13, 21), (16, 22), (19, 23), (22, 24)]
     assert all(one[0].visible for one in found)
@@ -92,11 +95,12 @@ def test_a_point_that_looks_as_it_did_is_seen_though_the_way_back_misses_it(worl
 def test_a_point_that_looks_as_it_did_is_found_in_the_window():
     net = network()
     frame = texture(*SIZE, 0)
-    features = net.encoder(frame[None].float() / 255)[-1]
-    look = tracks._look_at(features, 33.5, 21.5)
-    (x, y), likeness = tracks._search(look, features, 29.0, 25.0, net)
-    assert likeness == pytest.approx(1.0, abs=1e-4)
-    assert abs(x - 33.5) < 6 and abs(y - 21.5) < 6
+    encoded = encode(frame, net)
+    states = tracks._begin([Keypoint(0, 1, 33.5, 21.5)], encoded)
+    elsewhere = replace(states, places=torch.tensor([[29.0, 25.0]]))
+    places, likeness = tracks._search(elsewhere, encoded.features[-1], net)
+    assert float(likeness) == pytest.approx(1.0, abs=1e-4)
+    assert (places - torch.tensor([[33.5, 21.5]])).abs().max() < 6
 
 
 def test_a_table_of_tracks_is_a_table_of_key_points(tmp_path, world):
@@ -127,3 +131,18 @@ def test_points_that_cannot_be_followed_are_refused(world, points, said):
 def test_one_frame_is_no_video():
     with pytest.raises(UserError, match="at least two"):
         follow([Keypoint(0, 1, 1.0, 1.0)], count=1)
+
+
+def test_many_points_go_each_its_own_way():
+    frames = [texture(*SIZE, seed) for seed in range(4)]
+    points = [Keypoint(number % 3, number, 5.0 + 6 * number, 30.0) for number in range(8)]
+    together = follow(points, frames=frames)
+    for number in (0, 1, 5):
+        alone = follow([points[number]], frames=frames)
+        for frame, single in zip(together, alone, strict=True):
+            found = [one for one in frame if one.id == number]
+            assert [(one.frame, one.visible) for one in found] == [
+                (one.frame, one.visible) for one in single
+            ]
+            for one, other in zip(found, single, strict=True):
+                assert (one.x, one.y) == pytest.approx((other.x, other.y), abs=1e-3)

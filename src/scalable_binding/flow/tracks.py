@@ -10,22 +10,21 @@ from pathlib import Path
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding import atomic
-from scalable_binding.data.labels.keypoints import Keypoint, check_inside, is_inside
+from scalable_binding.data.labels.keypoints import Keypoint, check_inside
 from scalable_binding.errors import UserError
-from scalable_binding.flow.inference import Frames, between, neighbors
+from scalable_binding.flow.inference import EncodedFrame, Flow, Frames, between, neighbors
 from scalable_binding.flow.model import FINEST, FlowNet, Maps
 from scalable_binding.walk.multiscale import window_step
 
 SAME = 0.6
 """Similarity to how a point was last seen from which on it counts as seen.
 
-Flow is not so exact that every walker from a point in sight comes home: by the way back alone a
-third of what is seen passed for hidden (``benchmarks/flow/README.md``).
+Flow is not so exact that every walker from a point in sight comes home.
 """
 
 _SLOWS = 0.9
@@ -50,12 +49,22 @@ class Track:
 
 
 @dataclass(frozen=True)
-class _State:
-    """A track, how fast it goes, and how it looked when it was last seen."""
+class _States:
+    """Points as they are in a frame; entries of points that have not begun do not matter.
 
-    track: Track
-    speed: tuple[float, float]
-    look: Float[Tensor, " d"]
+    Attributes:
+        places: x, y in pixels.
+        visible: whether they are seen.
+        speeds: pixels a frame, when last seen.
+        appearance: features of the finest level where they were last seen.
+        confidence: of the least sure step since they were given or seen again.
+    """
+
+    places: Float[Tensor, "n 2"]
+    visible: Bool[Tensor, " n"]
+    speeds: Float[Tensor, "n 2"]
+    appearance: Float[Tensor, "n d"]
+    confidence: Float[Tensor, " n"]
 
 
 def follow(frames: Frames, points: Sequence[Keypoint], model: FlowNet) -> Iterator[list[Track]]:
@@ -84,24 +93,21 @@ def follow(frames: Frames, points: Sequence[Keypoint], model: FlowNet) -> Iterat
     if unseen is not None:
         expected = "one that is to be seen where it begins"
         raise UserError(f"point {unseen.id}", expected=expected, got="confidence 0")
-    states: dict[int, _State] = {}
+    starts = torch.tensor([point.frame for point in points])
+    states: _States | None = None
     number = 0
     for before, after in neighbors(frames, model):
-        if number == 0:
+        if states is None:
             check_inside(points, *before.size)
-            states = _begun(points, 0, before.features)
-            yield _listed(states, points)
+            states = _begin(points, before)
+            yield _listed(states, points, 0)
         number += 1
-        if states:
-            found = between(before, after, model)
-            hidden, sure = found.hidden[None].float(), found.confidence[None]
-            maps = torch.cat([found.flow, hidden, sure])
-            states = {
-                key: _next(state, number, maps, after.features, model)
-                for key, state in states.items()
-            }
-        states |= _begun(points, number, after.features)
-        yield _listed(states, points)
+        if bool((starts < number).any()):
+            states = _next(states, between(before, after, model), after, model)
+        new = starts == number
+        if bool(new.any()):
+            states = _merged(new, _begin(points, after), states)
+        yield _listed(states, points, number)
     check_frames(points, number + 1)
 
 
@@ -134,83 +140,125 @@ def write(path: Path, tracks: Iterable[Track]) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
-def _begun(points: Sequence[Keypoint], number: int, features: Sequence[Maps]) -> dict[int, _State]:
-    return {
-        point.id: _State(
-            Track(number, point.id, point.x, point.y, True, 1.0),
-            (0.0, 0.0),
-            _look_at(features[-1], point.x, point.y),
+def _begin(points: Sequence[Keypoint], frame: EncodedFrame) -> _States:
+    """All points as if they were given in this frame."""
+    places = torch.tensor([(point.x, point.y) for point in points])
+    return _States(
+        places,
+        torch.ones(len(points), dtype=torch.bool),
+        torch.zeros_like(places),
+        _appearance_at(frame, places),
+        torch.ones(len(points)),
+    )
+
+
+def _merged(which: Bool[Tensor, " n"], chosen: _States, others: _States) -> _States:
+    """For each point the one or the other state."""
+    merged = {
+        field.name: torch.where(
+            which if getattr(chosen, field.name).ndim == 1 else which[:, None],
+            getattr(chosen, field.name),
+            getattr(others, field.name),
         )
-        for point in points
-        if point.frame == number
+        for field in fields(_States)
     }
+    return _States(**merged)
 
 
-def _listed(states: dict[int, _State], points: Sequence[Keypoint]) -> list[Track]:
-    return [states[point.id].track for point in points if point.id in states]
+def _listed(states: _States, points: Sequence[Keypoint], number: int) -> list[Track]:
+    rows = zip(
+        points,
+        states.places.tolist(),
+        states.visible.tolist(),
+        states.confidence.tolist(),
+        strict=True,
+    )
+    return [
+        Track(number, point.id, x, y, visible, confidence if visible else 0.0)
+        for point, (x, y), visible, confidence in rows
+        if point.frame <= number
+    ]
 
 
-def _next(
-    state: _State,
-    number: int,
-    maps: Float[Tensor, "4 h w"],
-    after: Sequence[Maps],
-    model: FlowNet,
-) -> _State:
-    """The point in the next frame; ``maps`` are the flow to it, what is hidden, and how sure."""
-    track = state.track
-    height, width = maps.shape[1:]
-    if track.visible:
-        right, down, hidden, sure = _value(maps, track.x, track.y).tolist()
-        x, y = track.x + right, track.y + down
-        inside = is_inside(x, y, height, width)
-        look = _look_at(after[-1], x, y)
-        if inside and (hidden < 0.5 or float(look @ state.look) >= SAME):
-            seen = Track(number, track.id, x, y, True, min(track.confidence, sure))
-            return _State(seen, (right, down), look)
-    speed = (state.speed[0] * _SLOWS, state.speed[1] * _SLOWS)
-    x = min(max(track.x + speed[0], 0.0), width - 1.0)
-    y = min(max(track.y + speed[1], 0.0), height - 1.0)
-    away = Track(number, track.id, x, y, False, 0.0)
-    if not track.visible:
-        place, likeness = _search(state.look, after[-1], x, y, model)
-        # Beyond the frame there is padding, which looks like its border.
-        if likeness >= SAME and is_inside(*place, height, width):
-            again = replace(away, x=place[0], y=place[1], visible=True, confidence=likeness)
-            return _State(again, speed, state.look)
-    return _State(away, speed, state.look)
+def _next(states: _States, found: Flow, after: EncodedFrame, model: FlowNet) -> _States:
+    """The points in the next frame."""
+    moved = _along_flow(states, found, after)
+    drifted = _drifted(states, after)
+    seen_again = _seen_again(states, drifted, after, model)
+    return _merged(moved.visible, moved, _merged(seen_again.visible, seen_again, drifted))
+
+
+def _along_flow(states: _States, found: Flow, after: EncodedFrame) -> _States:
+    """Points that were seen go along the flow; visible where they are seen there, too."""
+    maps = torch.cat([found.flow, found.hidden[None].float(), found.confidence[None]])
+    values = _values(maps, states.places)
+    step, hidden, sure = values[:, :2], values[:, 2] >= 0.5, values[:, 3]
+    places = states.places + step
+    appearance = _appearance_at(after, places)
+    alike = (appearance * states.appearance).sum(dim=-1) >= SAME
+    visible = states.visible & _is_inside(places, after) & (~hidden | alike)
+    confidence = torch.minimum(states.confidence, sure)
+    return _States(places, visible, step, appearance, confidence)
+
+
+def _drifted(states: _States, after: EncodedFrame) -> _States:
+    """Hidden points go on at their last speed, ever slower, within the frame."""
+    speeds = _SLOWS * states.speeds
+    height, width = after.size
+    last = torch.tensor([width - 1.0, height - 1.0])
+    places = torch.minimum((states.places + speeds).clamp(min=0), last)
+    hidden = torch.zeros_like(states.visible)
+    return replace(states, places=places, speeds=speeds, visible=hidden)
+
+
+def _seen_again(states: _States, drifted: _States, after: EncodedFrame, model: FlowNet) -> _States:
+    """Points that were hidden, where something around looks as they did: a step of the walk.
+
+    Each goes from how it looked into the window of the finest level around where it is expected.
+    """
+    places, likeness = _search(drifted, after.features[-1], model)
+    # Beyond the frame there is padding, which looks like its border.
+    visible = ~states.visible & (likeness >= SAME) & _is_inside(places, after)
+    return replace(drifted, places=places, visible=visible, confidence=likeness)
 
 
 @torch.no_grad()
 def _search(
-    look: Float[Tensor, " d"], features: Maps, x: float, y: float, model: FlowNet
-) -> tuple[tuple[float, float], float]:
-    """The place in pixels around (x, y) that looks most like a point, and how much it does."""
+    states: _States, features: Maps, model: FlowNet
+) -> tuple[Float[Tensor, "n 2"], Float[Tensor, " n"]]:
+    """The expected places in pixels of what looks like each point, and how alike the best is."""
     height, width = features.shape[-2:]
     nodes = rearrange(features, "1 d h w -> 1 (h w) d")
-    center = torch.tensor([[[round(_to_node(x)), round(_to_node(y))]]], device=features.device)
+    center = _to_nodes(states.places).round().long()[None].to(features.device)
+    looks = states.appearance[None].to(features.device)
     step, similarities = window_step(
-        look.view(1, 1, -1), nodes, center, (height, width), model.radius, model.temperature
+        looks, nodes, center, (height, width), model.radius, model.temperature
     )
-    place = step.expected_place()[0, 0] * FINEST + (FINEST - 1) / 2
-    return (float(place[0]), float(place[1])), float(similarities.max())
+    places = step.expected_place()[0] * FINEST + (FINEST - 1) / 2
+    return places.cpu(), similarities[0].amax(dim=-1).cpu()
 
 
-def _look_at(features: Maps, x: float, y: float) -> Float[Tensor, " d"]:
-    """The feature between nodes at a place in pixels."""
-    found = _value(features[0].detach(), _to_node(x), _to_node(y))
-    return functional.normalize(found, dim=0)
+def _appearance_at(frame: EncodedFrame, places: Float[Tensor, "n 2"]) -> Float[Tensor, "n d"]:
+    """The features of the finest level between nodes at places in pixels."""
+    found = _values(frame.features[-1][0].detach(), _to_nodes(places))
+    return functional.normalize(found, dim=-1)
 
 
-def _to_node(place: float) -> float:
-    return (place - (FINEST - 1) / 2) / FINEST
+def _to_nodes(places: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+    return (places - (FINEST - 1) / 2) / FINEST
 
 
-def _value(maps: Float[Tensor, "c h w"], x: float, y: float) -> Float[Tensor, " c"]:
-    """The values of maps at one place between pixels; at the border those of the border."""
+def _is_inside(places: Float[Tensor, "n 2"], frame: EncodedFrame) -> Bool[Tensor, " n"]:
+    height, width = frame.size
+    last = torch.tensor([width - 0.5, height - 0.5])
+    return ((places >= -0.5) & (places < last)).all(dim=-1)
+
+
+def _values(maps: Float[Tensor, "c h w"], places: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
+    """The values of maps at places between pixels; at the border those of the border."""
     sides = torch.tensor([maps.shape[-1], maps.shape[-2]], device=maps.device)
-    place = (2 * torch.tensor([x, y], device=maps.device) + 1) / sides - 1
+    grid = (2 * places.to(maps.device) + 1) / sides - 1
     found = functional.grid_sample(
-        maps[None], place.view(1, 1, 1, 2), padding_mode="border", align_corners=False
+        maps[None].float(), grid.view(1, 1, -1, 2), padding_mode="border", align_corners=False
     )
-    return found.flatten()
+    return found[0, :, 0].mT.cpu()
