@@ -13,10 +13,11 @@ import torch
 
 from attack.attempts import Tally, attempt, files_of, reading
 from attack.damage import damage, readers, same
+from attack.sessions import kills_of_sessions
 from engine.toy import Points, config, loss, net, slow_loss
 from scalable_binding import weights
 from scalable_binding.cli import main
-from scalable_binding.data.frames import videos
+from scalable_binding.data.frames import images, videos
 from scalable_binding.data.labels import masks
 from scalable_binding.engine import checkpoint
 from scalable_binding.engine.fit import fit
@@ -51,6 +52,8 @@ TRAINING = {
 }
 TRAINED_STEPS = 6
 
+_LAYOUT = ("JPEGImages", "Annotations")
+
 
 def scaled(counts: Counts, share: float) -> Counts:
     """The counts times a share, at least one of each."""
@@ -70,7 +73,9 @@ def run(folder: Path, counts: Counts, seed: int, *, systems: bool = True) -> Tal
         for system, options in TRAINING.items():
             place = folder / f"train-{system}"
             kills_of_training(system, options, place, counts.kills, draw, tally)
+        flips_in_rounds(folder / "rounds", counts.flips, draw, tally)
         kills_of_outputs(folder / "outputs", counts.output_kills, draw, tally)
+        kills_of_sessions(folder / "session", counts.output_kills, draw, tally)
     return tally
 
 
@@ -225,6 +230,36 @@ def _resume(place: Path, settings: object) -> int:
     return reading(lambda: fit(net(), loss, Points(), settings, place))  # type: ignore[arg-type]
 
 
+def flips_in_rounds(folder: Path, count: int, draw: random.Random, tally: Tally) -> None:
+    """A byte flipped in the files of CARML's rounds: the same bits in the end, or one line."""
+    tokens = ["carml", "train", *TRAINING["carml"], "--set", "fit.progress=false"]
+    tokens += ["--set", "fit.save_every=1"]
+
+    def go(place: Path, steps: int) -> int:
+        return main([*tokens, "--set", f"fit.steps={steps}", "--run", str(place)])
+
+    outcome, text = attempt(partial(go, folder / "part", TRAINED_STEPS), limit=300)
+    tally.add("flip: rounds", outcome, text[-500:])
+    shutil.copytree(folder / "part", folder / "whole")
+    outcome, text = attempt(partial(go, folder / "whole", TRAINED_STEPS + 1), limit=300)
+    tally.add("flip: rounds", outcome, text[-500:])
+    expected = final_state(folder / "whole")
+    for name in sorted(files_of(folder / "part" / "rounds")):
+        for _ in range(max(1, count // 10)):
+            place = folder / "flipped"
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(folder / "part", place)
+            _flip(place / "rounds" / name, draw)
+            outcome, text = attempt(partial(go, place, TRAINED_STEPS + 1), limit=300)
+            tally.add("flip: rounds", outcome, f"{name}: {text[-500:]}")
+            if outcome == "done":
+                equal = same(final_state(place), expected)
+                tally.add("flip: rounds", "same bits" if equal else "silent difference", name)
+            report = ["carml", "evaluate", str(place), "--report", str(folder / "report")]
+            outcome, text = attempt(partial(main, [*report, "--tasks", "2"]), limit=300)
+            tally.add("flip: rounds", outcome, f"{name}, report: {text[-500:]}")
+
+
 def flips_in_weights(folder: Path, count: int, draw: random.Random, tally: Tally) -> None:
     """A byte flipped in any file of a shipped model is found when the file is read."""
     for known in weights.SHIPPED.values():
@@ -250,6 +285,18 @@ def _flip(path: Path, draw: random.Random) -> None:
     path.write_bytes(data)
 
 
+def _davis(folder: Path, still: torch.Tensor, mask: torch.Tensor) -> Path:
+    """Two short sequences in the official layout."""
+    for name in ("one", "two"):
+        frames, annotations = (folder / "DAVIS" / kind / "480p" / name for kind in _LAYOUT)
+        frames.mkdir(parents=True)
+        annotations.mkdir(parents=True)
+        for t in range(6):
+            images.write(frames / f"{t:05}.png", still.roll(t, 2))
+            masks.write(annotations / f"{t:05}.png", mask.roll(t, 1))
+    return folder / "DAVIS"
+
+
 def kills_of_outputs(folder: Path, count: int, draw: random.Random, tally: Tally) -> None:
     """Killed while results are written: each file there is whole; a rerun ends well."""
     folder.mkdir(parents=True)
@@ -263,6 +310,7 @@ def kills_of_outputs(folder: Path, count: int, draw: random.Random, tally: Tally
         "propagate": ["crw", "propagate", clip, "--labels", str(folder / "mask.png")],
         "estimate": ["flow", "estimate", clip],
         "track": ["permanence", "track", "synthetic"],
+        "evaluate": ["crw", "evaluate", "davis", str(_davis(folder, still, mask))],
         "sample": ["rin", "sample", "digits", "--num", "4", "--steps", "4"],
     }
     for name, tokens in jobs.items():

@@ -35,7 +35,7 @@ def test_boxes_around_objects_lose_nothing(size: tuple[int, int]) -> None:
     maps = torch.zeros(4, 8, 12)
     maps[1, 2:4, 3:5], maps[2, 0, 0], maps[3, 7, 9:] = 0.7, 1.0, 0.4
     maps[0] = 1 - maps[1:].sum(0)
-    found = edges.sharpen(maps, frame, 4)
+    found = edges.sharpen(maps, frame)
     grid = (-(-size[0] // 4), -(-size[1] // 4))
     colors = frame.float() / 255
     guide = functional.interpolate(colors[None], grid, mode="area")[0]
@@ -70,12 +70,12 @@ def test_flat_pictures_change_little() -> None:
     maps = functional.avg_pool2d(maps[None], 5, stride=1, padding=2)[0].softmax(0)
     frame = torch.full((3, 96, 128), 90, dtype=torch.uint8)
     plain = functional.interpolate(maps[None], (96, 128), mode="bilinear")[0]
-    assert (edges.sharpen(maps, frame, 4) - plain).abs().max() < 0.05
+    assert (edges.sharpen(maps, frame) - plain).abs().max() < 0.05
 
 
 def test_empty_maps_stay_empty() -> None:
     maps = torch.zeros(3, 4, 4)
     maps[0] = 1
     frame = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=seeded())
-    found = edges.sharpen(maps, frame, 4)
+    found = edges.sharpen(maps, frame)
     assert found[1:].abs().max() == 0 and found[0].min() == 1

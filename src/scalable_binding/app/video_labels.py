@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from scalable_binding.app.features import DISK_BYTES, CachedFeatures
 from scalable_binding.app.frames import VideoFrames
 from scalable_binding.app.project import FILE, Label, Object, Project, unpack_mask, unpack_soft
 from scalable_binding.app.proposals import Click
+from scalable_binding.crw import edges
 from scalable_binding.crw import model as models
 from scalable_binding.crw.inference import FeatureModel
 from scalable_binding.crw.presets import PropagationConfig
@@ -138,8 +140,8 @@ class VideoLabels:
     def ids(self, frame: int, *, own_size: bool = False) -> UInt8[np.ndarray, "h w"]:
         """The object id of every pixel of a frame, 0 for background, at the size shown.
 
-        Soft maps are enlarged bilinearly and the largest score wins; where masks that the user gave
-        overlap, the latest wins.
+        Soft maps are enlarged, following the edges of the frame, and the largest score wins; where
+        masks that the user gave overlap, the latest wins.
         """
         self.frames.check(frame)
         size = self.frames.own if own_size else self.size
@@ -147,8 +149,9 @@ class VideoLabels:
         labels = [each for each in known if (each.mask or each.soft) and each.x is None]
         labels.sort(key=lambda each: each.edit)
         scores = torch.zeros(len(labels) + 1, *size)
+        soft = self._soft_scores(frame, [each for each in labels if each.mask is None], size)
         for channel, label in enumerate(labels, 1):
-            scores[channel] = self._scores(label, size)
+            scores[channel] = next(soft) if label.mask is None else self._given(label, size)
         scores[0] = (1 - scores[1:].sum(dim=0)).clamp(min=0)
         given = [label.given for label in labels]
         order = torch.arange(len(labels)) * 1e-4
@@ -156,13 +159,26 @@ class VideoLabels:
         table = np.array([0, *(label.object for label in labels)], dtype=np.uint8)
         return table[scores.argmax(dim=0).numpy()]
 
-    def _scores(self, label: Label, size: tuple[int, int]) -> Float[torch.Tensor, "h w"]:
-        if label.mask is not None:
-            mask = unpack_mask(label.mask, self.frames.height, self.frames.width)
-            return torch.from_numpy(resize_mask(mask, size)).float()
-        assert label.soft is not None
-        soft = torch.from_numpy(unpack_soft(label.soft, *self.cells))
-        return functional.interpolate(soft[None, None], size, mode="bilinear")[0, 0]
+    def _given(self, label: Label, size: tuple[int, int]) -> Float[torch.Tensor, "h w"]:
+        assert label.mask is not None
+        mask = unpack_mask(label.mask, self.frames.height, self.frames.width)
+        return torch.from_numpy(resize_mask(mask, size)).float()
+
+    def _soft_scores(
+        self, frame: int, labels: list[Label], size: tuple[int, int]
+    ) -> Iterator[Float[torch.Tensor, "h w"]]:
+        """The enlarged soft map of each label."""
+        if not labels:
+            return iter(())
+        packed = [each.soft for each in labels if each.soft is not None]
+        soft = torch.stack([torch.from_numpy(unpack_soft(each, *self.cells)) for each in packed])
+        if not self.config.edges:
+            return iter(functional.interpolate(soft[None], size, mode="bilinear")[0])
+        guide = self.frames.frame(frame)
+        if guide.shape[1:] != size:
+            guide = functional.interpolate(guide[None], size, mode="bilinear")[0]
+        background = (1 - soft.sum(0, keepdim=True)).clamp(min=0)
+        return iter(edges.sharpen(torch.cat([background, soft]), guide)[1:])
 
     @property
     def cells(self) -> tuple[int, int]:

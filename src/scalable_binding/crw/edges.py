@@ -18,24 +18,24 @@ EPSILON = 1e-5
 
 
 def sharpen(
-    maps: Float[Tensor, "c h8 w8"], frame: UInt8[Tensor, "3 h w"], step: int
+    maps: Float[Tensor, "c h8 w8"], frame: UInt8[Tensor, "3 h w"]
 ) -> Float[Tensor, "c h w"]:
     """Soft maps at the frame's own size, each locally a linear function of the frame's colors.
 
     In every window a map is fitted by ``a . color + b`` (ridge regression); pixels get the mean of
-    the fits of the windows that they lie in. As in the fast variant, the fits are made on a grid
-    of every ``step`` pixels and their coefficients enlarged. Maps that sum to one in every cell
+    the fits of the windows that they lie in. As in the fast variant, the fits are made on a coarser
+    grid, here one of half cells, and their coefficients enlarged. Maps that sum to one in each cell
     still do.
 
     Args:
         maps: background first.
         frame: colors that guide.
-        step: pixels to a point of the grid, about half a cell.
 
     Source: He, Sun & Tang, "Guided Image Filtering", PAMI 2013, section 3.5 (color guides); He &
     Sun, "Fast Guided Filter", arXiv 1505.00996.
     """
     height, width = frame.shape[1:]
+    step = max(1, round(height / maps.shape[1] / 2))
     grid = (-(-height // step), -(-width // step))
     colors = frame.float() / 255
     guide = functional.interpolate(colors[None], grid, mode="area")

@@ -151,13 +151,9 @@ def decode_masks(
     if guide is None or space.are_points:
         scores = functional.interpolate(planes, (height, width), mode="bilinear")[0]
     else:
-        scores = edges.sharpen(planes[0], guide.to(planes.device), _half_cell(maps, height))
+        scores = edges.sharpen(planes[0], guide.to(planes.device))
     ids = range(len(space.ids) + 1) if space.are_points else (0, *space.ids)  # positions of points
     return _of_largest(scores, ids), scores
-
-
-def _half_cell(maps: Float[Tensor, "h8 w8 c"], height: int) -> int:
-    return max(1, round(height / maps.shape[0] / 2))
 
 
 def _of_largest(scores: Float[Tensor, "c h w"], ids: Sequence[int]) -> UInt8[Tensor, "h w"]:
