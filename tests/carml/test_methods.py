@@ -18,6 +18,7 @@ from scalable_binding.carml.task_sources import ContextualEnv, ContextualTasks, 
 from scalable_binding.carml.train import load_initial_weights, train
 from scalable_binding.engine.checkpoint import latest_step, read_tensors
 from scalable_binding.engine.distributed import DistributedContext
+from scalable_binding.envs import registry
 from scalable_binding.envs.maze import Maze
 from scalable_binding.errors import UserError
 
@@ -253,3 +254,27 @@ def test_discriminator_with_lambda_pays_for_rare_states_too(tmp_path):
     assert density.std() > 0.1, "some states are rarer than others"
     expected = 0.5 * (posterior + math.log(4)) - 0.5 * density
     torch.testing.assert_close(reward.raw(states).float(), expected.detach())
+
+
+def test_a_classifier_of_pixels_runs_where_its_encoder_is(monkeypatch):
+    """A device that is not the CPU: the meta device, whose network is replaced."""
+    found, seen = classifier(shape=(3, 24, 24)), []
+    found.encoder.to("meta")
+
+    def forward(images):
+        seen.append(images.device.type)
+        return torch.ones(len(images), 8)
+
+    monkeypatch.setattr(found.encoder, "forward", forward)
+    images = torch.zeros(6, 3, 24, 24, dtype=torch.uint8)
+    logits, loss = found.classify(images, torch.zeros(6, dtype=torch.int64))
+    assert seen == ["meta"] and logits.device.type == loss.device.type == "cpu"
+    assert found.encode(images).device.type == "cpu"
+
+
+def test_a_classifier_of_pixels_is_put_on_the_device_of_the_run():
+    config = runs.small(method="online-discriminator", environment__name="room")
+    ranks = DistributedContext(0, 1, torch.device("meta"))
+    source = DiscriminatorSource(config, registry.make("room", 2), ranks)
+    assert source.scaffold.encoder.device.type == "meta"
+    assert source.scaffold.head[0].weight.device.type == "cpu"

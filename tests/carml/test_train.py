@@ -308,3 +308,13 @@ def test_an_agent_without_rewards_learns_to_adapt(tmp_path: Path) -> None:
     assert fresh < 0.1
     assert reached[-1] > 0.4
     assert reached[-1] > reached[0] + 0.1, "nothing was gained within a trial"
+
+
+def test_a_run_of_before_a_setting_existed_goes_on(tmp_path: Path) -> None:
+    train.train(small(maze(), fit__steps=1), tmp_path)
+    path = tmp_path / "config.json"
+    record = json.loads(path.read_text())
+    del record["environment"]["tasks"]
+    path.write_text(json.dumps(record))
+    train.train(small(maze(), fit__steps=2), tmp_path)
+    assert latest_step(tmp_path) == 2

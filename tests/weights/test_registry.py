@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 from benchmarks.shipping import shipped_files
 from scalable_binding import checksums, weights
@@ -80,3 +81,11 @@ def test_what_is_not_installed_and_not_on_the_hub_is_one_line(
     monkeypatch.setattr(weights, "ROOT", tmp_path)
     with pytest.raises(UserError, match="this installation holds no rin model 'digits'"):
         weights.find("rin", "digits")
+
+
+@pytest.mark.parametrize("folder", FOLDERS.values(), ids=lambda folder: folder.name)
+def test_the_hub_gives_every_file_that_ships_and_no_code(folder: Path) -> None:
+    files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    allowed = weights._PATTERNS
+    found = filter_repo_objects([*files, "model.py", "oracle/model.py"], allow_patterns=allowed)
+    assert set(found) == {name for name in files if not name.endswith("README.md")}

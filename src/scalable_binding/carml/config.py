@@ -128,9 +128,12 @@ class ScaffoldConfig:
     # how the features of pixels are learned.
     deep_clusters: DeepClusterConfig = field(default_factory=DeepClusterConfig)
     vae: VAEConfig = field(default_factory=VAEConfig)  # of states.
+    # of random trials, on which each round's rewards are compared with place, heading and
+    # validation tasks, for the log; 0 for none.
+    diagnostic_states: int = 2048
 
     def __post_init__(self) -> None:
-        check_settings(self, kind=("mixture", "vae"))
+        check_settings(self, kind=("mixture", "vae"), least_zero="diagnostic_states")
 
 
 @dataclass(frozen=True, kw_only=True)

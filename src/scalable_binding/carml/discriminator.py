@@ -125,8 +125,7 @@ class Discriminator(nn.Module):
         loss = accuracy = torch.zeros(())
         for _ in range(steps):
             chosen = torch.randint(len(tasks), (self.config.batch_size,), generator=generator)
-            logits = self._logits(self._scaled(self._features(observations[chosen])))
-            loss = functional.cross_entropy(logits, tasks[chosen])
+            logits, loss = self.classify(observations[chosen], tasks[chosen])
             optimizer.zero_grad()
             loss.backward()
             for parameter in self.parameters():
@@ -141,6 +140,13 @@ class Discriminator(nn.Module):
             "discriminator_loss": float(loss.detach()),
             "discriminator_accuracy": float(accuracy),
         }
+
+    def classify(
+        self, observations: Shaped[Tensor, "b *obs"], tasks: Int64[Tensor, " b"]
+    ) -> tuple[Float[Tensor, "b k"], Float[Tensor, ""]]:
+        """Logits of every task, and the cross-entropy of the true ones."""
+        logits = self._logits(self._scaled(self._features(observations)))
+        return logits, functional.cross_entropy(logits, tasks)
 
     def encode(self, observations: Shaped[Tensor, "b *obs"]) -> Float[Tensor, "b d"]:
         """The features of observations, in units of their own."""
@@ -204,7 +210,10 @@ class Discriminator(nn.Module):
         return {}
 
     def _features(self, observations: Tensor) -> Float[Tensor, "b d"]:
-        return observations.float() if self.encoder is None else self.encoder(observations)
+        if self.encoder is None:
+            return observations.float()
+        # Only the encoder of pixels is worth a device of its own.
+        return self.encoder(observations.to(self.encoder.device)).cpu()
 
     def _scaled(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
         return (features - self.shift) / self.scale
@@ -247,6 +256,8 @@ class DiscriminatorSource:
         self.scaffold = Discriminator(
             shape, num_tasks, config.discriminator, deep, density_config(config)
         )
+        if self.scaffold.encoder is not None:
+            self.scaffold.encoder.to(ranks.device)
         self.optimizer = torch.optim.Adam(self.scaffold.parameters(), config.discriminator.lr)
         self.whitening = build_whitening(config.task_reward, self.scaffold)
         self._adam = init_adam_state(self.optimizer)
@@ -315,6 +326,8 @@ class DiscriminatorSource:
     ) -> dict[str, float]:
         shape = trajectories.shape[2:]
         mixture = MixtureScaffold(shape, self.config.scaffold)
+        if mixture.encoder is not None:
+            mixture.encoder.to(self.ranks.device)
         figures = mixture.fit(trajectories, generator, self.ranks)
         if self.scaffold.encoder is not None:
             assert mixture.encoder is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -12,18 +11,21 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from scalable_binding import files, locks
+from scalable_binding import locks
 from scalable_binding.atomic import explain_write_errors
 from scalable_binding.carml import model, objective
 from scalable_binding.carml.config import CARMLConfig, Method, StartConfig
+from scalable_binding.carml.diagnostics import diagnose
 from scalable_binding.carml.evaluate import Validation
 from scalable_binding.carml.inference import read_config
 from scalable_binding.carml.model import Policy
 from scalable_binding.carml.rollout import Reward, StickyEnv, Trials, collect
 from scalable_binding.carml.round_files import write_round
+from scalable_binding.carml.run_check import check_run
 from scalable_binding.carml.task_rewards import NoReward, parse, write_reward_stats
 from scalable_binding.carml.task_sources import (
     SKILLS,
+    Curriculum,
     GivenTasks,
     TaskSource,
     build_source,
@@ -44,11 +46,11 @@ from scalable_binding.envs.batch import BatchEnv
 from scalable_binding.errors import UserError
 from scalable_binding.nn.running_mean_std import RunningMeanStd
 
-PLACES = {"first": 0, "scaffold": 1, "tasks": 2, "actions": 3, "absorb": 4, "order": 5}
+PLACES = {
+    **{"first": 0, "scaffold": 1, "tasks": 2, "actions": 3, "absorb": 4, "order": 5},
+    "diagnostics": 6,
+}
 """What randomness is for: each has generators of its own, a function of seed, update and rank."""
-
-STEPPING = ("vector=", "num_workers=", "timeout=", "restarts=")
-"""Options that say how environments are stepped, which a resumed run may change."""
 
 
 def train(config: CARMLConfig, run: Path) -> Policy:
@@ -82,7 +84,7 @@ def train(config: CARMLConfig, run: Path) -> Policy:
 
 
 def _train(config: CARMLConfig, run: Path) -> Policy:
-    _check_run(config, run)
+    check_run(config, run)
     if config.method == "pipelined":
         train(replace(config, method="contextual"), run / SKILLS)
     with (
@@ -237,7 +239,18 @@ class _Training:
             number = (step - 1) // self.config.curriculum.period + 1
             weights = dict(self.policy.named_parameters())
             write_round(self.run, number, self.source.state_dict(), weights)
+            figures |= self._diagnose()
         return figures
+
+    def _diagnose(self) -> dict[str, float]:
+        """What the new tasks' rewards depend on, on the same states in each round."""
+        config, source = self.config, self.source
+        num_states = config.scaffold.diagnostic_states
+        if not isinstance(source, Curriculum) or num_states == 0:
+            return {}
+        random = self._generator("diagnostics", 0)
+        weight, settings = config.task_reward.weight, config.environment
+        return diagnose(source.scaffold, weight, self.env, settings, num_states, random)
 
     def _update(self, step: int) -> dict[str, Tensor]:
         """One update: new tasks, trials of them, passes of PPO, and what the tasks learn of it."""
@@ -356,36 +369,3 @@ class _Training:
         if self.validation.weights is not None:
             checkpoint.load_tensors(policy, self.validation.weights, "selected weights")
         return policy
-
-
-def _world(environment: Any) -> Any:
-    """An environment's name and options without those that only say how it is stepped."""
-    if not isinstance(environment, dict):
-        return environment
-    options = environment.get("options", ())
-    return {**environment, "options": [o for o in options if not o.startswith(STEPPING)]}
-
-
-def _check_run(config: CARMLConfig, run: Path) -> None:
-    """Compare a folder's run with the configuration that is to go on with it.
-
-    Raises:
-        UserError: it is the run of another environment or number of processes.
-    """
-    if checkpoint.latest_step(run) is None:
-        return
-    try:
-        record = dict(files.read_json(run / CONFIG))
-    except (UserError, ValueError, TypeError):
-        return  # write_config warns of it
-    wanted = to_mapping(config.environment)
-    found = record.get("environment")
-    if _world(found) != _world(wanted):
-        fix = "choose another folder, or go on with the settings in its config.json"
-        got, expected = f"a run in {found}", f"a run in {wanted}"
-        raise UserError(f"{run}", expected=expected, got=got, fix=fix)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if record.get("processes") != processes:
-        fix = "resume with as many, since each has environments and a reservoir of its own"
-        got = f"one of {record.get('processes')}"
-        raise UserError(f"{run}", expected=f"a run of {processes} processes", got=got, fix=fix)

@@ -26,7 +26,10 @@ SHIPPED: dict[str, dict[str, str]] = {
 }
 """Folders under ``weights/`` by system and by the name that ``load`` takes."""
 
-_PATTERNS = ["*.json", "*.safetensors", "rounds/*.safetensors", "SHA256SUMS"]
+_PATTERNS = [
+    *("*.json", "*.safetensors", "SHA256SUMS"),
+    *("rounds/*.safetensors", "oracle/*.json", "oracle/*.safetensors", "oracle/SHA256SUMS"),
+]
 
 
 def folder(system: str, name: str = "shipped") -> Path:
