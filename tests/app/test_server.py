@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,3 +115,19 @@ def test_a_label_goes_through_the_video_and_out(client: TestClient, tmp_path: Pa
     answer = client.get(f"api/exports/{exports[0].name}")
     assert answer.status_code == 200 and answer.content.startswith(b"PK")
     assert client.get("api/exports/..%2fproject.sqlite").status_code in (400, 404)
+
+
+def test_labels_are_imported_as_a_job(client: TestClient, tmp_path: Path) -> None:
+    client.post("api/open", json={"path": "clip"})
+    mask = {"size": [scenes.HEIGHT, scenes.WIDTH], "counts": [96 * 20, 96, 96 * 139]}
+    answer = client.put("api/upload/labels?name=../mask.json&frame=3", content=json.dumps(mask))
+    assert answer.status_code == 200, answer.text
+    state = wait(client)
+    assert state["labels"]["1"]["frames"] == [3]
+    assert not [*(tmp_path / "root").rglob("import-*")], "the file is gone"
+    for name, line in (("mask.exe", "label file mask.exe"), ("", "without a name")):
+        refused = client.put(f"api/upload/labels?name={name}", content=b"x")
+        assert refused.status_code == 400
+        assert line in refused.text
+    large = client.put("api/upload/labels?name=a.json", content=b"x" * 1001)
+    assert large.status_code == 413

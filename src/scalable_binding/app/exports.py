@@ -14,11 +14,11 @@ from jaxtyping import UInt8
 from PIL import ImageColor
 from torch import Tensor
 
+from scalable_binding.app import label_files
 from scalable_binding.app.video_labels import VideoLabels
 from scalable_binding.atomic import replacing
 from scalable_binding.data.frames import videos
-from scalable_binding.data.labels import keypoints, masks
-from scalable_binding.data.labels.keypoints import Keypoint
+from scalable_binding.data.labels import formats
 from scalable_binding.errors import UserError, require_one_of
 from scalable_binding.plots.overlay import contours
 
@@ -86,28 +86,21 @@ def _zip(folder: Path, archive: Path, name: str) -> None:
             target.write(each, Path(name) / each.relative_to(folder))
 
 
-def _write_png(labels: VideoLabels, path: Path) -> Progress:
-    path.mkdir()
-    count = labels.frames.num_frames
-    for number in range(count):
-        masks.write(path / f"{number:05}.png", torch.from_numpy(labels.ids(number, own_size=True)))
-        yield number + 1, count
+def _write_tracks(kind: str) -> Callable[[VideoLabels, Path], Progress]:
+    """A writer of one of the formats of other tools."""
+    suffix = formats.FORMATS[kind].suffix
 
+    def write(labels: VideoLabels, path: Path) -> Progress:
+        count = labels.frames.num_frames
+        for done, found in label_files.to_tracks(labels):
+            yield done, count
+            if found is not None:
+                target = path.with_name(f"{path.name}{suffix}") if suffix else path
+                formats.write(target, found, kind)
+                if suffix:
+                    target.replace(path)
 
-def _write_points(labels: VideoLabels, path: Path) -> Progress:
-    count = labels.frames.num_frames
-    height, width = labels.frames.own
-    across, down = width / labels.frames.width, height / labels.frames.height
-    found = []
-    for number in range(count):
-        for point, (x, y, confidence) in labels.points(number).items():
-            place = (x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5
-            found.append(Keypoint(number, point, *place, confidence))
-        yield number + 1, count
-    if not found:
-        raise UserError("no points to export", fix="add one with the point tool")
-    keypoints.write(path.with_suffix(".csv"), found)
-    path.with_suffix(".csv").replace(path)
+    return write
 
 
 def _write_overlay(labels: VideoLabels, path: Path) -> Progress:
@@ -140,9 +133,13 @@ def draw_overlay(
     return picture.round().clamp(0, 255).byte()
 
 
+_OVERLAY = Format("Video with overlays (MP4)", ".mp4", _write_overlay)
+
 FORMATS = {
-    "png": Format("Indexed PNG, a file a frame (DAVIS)", "", _write_png),
-    "points": Format("Key points (CSV)", ".csv", _write_points),
-    "overlay": Format("Video with overlays (MP4)", ".mp4", _write_overlay),
+    **{
+        name: Format(each.title, each.suffix, _write_tracks(name))
+        for name, each in formats.FORMATS.items()
+    },
+    "overlay": _OVERLAY,
 }
 """By the name that :func:`export` takes."""

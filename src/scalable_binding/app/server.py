@@ -179,6 +179,18 @@ def _add_opening(api: FastAPI, workspace: Workspace, max_upload: int) -> None:
         finally:
             partial.unlink(missing_ok=True)
 
+    @api.put("/api/upload/labels")
+    async def upload_labels(
+        request: Request, name: str, frame: int = 0, object_id: int | None = None
+    ) -> Response:
+        """Take labels of a file, as a job."""
+        target = await run_in_threadpool(workspace.import_path, name)
+        with target.open("wb") as file:
+            async for chunk in request.stream():
+                await run_in_threadpool(file.write, chunk)
+        workspace.import_labels(target, frame, object_id)
+        return _state(workspace)
+
 
 def _add_pictures(api: FastAPI, workspace: Workspace) -> None:
     @api.get("/api/frames/{number}.jpg")

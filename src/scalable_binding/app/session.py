@@ -11,9 +11,10 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from scalable_binding.app import drawing, propagation, proposals
+from scalable_binding.app import drawing, exports, label_files, propagation, proposals
 from scalable_binding.app.features import DISK_BYTES
 from scalable_binding.app.frames import VideoFrames
+from scalable_binding.app.objects import checked_color, free_name, new_object
 from scalable_binding.app.project import (
     Kind,
     Label,
@@ -28,14 +29,6 @@ from scalable_binding.crw.presets import PropagationConfig
 from scalable_binding.errors import UserError
 
 Mask = Bool[np.ndarray, "h w"]
-
-COLORS = (
-    "#2f9bff", "#ff5a4d", "#34c77b", "#ffb020", "#b57bff", "#ff6fb5", "#1fc8c8", "#c3d82c",
-    "#8c6cff", "#ff8a3c", "#5fd3ff", "#e05fe0", "#7ac74f", "#d9a066", "#5b8def", "#f25c8a",
-)  # fmt: skip
-"""Given to new objects in turn: bright, and apart from each other on most pictures."""
-
-MAX_OBJECTS = 255
 
 
 class Session:
@@ -118,15 +111,7 @@ class Session:
             UserError: a name that is taken, a bad color, or more than 255 objects.
         """
         with self._project.lock:
-            number = max((each.id for each in self._project.objects(removed=True)), default=0) + 1
-            if number > MAX_OBJECTS:
-                raise UserError("objects", expected=f"at most {MAX_OBJECTS} in a project")
-            added = Object(
-                id=number,
-                name=self._free_name(name or f"{'object' if kind == 'mask' else 'point'} {number}"),
-                color=_checked_color(color or COLORS[(number - 1) % len(COLORS)]),
-                kind=kind,
-            )
+            added = new_object(self._project, name, color, kind)
             with self._project.action(f"add {added.name}"):
                 self._project.change_object(added)
         return added
@@ -143,8 +128,8 @@ class Session:
             known = self.object(object_id)
             changed = replace(
                 known,
-                name=known.name if name is None else self._free_name(name, but=object_id),
-                color=known.color if color is None else _checked_color(color),
+                name=known.name if name is None else free_name(self._project, name, but=object_id),
+                color=known.color if color is None else checked_color(color),
             )
             with self._project.action(f"change {known.name}"):
                 self._project.change_object(changed)
@@ -168,14 +153,6 @@ class Session:
             UserError: there is none.
         """
         return self.labels.object(object_id)
-
-    def _free_name(self, name: str, but: int | None = None) -> str:
-        name = " ".join(name.split())
-        if not 0 < len(name) <= 80:
-            raise UserError("name", expected="1 to 80 characters", got=str(len(name)))
-        if any(each.name == name and each.id != but for each in self.objects):
-            raise UserError(f"there is an object {name!r} already", fix="choose another name")
-        return name
 
     # Labels of a frame
 
@@ -417,9 +394,34 @@ class Session:
         """Make again the labels whose origin has changed."""
         return propagation.propagate(self.labels, "stale", objects, None)
 
+    # Label files
 
-def _checked_color(color: str) -> str:
-    digits = color.removeprefix("#").lower()
-    if len(digits) != 6 or set(digits) - set("0123456789abcdef"):
-        raise UserError("color", expected="#rrggbb, such as #2f9bff", got=color[:40])
-    return f"#{digits}"
+    def export(self, kind: str, path: str | Path) -> None:
+        """Write the labels of all frames, as one of ``exports.FORMATS``: "png", "coco", ...
+
+        Raises:
+            UserError: no such format, nothing is labeled, labels that the format cannot hold, or a
+                path that cannot be written.
+        """
+        for _ in exports.export(self.labels, kind, Path(path)):
+            pass
+
+    def import_labels(
+        self, path: str | Path, *, frame: int = 0, object_id: int | None = None
+    ) -> int:
+        """Take labels of a file or folder of any known format, as one edit; returns how many.
+
+        Indexed PNG, COCO (also one mask in its run-length encoding), YouTube-VOS, CVAT for video,
+        Label Studio, or key points; a folder may be a ZIP archive.
+
+        Args:
+            path: the file or folder.
+            frame: of a single mask.
+            object_id: of a single mask without a name; None takes the mask's own id.
+
+        Raises:
+            UserError: a file that cannot be read or is of another video, or a locked frame.
+        """
+        self.frames.check(frame)
+        found = label_files.read(Path(path), self.labels, frame)
+        return label_files.take(self.labels, found, Path(path).name, object_id)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scalable_binding.app import exports, security
+from scalable_binding.app import exports, label_files, security
 from scalable_binding.app.jobs import Broadcaster, Event, Job, Jobs
 from scalable_binding.app.project import FILE
 from scalable_binding.app.propagation import Direction, Step
@@ -183,6 +184,33 @@ class Workspace:
             yield {"type": "exported", "result": name}
 
         return self.jobs.add(f"export {kind}", run)
+
+    def import_labels(self, file: Path, frame: int, object_id: int | None) -> Job:
+        """Queue that labels of an uploaded file are taken; the file is removed afterwards."""
+        session = self.session
+
+        def run() -> Iterator[Event]:
+            try:
+                yield {"type": "progress", "done": 0, "total": 1}
+                count = session.import_labels(file, frame=frame, object_id=object_id)
+                yield {"type": "reload", "done": 1, "total": 1, "labels": count}
+            finally:
+                file.unlink(missing_ok=True)
+                file.parent.rmdir()
+
+        return self.jobs.add(f"import {file.name}", run)
+
+    def import_path(self, name: str) -> Path:
+        """Where an uploaded label file is written, alone in its folder.
+
+        Raises:
+            UserError: no video is open, or the name is that of no label file.
+        """
+        clean = _SAFE.sub("-", Path(name.replace("\\", "/")).name).lstrip(".-")[-100:]
+        if Path(clean).suffix.lower() not in label_files.SUFFIXES:
+            expected = f"one of {', '.join(label_files.SUFFIXES)}"
+            raise UserError(f"label file {clean or 'without a name'}", expected=expected)
+        return Path(tempfile.mkdtemp(prefix="import-", dir=self.session.folder)) / clean
 
     def close(self) -> None:
         """End the jobs and close the session."""

@@ -1,6 +1,6 @@
 // Wires the page: events from the server, keys, menus.
 
-import { getJson, listen, post, Refusal } from "./api.js";
+import { getJson, listen, post, Refusal, upload } from "./api.js";
 import { openDialog, showOpener } from "./opener.js";
 import { addObject, ask, clearFrame, drawJob, propagate, redo, select, toggleLock, undo } from "./panel.js";
 import { forget, labels, picture } from "./pictures.js";
@@ -229,7 +229,12 @@ function toggleMenu(open = $("export-menu").hidden) {
   $("export-menu").hidden = !open;
   $("export").setAttribute("aria-expanded", String(open));
   if (!open) return;
+  const file = Object.assign(document.createElement("button"), { textContent: "Import labels…", id: "import" });
+  file.setAttribute("role", "menuitem");
+  file.addEventListener("click", () => $("import-file").click());
   $("export-menu").replaceChildren(
+    file,
+    document.createElement("hr"),
     ...store.formats.map(({ name, title }) => {
       const button = Object.assign(document.createElement("button"), { textContent: title });
       button.setAttribute("role", "menuitem");
@@ -247,6 +252,13 @@ $("export").addEventListener("click", (event) => {
   toggleMenu();
 });
 document.addEventListener("click", () => toggleMenu(false));
+$("import-file").addEventListener("change", async () => {
+  const [file] = $("import-file").files;
+  $("import-file").value = "";
+  if (!file) return;
+  const only = store.object === null ? "" : `&object_id=${store.object}`;
+  await ask(upload(`upload/labels?name=${encodeURIComponent(file.name)}&frame=${store.frame}${only}`, file));
+});
 
 // Buttons
 
