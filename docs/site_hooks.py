@@ -16,6 +16,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 
+ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):<code")
+
 LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 
 
@@ -51,6 +53,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return f"{match['image']}[{match['text']}]({link})"
 
     return LINK.sub(on_site, markdown)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Leave out the roles that docstrings put before names, as ``:class:``."""
+    return ROLE.sub("<code", html)
 
 
 def _place(path: Path) -> str:
