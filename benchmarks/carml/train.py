@@ -150,8 +150,8 @@ def _card(name: str, best: dict[str, Any], num_seeds: int) -> dict[str, Any]:
         "command": " ".join(command),
         "commit": best["commit"],
         "cpu_seconds": best["cpu_seconds"],
-        "note": f"Seed {best['seed']} of {num_seeds}, the one with the largest mean return after "
-        "the first episode on fresh validation tasks. Scores are of test tasks",
+        "note": f"Of {num_seeds} seeds this is seed {best['seed']}, the one with the "
+        "largest mean return after the first episode on fresh validation tasks. Scores are of test tasks",
         "score": row_of(best),
     }
 
