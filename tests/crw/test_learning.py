@@ -102,7 +102,7 @@ def dense_walk(config: CRWConfig) -> dense_objective.DenseWalkConfig:
 
 def score(encoder: Encoder, frames: Tensor, held_out: list[Entry]) -> float:
     encoder.calibrate(frames)
-    propagation = PropagationConfig(context=4, radius=8.0)
+    propagation = PropagationConfig(context=4, radius=8.0, edges=False)
     scores = [evaluate.score(entry, encoder, propagation)["scores"]["J&F"] for entry in held_out]
     return float(np.mean(scores))
 
