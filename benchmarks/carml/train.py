@@ -151,7 +151,8 @@ def _card(name: str, best: dict[str, Any], num_seeds: int) -> dict[str, Any]:
         "commit": best["commit"],
         "cpu_seconds": best["cpu_seconds"],
         "note": f"Of {num_seeds} seeds this is seed {best['seed']}, the one with the "
-        "largest mean return after the first episode on fresh validation tasks. Scores are of test tasks",
+        "largest mean return after the first episode on fresh validation tasks. "
+        "Scores are of test tasks",
         "score": row_of(best),
     }
 
