@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from reference import multiscale as reference
+from scalable_binding.walk import multiscale
 from scalable_binding.walk.affinity import similarity, transition
 from scalable_binding.walk.chain import palindromes
 from scalable_binding.walk.multiscale import (
@@ -45,6 +46,18 @@ def test_a_step_equals_the_loop(radius):
         expected = reference.step(a[i], b[i], center[i], SIZE, radius, 0.2)
         torch.testing.assert_close(reference.whole(found)[i], expected, atol=1e-6, rtol=0)
     assert ((similarities == -1) == (found.probability == 0)).all()
+
+
+@pytest.mark.parametrize("rows", [3, 128])
+def test_similarities_are_the_same_with_and_without_a_gradient(rows, monkeypatch):
+    monkeypatch.setattr(multiscale, "_ROWS", rows)
+    a, b = nodes(0), nodes(1).mT.contiguous().mT
+    places, _ = multiscale.window_places(centers(2), 1, SIZE)
+    plain = multiscale.window_similarity(a, b, places)
+    with_gradient = multiscale.window_similarity(a.requires_grad_(), b, places)
+    torch.testing.assert_close(plain, with_gradient)
+    with_gradient.sum().backward()
+    assert a.grad.isfinite().all()
 
 
 def test_a_window_that_covers_the_image_equals_full_attention():
@@ -101,6 +114,10 @@ def test_home_is_a_pixel_and_its_neighbors():
     expected = (exact * near).sum(-1)
     torch.testing.assert_close(
         home_probability(first, second).double(), expected, atol=1e-6, rtol=0
+    )
+    some = torch.tensor([3, 11])
+    torch.testing.assert_close(
+        home_probability(first, second, some), home_probability(first, second)[:, some]
     )
 
 

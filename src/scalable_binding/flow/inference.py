@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalable_binding.errors import UserError
-from scalable_binding.flow.model import FINEST, FlowNet, Maps, Match
+from scalable_binding.flow.model import FlowNet, Maps, Match
 from scalable_binding.flow.model import load as load
 from scalable_binding.flow.occlusion import is_hidden
 from scalable_binding.flow.presets import STRIDE
@@ -29,6 +29,9 @@ SMALLEST = 16
 """Sides of frames in pixels, at least."""
 
 _LEAST_NODES = 4
+
+_SPARSE = 2
+"""Confidence is computed for one of so many rows and columns of nodes: it is the costliest map."""
 
 
 @dataclass(frozen=True)
@@ -155,10 +158,15 @@ def between(
 
 
 def _confidence(there: Match, back: Match) -> Float[Tensor, "b h w"]:
-    nodes = there.stages[-1].base.shape[-2:]
-    home = home_probability(there.stages[-1].step, back.stages[-1].step)
-    maps = rearrange(home, "b (h w) -> b 1 h w", h=nodes[0])
-    return functional.interpolate(maps, scale_factor=FINEST, mode="bilinear")[:, 0].clamp(0, 1)
+    """Of every second row and column of nodes, between them interpolated."""
+    height, width = there.stages[-1].base.shape[-2:]
+    device = there.flow.device
+    rows = torch.arange(0, height, _SPARSE, device=device)
+    columns = torch.arange(0, width, _SPARSE, device=device)
+    starts = (rows[:, None] * width + columns).flatten()
+    home = home_probability(there.stages[-1].step, back.stages[-1].step, starts)
+    maps = rearrange(home, "b (h w) -> b 1 h w", h=len(rows))
+    return functional.interpolate(maps, there.flow.shape[-2:], mode="bilinear")[:, 0].clamp(0, 1)
 
 
 def _fast(model: FlowNet) -> torch.autocast:

@@ -20,6 +20,11 @@ from torch import Tensor
 
 from scalable_binding.walk.local import window_offsets
 
+_ROWS = 128
+"""Nodes of a processor's cache that are compared with their windows at once."""
+
+_ROWS_OF_A_GPU = 2**14
+
 
 @dataclass(frozen=True)
 class WindowStep:
@@ -74,12 +79,25 @@ def window_similarity(
 ) -> Float[Tensor, "b n k"]:
     """Return the inner products of each node of ``a`` with its own k nodes of ``b``.
 
-    The k columns are compared one after the other, so no table of features is made.
+    Where no gradient is needed a few rows at a time are compared with all their columns, as many
+    as the processor keeps at hand; otherwise the k columns are compared one after the other. No
+    table of all features is made.
     """
-    batch = torch.arange(len(a), device=a.device)[:, None, None]
-    table = b.flatten(0, 1)
-    rows = (places + batch * b.shape[1]).unbind(dim=-1)
-    return torch.stack([(a * F.embedding(row, table)).sum(dim=-1) for row in rows], dim=-1)
+    a = a.contiguous()
+    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
+        batch = torch.arange(len(a), device=a.device)[:, None, None]
+        table = b.flatten(0, 1).contiguous()
+        rows = (places + batch * b.shape[1]).unbind(dim=-1)
+        return torch.stack([(a * F.embedding(row, table)).sum(dim=-1) for row in rows], dim=-1)
+    result = a.new_empty(*places.shape)
+    size = _ROWS if a.device.type == "cpu" else _ROWS_OF_A_GPU
+    for own, nodes, table, chosen in zip(result, a, b.contiguous(), places, strict=True):
+        for start in range(0, len(nodes), size):
+            part = slice(start, start + size)
+            found = table.index_select(0, chosen[part].mT.reshape(-1))
+            products = found.view(places.shape[-1], -1, a.shape[-1]).mul_(nodes[part])
+            own[part] = products.sum(dim=-1).mT
+    return result
 
 
 def window_step(
@@ -188,14 +206,21 @@ def bilinear_shares(
     return shares
 
 
-def home_probability(forward: WindowStep, backward: WindowStep) -> Float[Tensor, "b n"]:
+def home_probability(
+    forward: WindowStep, backward: WindowStep, starts: Int64[Tensor, " m"] | None = None
+) -> Float[Tensor, "b _"]:
     """Return the probability that walkers come home, to within a pixel, there and back.
 
     Args:
         forward: a step from every pixel of a frame to the next.
         backward: the step from every pixel of that frame back.
+        starts: pixels that walkers leave, counted row by row; all of them by default.
     """
     home = grid(backward.size, forward.center.device)
+    if starts is not None:
+        home = home[starts]
+        probability, center = forward.probability[:, starts], forward.center[:, starts]
+        forward = WindowStep(probability, center, forward.size)
     around = window_offsets(1, home.device).long()
     parts = [
         arrival_probability(forward, backward, (home + offset).expand_as(forward.center))
