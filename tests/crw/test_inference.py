@@ -347,7 +347,7 @@ def test_frames_are_read_one_at_a_time_and_not_kept(monkeypatch: pytest.MonkeyPa
         _watch(features, alive)
         return features
 
-    monkeypatch.setattr("scalable_binding.crw.inference.project", watched)
+    monkeypatch.setattr("scalable_binding.crw.propagator.project", watched)
     read: list[int] = []
 
     class Watched:

@@ -6,7 +6,7 @@ background first; the maps that come back become ids per pixel, or points with a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +54,10 @@ class LabelSpace:
         new = tuple(sorted(set(ids) - set(self.ids)))
         return LabelSpace(self.ids + new, self.are_points)
 
+    def channels(self, ids: Iterable[int]) -> list[int]:
+        """The channels of labels in a map."""
+        return [1 + self.ids.index(label) for label in ids]
+
 
 def space_of(labels: Labels) -> LabelSpace:
     """The labels in a user's prompt.
@@ -81,6 +85,62 @@ def space_of(labels: Labels) -> LabelSpace:
             fix="paint each object with its own id, 1 to 255",
         )
     return LabelSpace(ids, are_points=False)
+
+
+def told(labels: Labels, objects: Sequence[int]) -> LabelSpace:
+    """The space of the objects that a mask tells of, whether it has or lacks them.
+
+    Raises:
+        UserError: the labels are points or soft maps, or the mask has another object.
+    """
+    if not isinstance(labels, Tensor) or labels.ndim != 2:
+        raise UserError("labels of some objects", expected="a mask of ids", got="other labels")
+    others = set(labels.unique().tolist()) - {0, *objects}
+    if others or not objects:
+        expected = f"no objects but {', '.join(map(str, objects)) or '(at least one)'}"
+        raise UserError("mask", expected=expected, got=f"object {min(others, default=0)}")
+    return LabelSpace(tuple(sorted(set(objects))), are_points=False)
+
+
+def without(maps: Float[Tensor, "h8 w8 c"], channels: Sequence[int]) -> Float[Tensor, "h8 w8 c"]:
+    """The maps with some labels taken out, which become background."""
+    kept = maps.clone()
+    kept[..., 0] += kept[..., channels].sum(dim=-1)
+    kept[..., channels] = 0
+    return kept
+
+
+def merge(
+    before: Float[Tensor, "h8 w8 c"], given: Float[Tensor, "h8 w8 c"], channels: Sequence[int]
+) -> Float[Tensor, "h8 w8 c"]:
+    """The maps with some labels replaced; the others keep what these leave of each cell."""
+    merged = before.clone()
+    merged[..., channels] = 0
+    merged *= 1 - given[..., channels].sum(dim=-1, keepdim=True).clamp(max=1)
+    merged[..., channels] = given[..., channels]
+    merged[..., 0] = (1 - merged[..., 1:].sum(dim=-1)).clamp(min=0)
+    return merged
+
+
+def merge_points(
+    before: Float[Tensor, "h8 w8 c"], given: Float[Tensor, "h8 w8 c"], channels: Sequence[int]
+) -> Float[Tensor, "h8 w8 c"]:
+    """The maps with the blobs of some points replaced."""
+    merged = before.clone()
+    merged[..., channels] = given[..., channels]
+    merged[..., 0] = (merged[..., 1:].sum(dim=-1) == 0).float()
+    return merged
+
+
+def confidence(maps: Float[Tensor, "h8 w8 c"], channel: int) -> float:
+    """Soft intersection over union of an object's scores and its mask, in [0, 1].
+
+    It is 1 where all scores are 0 or 1; an object that is no longer found has 0.
+    """
+    scores = maps[..., channel]
+    inside = maps.argmax(dim=-1) == channel
+    union = float(inside.sum() + scores[~inside].sum())
+    return float(scores[inside].sum()) / union if union > 0.01 else 0.0
 
 
 def read_size(height: int, width: int, zoom: float) -> tuple[int, int]:
