@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,10 +16,10 @@ import torch
 import scalable_binding
 from scalable_binding import crw
 from scalable_binding.cli import main, settings
-from scalable_binding.crw import inference, model
+from scalable_binding.crw import bidirectional, inference, model
 from scalable_binding.crw.presets import AdaptationConfig, CRWConfig, PropagationConfig
 from scalable_binding.data.frames import videos
-from scalable_binding.data.labels import keypoints, masks
+from scalable_binding.data.labels import formats, keypoints, masks
 from scalable_binding.demo import CRWSettings, DemoConfig
 from scalable_binding.engine.config import from_mapping, to_json
 from scalable_binding.engine.fit_config import FitConfig, OptimizerConfig
@@ -56,24 +57,36 @@ def propagation(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls: list[Any] = []
 
     def propagate(
-        frames: Iterator[torch.Tensor],
-        labels: Any,
+        frames: bidirectional.Frames,
+        references: Any,
         encoder: Any,
         config: Any,
         *,
+        direction: str,
+        start: int,
+        stop: int | None,
         adaptation: Any,
-        corrections: Any,
+        tick: Any,
     ) -> Iterator[Any]:
-        calls.append(SimpleNamespace(config=config, adaptation=adaptation, corrections=corrections))
-        for number, frame in enumerate(frames):
-            points = () if torch.is_tensor(labels) else tuple(labels)
+        calls.append(
+            SimpleNamespace(config=config, adaptation=adaptation, references=references, stop=stop)
+        )
+        labels = next(iter(references.values())).labels
+        points = () if torch.is_tensor(labels) else tuple(labels)
+        read = frames.forward(start, stop)
+        order = range(start, 40 if stop is None else stop)
+        if direction == "backward":
+            assert stop is not None
+            read, order = frames.backward(start, stop), reversed(order)
+        for number, frame in zip(order, read, strict=True):
             # The red level tells which frame it is, so that a test sees where the mask went.
             ids = torch.full((16, 24), int(frame[0, 0, 0]) + 1, dtype=torch.uint8)
             empty = torch.zeros(1, 16, 24)
             cells = torch.zeros(2, 3, 1)
+            tick()
             yield inference.Prediction(number, (), ids, empty, empty[0], points, cells)
 
-    monkeypatch.setattr(inference, "propagate", propagate)
+    monkeypatch.setattr(bidirectional, "propagate_references", propagate)
     monkeypatch.setattr(model, "load", lambda weights: model.RawPatches())
     return calls
 
@@ -108,7 +121,7 @@ def test_every_mask_gets_the_number_of_its_frame(
     assert made == [1, 32, 1 if direction else 40], "the labels given stay as they are"
     (call,) = propagation
     assert call.config == PropagationConfig(context=5)
-    assert call.corrections == {}
+    assert [*call.references] == [39 if direction else 0]
     assert call.adaptation is None
 
 
@@ -141,18 +154,13 @@ def test_keypoints_come_back_as_a_table_and_are_drawn(
     assert (videos.read(tmp_path / "drawn")[:, :, 4, 3] != videos.read(video)[:, :, 4, 3]).any()
 
 
-@pytest.mark.parametrize(("direction", "number"), [([], 30), (["--backward"], 9)])
-def test_corrections_come_when_their_frame_does(
-    propagation: list[Any],
-    video: Path,
-    mask: Path,
-    tmp_path: Path,
-    direction: list[str],
-    number: int,
+@pytest.mark.parametrize("direction", [[], ["--backward"], ["--direction", "both"]])
+def test_corrections_are_references_of_their_frames(
+    propagation: list[Any], video: Path, mask: Path, tmp_path: Path, direction: list[str]
 ) -> None:
     tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(tmp_path / "o")]
     assert main([*tokens, "--correct", f"30={mask}", *direction]) == 0
-    assert list(propagation[0].corrections) == [number]
+    assert {30} < {*propagation[0].references}
 
 
 def test_points_of_later_frames_in_one_table_are_corrections(
@@ -163,7 +171,84 @@ def test_points_of_later_frames_in_one_table_are_corrections(
     keypoints.write(tmp_path / "points.csv", points)
     labels = str(tmp_path / "points.csv")
     assert main(["crw", "propagate", str(video), "--labels", labels, "--out", f"{labels}.d"]) == 0
-    assert propagation[0].corrections == {7: points[2:]}
+    found = {number: one.labels for number, one in propagation[0].references.items()}
+    assert found == {0: points[:2], 7: points[2:]}
+
+
+@pytest.mark.parametrize("name", ["5=mask.png", "mask.png"])
+def test_a_range_is_labeled_from_a_mask_of_any_of_its_frames(
+    propagation: list[Any], video: Path, mask: Path, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    labels = name.replace("mask.png", str(mask))
+    tokens = ["crw", "propagate", str(video), "--labels", labels, "--out", str(out)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # frame 4 comes before the labels of 5
+        assert main([*tokens, "--start", "4", "--stop", "9"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == [f"{n:05}.png" for n in range(4, 9)]
+    number = 5 if "=" in name else 4
+    assert [*propagation[0].references] == [number]
+    made = [int(masks.read(out / f"{n:05}.png").max()) for n in range(4, 9)]
+    assert made == [1 if n == number else n + 1 for n in range(4, 9)]
+
+
+def test_frames_without_labels_are_told_of(
+    propagation: list[Any], video: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "points.csv"
+    keypoints.write(labels, [keypoints.Keypoint(frame=3, id=2, x=3.0, y=4.0)])
+    tokens = ["crw", "propagate", str(video), "--labels", str(labels), "--out", str(tmp_path / "o")]
+    with pytest.warns(UserWarning, match="frames 0 to 2 come before the first labels and get none"):
+        assert main(tokens) == 0
+
+
+TWO = """<annotations><track id="0" label="dog">
+<box frame="2" outside="0" keyframe="1" xtl="1" ytl="1" xbr="9" ybr="9"/>
+<box frame="9" outside="1" keyframe="1" xtl="1" ytl="1" xbr="9" ybr="9"/></track></annotations>"""
+
+
+def test_labels_come_in_and_go_out_as_cvat_and_coco(
+    propagation: list[Any], video: Path, tmp_path: Path
+) -> None:
+    labels, out = tmp_path / "labels.xml", tmp_path / "out"
+    labels.write_text(TWO)
+    tokens = ["crw", "propagate", str(video), "--labels", str(labels), "--out", str(out)]
+    kinds = ["cvat", "coco", "youtube-vos", "label-studio"]
+    options = [token for kind in kinds for token in ("--format", kind)]
+    assert main([*tokens, "--direction", "both", *options]) == 0
+    first, gone = propagation[0].references[2], propagation[0].references[9]
+    assert first.objects == gone.objects == (1,)
+    assert int(first.labels.sum()) == 64 and not gone.labels.any()
+    info = formats.video_of(video)
+    for name in ("cvat.xml", "coco.json", "label-studio.json", "youtube-vos"):
+        found = formats.read(out / name, info)
+        assert found.frames == list(range(40)), name
+        assert found.tracks[0].name == "dog"
+    assert not [*out.glob("*.png")]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--format", "excel"], "expected one of png, youtube-vos, coco"),
+        (["--format", "csv"], "--format csv: expected key points, got masks"),
+        (["--start", "9", "--stop", "3"], "0 <= start < stop"),
+        (["--start", "50"], "50"),
+        (["--direction", "both", "--backward"], "--backward"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(
+    video: Path,
+    mask: Path,
+    tmp_path: Path,
+    options: list[str],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(tmp_path / "o")]
+    assert main([*tokens, "--weights", "raw", *options]) == 2
+    shown = capsys.readouterr().err
+    assert line in shown and shown.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -226,16 +311,6 @@ def test_ctrl_c_keeps_what_is_done(
     tokens = ["crw", "propagate", str(video), "--labels", str(mask), "--out", str(out)]
     assert main(tokens) == 130
     assert f"interrupted; the frames done so far are in {out}" in capsys.readouterr().err
-
-
-def test_points_of_another_frame_than_the_first_are_one_line(
-    propagation: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    labels = tmp_path / "points.csv"
-    keypoints.write(labels, [keypoints.Keypoint(frame=3, id=2, x=3.0, y=4.0)])
-    tokens = ["crw", "propagate", str(video), "--labels", str(labels), "--out", str(tmp_path / "o")]
-    assert main(tokens) == 2
-    assert "expected labels of frame 0, got none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("labels", ["missing.png", "missing.csv"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -141,7 +142,7 @@ def test_between_two_labels_the_nearer_and_surer_side_counts_more() -> None:
     found = _run(still, references, direction="both")
     shares = [float(prediction.maps[4, 6, 1]) for prediction in found]
     assert shares[0] == pytest.approx(1.0, abs=0.02) and shares[8] == pytest.approx(0.0, abs=0.02)
-    assert all(first >= second for first, second in zip(shares, shares[1:], strict=False))
+    assert all(first >= second for first, second in pairwise(shares))
     assert shares[4] == pytest.approx(0.5, abs=0.1)
     assert _overlap(found[1].labels, left, 1) > 0.95
     assert _overlap(found[7].labels, right, 1) > 0.95

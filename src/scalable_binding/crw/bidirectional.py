@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Literal, Protocol, runtime_checkable
 
@@ -92,6 +92,7 @@ def propagate_references(
     start: int = 0,
     stop: int | None = None,
     adaptation: AdaptationConfig | None = None,
+    tick: Callable[[], object] | None = None,
 ) -> Iterator[Prediction]:
     """The labels of every frame of a range, from labels of any of its frames.
 
@@ -109,6 +110,8 @@ def propagate_references(
         start: first frame to label.
         stop: end of the frames to label; None: the video's. Backward needs one.
         adaptation: train a copy of the model on the frames around on the way.
+        tick: is called after every frame of every pass; both ways, frames up to the last labeled
+            one are passed twice.
 
     Raises:
         UserError: no labels, labels of frames outside of the range or of another kind or size, or
@@ -118,6 +121,7 @@ def propagate_references(
     """
     require_one_of("direction", direction, DIRECTIONS)
     run = _Run(frames, references, model, config or PropagationConfig(), adaptation, start, stop)
+    run.tick = tick or run.tick
     if direction == "forward":
         yield from run.forward(None)
         return
@@ -176,6 +180,7 @@ class _Run:
         self._frames, self._references = frames, dict(sorted(references.items()))
         self._model, self._config, self._adaptation = model, config, adaptation
         self._start, self._stop = start, stop
+        self.tick: Callable[[], object] = lambda: None
         self._check()
         self._space = _space(self._references.values())
         self._anchors = {label: self._anchors_of(label) for label in self._space.ids}
@@ -184,7 +189,7 @@ class _Run:
         numbers = [*self._references]
         if not numbers:
             raise UserError("labels", expected="labels of at least one frame", got="none")
-        if not 0 <= self._start or (self._stop is not None and self._stop <= self._start):
+        if self._start < 0 or (self._stop is not None and self._stop <= self._start):
             got = f"{self._start} to {self._stop}"
             raise UserError("frames", expected="0 <= start < stop", got=got)
         last = math.inf if self._stop is None else self._stop - 1
@@ -257,6 +262,7 @@ class _Run:
                     maps = propagator.advance(frame)
                     if reference is not None:
                         maps = propagator.correct(reference.labels, reference.objects).maps
+            self.tick()
             yield _Found(number, frame, maps)
 
     def _joined(
@@ -266,7 +272,7 @@ class _Run:
         zoom, stride = self._config.zoom, self._model.stride
         empty = before if before is not None else after
         if empty is None:
-            cells = label_maps.num_cells(*frame.shape[1:], zoom, stride)
+            cells = label_maps.num_cells(frame.shape[1], frame.shape[2], zoom, stride)
             empty = torch.zeros(*cells, len(self._space.ids) + 1)
         empty = torch.zeros_like(empty, device="cpu" if before is None else before.device)
         sides = (

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
-import torch
-
 from scalable_binding.crw import labels as label_maps
 from scalable_binding.crw.adaptation import Adapter, windows
 from scalable_binding.crw.backbone import Backbone

@@ -1,12 +1,11 @@
-"""Label propagation from files to files: a video and its labeled frame in, label files out."""
+"""Label propagation from files to files: a video and its labels in, label files out."""
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -17,31 +16,22 @@ from rich.progress import Progress
 from torch import Tensor
 
 from scalable_binding import plots
-from scalable_binding.crw import calibration, inference
-from scalable_binding.crw.labels import space_of
+from scalable_binding.crw import bidirectional, calibration, prompts
+from scalable_binding.crw.bidirectional import Direction, Reference
+from scalable_binding.crw.inference import Prediction
+from scalable_binding.crw.label_writing import POINTS, LabelWriter, check_formats, remove_stale
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
 from scalable_binding.crw.reader_config import ReadingConfig
 from scalable_binding.data.frames import videos
-from scalable_binding.data.labels import keypoints, masks
+from scalable_binding.data.labels import formats, keypoints, masks
 from scalable_binding.data.labels.resizing import Prompt, scale_of
-from scalable_binding.data.results import NUMBER
 from scalable_binding.errors import UserError
 from scalable_binding.plots import keypoints as drawn_points
 
 Frame = UInt8[Tensor, "3 h w"]
 
-_POINTS = "keypoints.csv"
-_KEYPOINT_FORMATS = (".csv", ".json")
-_CHUNK = 32
-
-_VOID = 255
-"""What some data sets write where nobody could say what is there."""
-
 _MANY_NAMES = 5
 """Objects that a warning names."""
-
-_MANY = 40
-"""Objects in a mask above which they are likely to be the shades of a soft brush."""
 
 
 def label_video(
@@ -56,198 +46,166 @@ def label_video(
     config: PropagationConfig,
     adaptation: AdaptationConfig | None,
     corrections: Mapping[int, Path],
-    backward: bool,
+    direction: Direction = "forward",
+    start: int = 0,
+    stop: int | None = None,
+    at: int | None = None,
+    kinds: Sequence[str] = (),
     overlay: Path | None = None,
 ) -> str:
-    """What was written to the folder ``out``: labels of every frame, each mask as it is known.
+    """What was written to the folder ``out``: labels of every frame of a range.
 
-    The encoder's reader is first fitted on frames of the videos in ``calibrate``.
-    ``corrections`` are label files of other frames, by their number in the video; labels are
-    carried with at most ``size`` pixels on the short side and come back at the video's own size.
-    What the user gave for a frame is written as it was given. ``overlay`` is a video to draw,
-    labels over frames. Forward, and without corrections, the video is decoded once.
+    The encoder's reader is first fitted on frames of the videos in ``calibrate``. ``labels`` is a
+    file of any format (``data.labels.formats``); a single mask is of the frame ``at``, by default
+    the first of the range, and backward the last. ``corrections`` are label files of other frames,
+    by their number in the video; labels are carried with at most ``size`` pixels on the short side
+    and come back at the video's own size, in the formats ``kinds``. What the user gave for a frame
+    is written as it was given. ``overlay`` is a video to draw, labels over frames.
 
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
     """
     encoder = calibration.load(weights, calibrate, reading)
     scale = scale_of(video, size)
-    count = videos.count(video) if backward else None
-    given = read_prompts(labels, corrections, video, count)
-    order = itertools.count() if count is None else range(count - 1, -1, -1)
-    prompts = {
-        number: scale.shrink(
-            prompt, f"labels of frame {number if count is None else count - 1 - number}"
+    info = replace(formats.video_of(video), num_frames=videos.length(video))
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading", total=None)
+        if stop is None and direction == "backward":
+            stop = videos.count(video)
+        end = info.num_frames if stop is None else stop
+        last = end - 1 if end is not None and direction == "backward" else start
+        within = None if end is None or end <= start else range(start, end)
+        given = prompts.read(labels, last if at is None else at, corrections, info, within)
+        kinds = check_formats(kinds, are_points=given.are_points)
+        if overlay is not None and direction == "backward" and not {"png", "csv"} & {*kinds}:
+            raise UserError("--overlay of --backward", expected="--format png, or csv for points")
+        references = {
+            number: one.reference(scale, f"labels of frame {number}")
+            for number, one in given.by_frame.items()
+        }
+        _warn_of_unlabeled(references, direction, start, end)
+        source = _VideoFrames(video, min(scale.carried), keeps=overlay is not None)
+        progress.update(
+            task, description="labeling", total=_total(references, direction, start, end)
         )
-        for number, prompt in given.items()
-    }
-    shown: deque[Frame] = deque()
-    frames = _frames(video, min(scale.carried), count, shown if overlay is not None else None)
-    predictions = inference.propagate(
-        frames, prompts.pop(0), encoder, config, adaptation=adaptation, corrections=prompts
-    )
-    first = next(predictions)  # refuses what cannot be used, before older results are removed
-    _warn_of_lost(first)
-    _remove_stale(out, kept={path.resolve() for path in (labels, *corrections.values())})
-    found = (
-        _with_given(scale.grow(prediction), given.get(prediction.frame))
-        for prediction in chain([first], predictions)
-    )
-    writing = _Writing(out)
-    total = videos.probe(video).num_frames if count is None else count
-    written = writing.write(order, found, total)
-    if overlay is None or backward:
-        deque(written, maxlen=0)
-        if overlay is not None:
-            draw_overlay(video, out, overlay)
-    else:
-        painted = (_paint(shown.popleft(), one) for one in written)
-        videos.write(overlay, painted, fps=videos.probe(video).fps)
-    return writing.summary()
+        predictions = bidirectional.propagate_references(
+            source,
+            references,
+            encoder,
+            config,
+            direction=direction,
+            start=start,
+            stop=stop,
+            adaptation=adaptation,
+            tick=lambda: progress.advance(task),
+        )
+        first = next(predictions)  # refuses what cannot be used, before older results are removed
+        remove_stale(out, kept={path.resolve() for path in (labels, *corrections.values())})
+        found = (
+            (prediction.frame, _put_on(given, prediction.frame, scale.grow(prediction)))
+            for prediction in _watched(chain([first], predictions), references)
+        )
+        writer = LabelWriter(out, kinds, given, info)
+        written = writer.write(found)
+        if overlay is None or direction == "backward":
+            deque(written, maxlen=0)
+        else:
+            painted = (_paint(source.shown.popleft(), one) for one in written)
+            videos.write(overlay, painted, fps=info.fps)
+    if overlay is not None and direction == "backward":
+        draw_overlay(video, out, overlay, start, stop)
+    return writer.summary()
 
 
-def _frames(
-    video: Path, side: int, count: int | None, shown: deque[Frame] | None
-) -> Iterator[Frame]:
-    """The frames that labels are carried on; where they are to be shown, their own size is kept."""
-    if count is not None:
-        yield from videos.stream_backward(video, count, side)
-    elif shown is None:
-        yield from videos.stream(video, size=side)
-    else:
-        for own, small in videos.stream_both(video, side):
-            shown.append(own)
+@dataclass
+class _VideoFrames:
+    """A video file or folder, with ``side`` pixels on the short side of its frames.
+
+    Where it ``keeps`` frames, those read forward are left in ``shown`` at their own size.
+    """
+
+    path: Path
+    side: int
+    keeps: bool
+    shown: deque[Frame] = field(default_factory=deque)
+
+    def forward(self, start: int, stop: int | None) -> Iterator[Frame]:
+        """The frames from ``start`` on, up to ``stop`` (not included) or the end."""
+        if start == stop:
+            return
+        if not self.keeps:
+            yield from videos.stream(self.path, size=self.side, start=start, stop=stop)
+            return
+        for own, small in videos.stream_both(self.path, self.side, start, stop):
+            self.shown.append(own)
             yield small
 
-
-def _warn_of_lost(first: inference.Prediction) -> None:
-    """Say which objects of a mask left no trace on the cells that labels are carried on."""
-    if first.keypoints:
-        return
-    traces = first.scores[1:].flatten(1).any(dim=1).tolist()
-    lost = [number for number, trace in zip(first.ids, traces, strict=True) if not trace]
-    if lost:
-        names = ", ".join(map(str, lost[:_MANY_NAMES])) + (", ..." if lost[_MANY_NAMES:] else "")
-        text = f"too small or thin to be carried, and lost: object {names}"
-        warnings.warn(f"{text}; enlarge frames: --zoom 2", stacklevel=2)
+    def backward(self, start: int, stop: int) -> Iterator[Frame]:
+        """The frames from ``stop - 1`` down to ``start``."""
+        return videos.stream_backward(self.path, stop, self.side, start)
 
 
-class _Writing:
-    """Writes the labels of frames to a folder as they come."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._points: list[keypoints.Keypoint] = []
-        self._count = 0
-
-    def write(
-        self, order: Iterable[int], found: Iterable[Prompt], total: int | None
-    ) -> Iterator[Prompt]:
-        """The labels, each passed on once it is written; points in one table, at the end."""
-        try:
-            # A context: an interruption stops the progress line before anything else is printed.
-            with Progress(console=Console(stderr=True)) as progress:
-                labeled = progress.track(found, total, description="labeling")
-                for labels, frame in zip(labeled, order, strict=False):
-                    self._count += 1
-                    if isinstance(labels, list):
-                        self._points += [replace(point, frame=frame) for point in labels]
-                    else:
-                        masks.write(self._out / f"{frame:05}.png", labels)
-                    yield labels
-        finally:
-            if self._points:
-                path = self._out / _POINTS
-                keypoints.write(path, sorted(self._points, key=lambda point: point.frame))
-
-    def summary(self) -> str:
-        """What was written, in words."""
-        if self._points:
-            return f"key points of {self._count} frames: {self._out / _POINTS}"
-        return f"{'one mask' if self._count == 1 else f'{self._count} masks'}: {self._out}"
+def _put_on(given: prompts.Prompts, frame: int, found: Prompt) -> Prompt:
+    return given.by_frame[frame].put_on(found) if frame in given.by_frame else found
 
 
-def _remove_stale(out: Path, kept: Collection[Path]) -> None:
-    """Remove what an earlier call has left, but for labels that this one reads."""
-    for stale in (*out.glob(f"{NUMBER}.png"), out / _POINTS):
-        if stale.resolve() not in kept:
-            stale.unlink(missing_ok=True)
+def _total(
+    references: Mapping[int, Reference], direction: Direction, start: int, end: int | None
+) -> int | None:
+    """Frames to pass through; None where nobody can tell."""
+    if direction == "backward":
+        return max(references) - start + 1
+    back = max(references) - start + 1 if direction == "both" else 0
+    return None if end is None else back + end - min(references)
 
 
-def _with_given(found: Prompt, given: Prompt | None) -> Prompt:
-    """The labels of a frame, the user's own in place of what was made of them."""
-    if not isinstance(found, list) or not isinstance(given, list):
-        return found if given is None else given
-    known = {point.id: point for point in given}
-    return [known.get(point.id, point) for point in found]
-
-
-def read_prompts(
-    labels: Path,
-    corrections: Mapping[int, Path],
-    video: Path,
-    count: int | None = None,
-) -> dict[int, Prompt]:
-    """Labels by the order in which propagation meets their frames; 0 is where it starts.
-
-    A table of keypoints may hold corrections itself: points of frames other than the start.
-    With a ``count`` of the video's frames it starts at the last of them, and else at the first.
-
-    Raises:
-        UserError: a file cannot be read or holds no label, labels are for a frame that the video
-            does not have, or some are masks and some key points.
-    """
-    start = 0 if count is None else count - 1
-    if start in corrections:
-        fix = "leave one of them out"
-        raise UserError(f"--correct {start}={corrections[start]} is of the labeled frame", fix=fix)
-    by_frame: dict[int, Prompt] = {}
-    painted: dict[int, Path] = {}
-    for frame, path in {start: labels, **corrections}.items():
-        if path.suffix.lower() not in _KEYPOINT_FORMATS:
-            painted[frame] = path
-            continue
-        for point in keypoints.read(path):
-            here = by_frame.setdefault(point.frame if path == labels else frame, [])
-            if isinstance(here, list):
-                here.append(point)
-    by_frame.update(zip(painted, masks.read_many([*painted.values()]), strict=True))
-    if count is None:  # decoded for what corrects only: its frame has to be there
-        count = videos.count(video) if by_frame.keys() - {start} else 1
-    wrong = [frame for frame in by_frame if not 0 <= frame < count]
-    if wrong:
-        raise UserError(
-            f"labels of frame {wrong[0]}", expected=f"a frame from 0 to {count - 1} of the video"
-        )
-    if start not in by_frame:
-        raise UserError(f"labels {labels}", expected=f"labels of frame {start}", got="none")
-    for frame, prompt in by_frame.items():
-        if not isinstance(prompt, list):
-            _warn_of_ids(frame, space_of(prompt).ids)
-    if len({isinstance(prompt, list) for prompt in by_frame.values()}) > 1:
-        expected = "masks for all labeled frames, or key points for all"
-        raise UserError("corrections", expected=expected, got="both")
-    return {abs(start - frame): prompt for frame, prompt in by_frame.items()}
-
-
-def _warn_of_ids(frame: int, ids: Sequence[int]) -> None:
-    """Say so where a mask seems to mean something else than what it says."""
-    text = f"the mask of frame {frame} has "
-    if len(ids) > _MANY:
-        text += f"{len(ids)} objects; if you painted fewer, paint them without smoothing"
+def _warn_of_unlabeled(
+    references: Mapping[int, Reference], direction: Direction, start: int, end: int | None
+) -> None:
+    first, last = min(references), max(references)
+    fix = "get none; --direction both labels them too"
+    if direction == "forward" and first > start:
+        text = f"frames {start} to {first - 1} come before the first labels and {fix}"
         warnings.warn(text, stacklevel=3)
-    elif len(ids) > 1 and _VOID in ids and max(set(ids) - {_VOID}) < _MANY:
-        text += f"an object {_VOID} beside small numbers; if that means void, make it 0"
+    if direction == "backward" and end is not None and last < end - 1:
+        text = f"frames {last + 1} to {end - 1} come after the last labels and {fix}"
         warnings.warn(text, stacklevel=3)
 
 
-def draw_overlay(video: Path, labeled: Path, overlay: Path) -> None:
+def _watched(
+    predictions: Iterator[Prediction], references: Mapping[int, Reference]
+) -> Iterator[Prediction]:
+    """The predictions; says which objects left no trace on the cells that labels are carried on."""
+    lost: set[int] = set()
+    for prediction in predictions:
+        reference = references.get(prediction.frame)
+        if reference is not None and isinstance(reference.labels, Tensor):
+            traces = prediction.maps.flatten(0, 1).any(dim=0).tolist()[1:]
+            present = set(reference.labels.unique().tolist()) - {0}
+            new = [
+                label
+                for label, trace in zip(prediction.ids, traces, strict=True)
+                if label in present and not trace and label not in lost
+            ]
+            if new:
+                lost |= {*new}
+                names = ", ".join(map(str, new[:_MANY_NAMES]))
+                names += ", ..." if new[_MANY_NAMES:] else ""
+                text = f"too small or thin to be carried, and lost: object {names}"
+                warnings.warn(f"{text}; enlarge frames: --zoom 2", stacklevel=4)
+        yield prediction
+
+
+def draw_overlay(
+    video: Path, labeled: Path, overlay: Path, start: int = 0, stop: int | None = None
+) -> None:
     """Write the video with the masks or keypoints of the folder ``labeled`` drawn over it.
 
     Raises:
         UserError: the video or a label cannot be read, or the overlay cannot be written.
     """
-    points = labeled / _POINTS
+    points = labeled / POINTS
     by_frame: dict[int, list[keypoints.Keypoint]] | None = None
     if points.exists():
         by_frame = defaultdict(list)
@@ -257,7 +215,8 @@ def draw_overlay(video: Path, labeled: Path, overlay: Path) -> None:
     def labels_of(number: int) -> Prompt:
         return masks.read(labeled / f"{number:05}.png") if by_frame is None else by_frame[number]
 
-    frames = (_paint(frame, labels_of(n)) for n, frame in enumerate(videos.stream(video)))
+    shown = videos.stream(video, start=start, stop=stop)
+    frames = (_paint(frame, labels_of(n)) for n, frame in enumerate(shown, start))
     videos.write(overlay, frames, fps=videos.probe(video).fps)
 
 

@@ -112,7 +112,11 @@ def test_points_of_several_animals_come_back(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["csv", "csv-semicolon", "csv-tab"])
 def test_tables_of_points_come_back_with_any_separator(tmp_path, kind):
-    points = [Keypoint(0, 1, 3.5, 4.25), Keypoint(0, 3, 7.0, 1.125, 0.5), Keypoint(4, 1, 9.0, 2.0)]
+    points = [
+        Keypoint(0, 1, 3.5, 4.25),
+        Keypoint(0, 1000, 7.0, 1.125, 0.5),
+        Keypoint(4, 1, 9.0, 2.0),
+    ]
     labels = formats.of_keypoints(VIDEO, points)
     found = _round_trip(tmp_path, labels, kind)
     assert found == labels

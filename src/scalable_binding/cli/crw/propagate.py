@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -32,8 +32,9 @@ def propagate(
     video: Path,
     /,
     *,
-    labels: Path,
+    labels: str,
     out: Path,
+    format: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     overlay: Path | None = None,
     weights: WeightsOption = "shipped",
     calibrate: CalibrateOption = (),
@@ -44,20 +45,27 @@ def propagate(
     adapt: AdaptOption = False,
     adaptation: AdaptationOption = (),
     correct: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    direction: Literal["forward", "backward", "both"] = "forward",
     backward: Annotated[bool, Flag] = False,
+    start: int = 0,
+    stop: int | None = None,
     overwrite: Annotated[bool, Flag] = False,
 ) -> None:
-    """Carry masks, parts or keypoints from one labeled frame through a video.
+    """Carry masks, boxes, parts or keypoints from labeled frames through a video.
 
     Parameters
     ----------
     video
         Video file or folder of frames.
     labels
-        Mask (PNG) or keypoints (CSV, JSON) of the first frame; of the last with --backward.
-        Keypoints of other frames in the same table correct the prediction there.
+        A mask (PNG) of the first frame (of the last one with --backward), or FRAME=FILE for
+        another; or labels of any frames: a folder of masks, YouTube-VOS, COCO JSON, CVAT for video
+        (XML), Label Studio (JSON), or keypoints (CSV, JSON). What it is, is seen from its content.
     out
         Folder for the results: a mask 00000.png, 00001.png, ... a frame, or keypoints.csv.
+    format
+        Of the results: png, youtube-vos, coco, cvat or label-studio for masks; csv, csv-semicolon,
+        csv-tab, coco-keypoints or cvat for keypoints. Give it several times for several.
     overlay
         Video to draw, labels over frames: an .mp4 file or a folder.
     size
@@ -65,12 +73,21 @@ def propagate(
         labels come back at the video's own size.
     correct
         FRAME=FILE: labels that correct the prediction at another frame, and may add objects.
+    direction
+        From each labeled frame forward, backward, or both ways, joined in the middle.
     backward
-        Go from the last frame to the first.
+        The same as --direction backward: a single mask is of the last frame.
+    start
+        First frame to label.
+    stop
+        End of the frames to label (not included); by default that of the video.
     overwrite
         Replace what is in the folder, and an overlay of before.
     """
     adapting = _adaptation(adapt, adaptation)
+    if backward and direction == "both":
+        raise UserError("--backward", expected="--direction backward, or no --backward")
+    at, file = _labels(labels)
     refuse_input(out, video)
     prepare_folder(out, overwrite=overwrite)
     if overlay is not None:
@@ -80,7 +97,7 @@ def propagate(
 
         written = video_files.label_video(
             video,
-            labels,
+            file,
             out,
             weights=weights,
             calibrate=calibrate,
@@ -89,12 +106,24 @@ def propagate(
             config=with_protocol(protocol, propagation),
             adaptation=adapting,
             corrections=_corrections(correct),
-            backward=backward,
+            direction="backward" if backward else direction,
+            start=start,
+            stop=stop,
+            at=at,
+            kinds=format,
             overlay=overlay,
         )
         print(written)
         if overlay is not None:
             print(f"overlay: {overlay}")
+
+
+def _labels(text: str) -> tuple[int | None, Path]:
+    """The frame that a single mask is of, if it is told, and the file."""
+    frame, _, file = text.partition("=")
+    if frame.isdecimal() and file and not Path(text).exists():
+        return int(frame), Path(file)
+    return None, Path(text)
 
 
 def _corrections(texts: tuple[str, ...]) -> dict[int, Path]:

@@ -128,9 +128,11 @@ def stream(
 
 
 def stream_both(
-    path: str | Path, size: int
+    path: str | Path, size: int, start: int = 0, stop: int | None = None
 ) -> Iterator[tuple[UInt8[Tensor, "3 h w"], UInt8[Tensor, "3 rows columns"]]]:
-    """Every frame at the video's own size and with ``size`` pixels on the short side, decoded once.
+    """Frames at the video's own size and with ``size`` pixels on the short side, decoded once.
+
+    They are those that :func:`stream` gives.
 
     Raises:
         UserError: as :func:`stream`.
@@ -139,10 +141,11 @@ def stream_both(
     if not path.exists():
         raise UserError(f"no such file: {path}")
     if path.is_dir():
-        for file in _list_frames(path):
+        for file in _list_frames(path)[start:stop]:
             yield images.read(file), images.read(file, size=size)
         return
-    for frame in _of_file(path, None, 0):
+    number = None if stop is None else stop - start
+    for frame in islice(_of_file(path, None, start), number):
         yield rendering.pixels(frame), rendering.pixels(frame, size=size)
 
 
@@ -150,15 +153,27 @@ _CHUNK = 32
 """Frames in memory while a video is read backward."""
 
 
+def length(path: str | Path) -> int:
+    """The number of frames by the packets of a video, or of files in a folder: few are decoded.
+
+    Raises:
+        UserError: nothing is there, or it is no video.
+    """
+    path = Path(path)
+    return len(_list_frames(path)) if path.is_dir() else len(timelines.timeline(path))
+
+
 def count(path: str | Path) -> int:
     """The number of frames that can be decoded, which a header may not tell, or tell wrongly."""
     return sum(1 for _ in stream(path))
 
 
-def stream_backward(path: str | Path, num: int, size: int) -> Iterator[UInt8[Tensor, "3 h w"]]:
-    """The ``num`` frames of a video from the last to the first, a few in memory at a time."""
-    for stop in range(num, 0, -_CHUNK):
-        chunk = stream(path, start=max(0, stop - _CHUNK), stop=stop, size=size)
+def stream_backward(
+    path: str | Path, num: int, size: int, start: int = 0
+) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    """The frames of a video from ``num - 1`` down to ``start``, a few in memory at a time."""
+    for stop in range(num, start, -_CHUNK):
+        chunk = stream(path, start=max(start, stop - _CHUNK), stop=stop, size=size)
         yield from reversed(list(chunk))
 
 

@@ -24,16 +24,22 @@ from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.data.labels.tracks import Point, Shape, Track, Video, VideoTracks
 from scalable_binding.errors import UserError, require_one_of
 
+_MASKS, _POINTS = frozenset({"masks"}), frozenset({"points"})
+
 _HEAD = 4096
 """Bytes by which a file is told to be XML, JSON or a table."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How labels are written: its name for people, the suffix of its file ("" for a folder)."""
+    """How labels are written: its name for people, the suffix of its file ("" for a folder).
+
+    ``holds`` are the kinds of labels that can be written: "masks" (and boxes), "points".
+    """
 
     title: str
     suffix: str
+    holds: frozenset[str]
     write: Callable[[Path, VideoTracks], None]
 
 
@@ -73,7 +79,7 @@ def detect(path: str | Path) -> str:
         return "youtube-vos" if (path / youtube_vos.META).is_file() else "png"
     with files.open_regular(path) as file:
         head = file.read(_HEAD) or b""
-    if images.is_image(head):
+    if images.is_image(head) or path.suffix.lower() in images.SUFFIXES:
         return "png"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"<") or head[:2] in (b"<\0", b"\0<"):
@@ -140,7 +146,7 @@ def of_keypoints(video: Video, points: list[Keypoint]) -> VideoTracks:
         place = Point(str(point.id), point.x, point.y, point.confidence)
         found.setdefault(point.id, []).append(Shape(frame=point.frame, points=(place,)))
     rows = ((number, str(number), shapes) for number, shapes in found.items())
-    return tracks.build("key points", video, rows)
+    return tracks.build("key points", video, rows, any_ids=True)
 
 
 def to_keypoints(labels: VideoTracks) -> list[Keypoint]:
@@ -200,14 +206,14 @@ def _write_table(separator: tables.Separator) -> Callable[[Path, VideoTracks], N
 
 
 FORMATS = {
-    "png": Format("Indexed PNG, one a frame (DAVIS)", "", mask_folders.write),
-    "youtube-vos": Format("YouTube-VOS layout", "", youtube_vos.write),
-    "coco": Format("COCO JSON, video instances with RLE", ".json", coco.write),
-    "coco-keypoints": Format("COCO key points", ".json", coco.write_keypoints),
-    "cvat": Format("CVAT for video 1.1", ".xml", cvat.write),
-    "label-studio": Format("Label Studio video (boxes)", ".json", label_studio.write),
-    "csv": Format("Key points, CSV with commas", ".csv", _write_table(",")),
-    "csv-semicolon": Format("Key points, CSV with semicolons", ".csv", _write_table(";")),
-    "csv-tab": Format("Key points, CSV with tabs", ".csv", _write_table("\t")),
+    "png": Format("Indexed PNG, one a frame (DAVIS)", "", _MASKS, mask_folders.write),
+    "youtube-vos": Format("YouTube-VOS layout", "", _MASKS, youtube_vos.write),
+    "coco": Format("COCO JSON, video instances with RLE", ".json", _MASKS, coco.write),
+    "coco-keypoints": Format("COCO key points", ".json", _POINTS, coco.write_keypoints),
+    "cvat": Format("CVAT for video 1.1", ".xml", _MASKS | _POINTS, cvat.write),
+    "label-studio": Format("Label Studio video (boxes)", ".json", _MASKS, label_studio.write),
+    "csv": Format("Key points, CSV with commas", ".csv", _POINTS, _write_table(",")),
+    "csv-semicolon": Format("Key points, CSV with semicolons", ".csv", _POINTS, _write_table(";")),
+    "csv-tab": Format("Key points, CSV with tabs", ".csv", _POINTS, _write_table("\t")),
 }
 """By the names that :func:`write` takes."""

@@ -130,11 +130,16 @@ class VideoTracks:
 
 
 def build(
-    what: str, video: Video, found: Iterable[tuple[int, str, Iterable[Shape]]]
+    what: str,
+    video: Video,
+    found: Iterable[tuple[int, str, Iterable[Shape]]],
+    *,
+    any_ids: bool = False,
 ) -> VideoTracks:
     """Tracks of (id, name, shapes), checked, in the order of ids.
 
-    Ids outside 1 to 255 make all tracks numbered 1, 2, ... in the order given.
+    Ids outside 1 to 255 make all tracks numbered 1, 2, ... in the order given, unless they may be
+    ``any_ids``.
 
     Raises:
         UserError: no shape at all, too many, an id or an object's frame twice, or a frame that the
@@ -150,7 +155,7 @@ def build(
     ids = [track.id for track in tracks]
     if len(set(ids)) < len(ids):
         raise UserError(f"{what}: object {max(ids, key=ids.count)} occurs twice")
-    if min(ids) < 1 or max(ids) > MAX_ID:
+    if not any_ids and (min(ids) < 1 or max(ids) > MAX_ID):
         tracks = [replace(track, id=number) for number, track in enumerate(tracks, 1)]
     for track in tracks:
         _check_frames(what, video, track)
