@@ -57,4 +57,6 @@ def tokens(folder: Path, out: Path, *more: str, **changed: str) -> list[str]:
     weights = named["weights"]
     weights = str(folder / weights) if "." in weights else weights
     files = [str(folder / named["video"]), "--labels", str(folder / named["labels"])]
-    return ["crw", "propagate", *files, "--out", str(out), "--weights", weights, *more]
+    # The clip is noise: there are no edges for masks to follow.
+    named_options = ["--out", str(out), "--weights", weights, "--no-edges"]
+    return ["crw", "propagate", *files, *named_options, *more]

@@ -16,7 +16,7 @@ from scalable_binding.crw.presets import PropagationConfig
 from scalable_binding.data.labels.keypoints import Keypoint
 from scalable_binding.errors import UserError
 
-SHARP = PropagationConfig(context=3, neighbors=3, radius=4.0, temperature=0.01)
+SHARP = PropagationConfig(context=3, neighbors=3, radius=4.0, temperature=0.01, edges=False)
 HEIGHT, WIDTH = 64, 120
 
 

@@ -296,7 +296,8 @@ class _Run:
         if not self._space.are_points:
             return joined
         found = [
-            predict(side, self._space, number, frame, zoom, stride, sharp=False).keypoints for side in sides
+            predict(side, self._space, number, frame, zoom, stride, sharp=False).keypoints
+            for side in sides
         ]
         points = (self._join(*pair) for pair in zip(*found, shares, strict=True))
         return replace(joined, keypoints=tuple(points))
