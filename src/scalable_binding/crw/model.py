@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scalable_binding import weights as registry
+from scalable_binding.crw import foreign_weights
 from scalable_binding.crw.backbone import Backbone
 from scalable_binding.crw.public import PublicBackbone, find
 from scalable_binding.crw.reader import ARGUMENTS as READER_ARGUMENTS
@@ -24,10 +25,6 @@ from scalable_binding.crw.walk_config import STRIDE
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, restore
 from scalable_binding.errors import UserError
 from scalable_binding.nn.precision import has_fast_bfloat16
-from scalable_binding.nn.resnet import PaddingMode
-
-STAGES = 3
-"""Of an encoder at least."""
 
 READER_CONFIG, READER_WEIGHTS = "reader.json", "reader.safetensors"
 """A reader by itself, in a folder whose backbone it reads in place of the one saved with that."""
@@ -249,9 +246,12 @@ def _load_encoder(weights: str | Path, seed: int, has_frames: bool) -> Encoder:
     file = path / WEIGHTS if path.is_dir() else path
     tensors = read_tensors(file)
     if file.name == WEIGHTS and (found := read_arguments(file.with_name(CONFIG))):
-        encoder = restore(partial(_build, 0, found), _our_names(tensors), file, "an encoder")
+        tensors = foreign_weights.our_names(tensors)
+        encoder = restore(partial(_build, 0, found), tensors, file, "an encoder")
     else:
-        encoder = _from_foreign(tensors, file)
+        tensors, backbone = foreign_weights.read(tensors, file)
+        make = partial(_build, 0, {"backbone": backbone, "reader": {}})
+        encoder = restore(make, tensors, file, "an encoder")
     if path.is_dir() and (path / READER_CONFIG).is_file():
         encoder = with_reader(encoder, path)
     return encoder
@@ -354,61 +354,3 @@ def _known(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-
-def _from_foreign(found: Mapping[str, Tensor], path: Path) -> Encoder:
-    """The encoder that fits a file's tensors; a network without our head (ImageNet's) gets one.
-
-    The authors padded by reflection, torchvision pads with zeros.
-    """
-    tensors = _our_names(found)
-    if any(name.startswith("reader.") for name in tensors):
-        expected = f"{CONFIG} beside it, and its own name {WEIGHTS}"
-        raise UserError(f"{path} is an encoder of ours", expected=expected, got="it alone")
-    kernels = [tensors.get(f"{_RESNET}layer{stage}.0.conv1.weight") for stage in range(1, 5)]
-    widths = tuple(len(kernel) for kernel in kernels if kernel is not None and kernel.ndim == 4)
-    if len(widths) < STAGES:
-        raise UserError(
-            f"{path} is of another architecture",
-            expected="a ResNet of basic blocks with torchvision's names",
-            got=f"{len(widths)} such stages among {len(found)} tensors",
-        )
-    if f"{_HEAD}weight" not in tensors:
-        head = draw(0, widths=widths[-1:], readout=1).head
-        assert head is not None
-        tensors |= {f"{_HEAD}{name}": tensor for name, tensor in head.state_dict().items()}
-    padding: PaddingMode = "reflect" if any("selfsim_fc." in name for name in found) else "zeros"
-    shape = tensors[f"{_HEAD}weight"].shape
-    backbone = {
-        "widths": widths,
-        "width": shape[0] if len(shape) == 2 else 0,
-        "padding_mode": padding,
-    }
-    make = partial(_build, 0, {"backbone": backbone, "reader": {}})
-    return restore(make, tensors, path, "an encoder")
-
-
-_RESNET, _HEAD = "backbone.resnet.", "backbone.head."
-
-
-def _our_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors under our names, from ours, torchvision's or the authors'."""
-    return dict(_renamed(tensors))
-
-
-def _renamed(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in tensors.items():
-        name = name.removeprefix("module.").replace("selfsim_fc.0.", "head.")
-        for prefix in ("encoder.", "model.", "backbone."):
-            name = name.removeprefix(prefix)
-        if name.startswith(("conv1.", "bn1.", "layer")):
-            name = f"resnet.{name}"
-        if name.startswith(("resnet.", "head.")):
-            yield f"backbone.{name}", tensor
-        elif name.startswith("reader."):
-            yield name, tensor
-        elif name.startswith("whitenings."):  # of before a reader was a thing of its own
-            name = f"reader.{name}".replace(".centre", ".mean")
-            yield name, tensor
-            if name.endswith(".mean"):
-                yield name.replace(".mean", ".fitted"), torch.ones((), dtype=torch.int64)
