@@ -265,15 +265,15 @@ def dense() -> CRWConfig:
     """The dense walk on three stages: what ships (``weights/crw/card.json``).
 
     Nodes are regions of the maps of moved views, all clips of a batch are one graph, and walkers
-    come home into another view of the first frame. Some two hours on one CPU core.
+    come home into another view of the first frame. Some three hours and a half on one CPU core.
     """
     return CRWConfig(
         encoder=EncoderConfig(widths=(64, 128, 256), width=128, readout=(3,)),
         clips=ClipConfig(num_frames=3, fps=8.0, size=240, crop=None, mirror=True, reverse=True),
         dense=DenseWalkConfig(),
-        reader=ReaderConfig(stages=(0, 1, 2, 3), components=64),
+        reader=ReaderConfig(stages=(0, 1, 2, 3), components=64, contrast=1.0),
         fit=FitConfig(
-            steps=2150,
+            steps=4700,
             batch_size=16,
             optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=1e-2),
             schedule=ScheduleConfig(warm_up=300, curve="cosine"),
