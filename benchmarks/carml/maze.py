@@ -44,6 +44,7 @@ SKILLS: dict[str, dict[str, Any]] = {
     "pretrained-discriminator": {"method": "pretrained-discriminator", "reward.weight": 1.0},
     "pipelined": {"method": "pipelined"},
     "lambda 0.9": {"reward.weight": 0.9},
+    "metra": {"method": "metra"},
     "reservoir whitening": {"reward.whitening": "reservoir"},
 }
 """Runs of their own, by what they change; the default is lambda 0.99."""
@@ -105,7 +106,7 @@ def learn_skills(out: Path, name: str, seed: int, num_tasks: int, updates: int |
             each, config, num_tasks=num_tasks, seed=seed, reward_stats=reward_stats
         )
         scores[agent] = found.record()["success"]
-    if name != "oracle":
+    if name not in ("oracle", "metra"):  # which have no scaffold
         numbers = list_rounds(run)
         # The last round that is over, with the agent that it led to.
         scores |= skills.rollout_round(run, numbers[-2] if numbers[1:] else None).figures

@@ -23,7 +23,7 @@ from scalable_binding.envs.maze import Maze
 from scalable_binding.errors import UserError
 
 ALONE = DistributedContext(0, 1, torch.device("cpu"))
-METHODS = ["rnd", "pretrained-discriminator"]
+METHODS = ["rnd", "metra", "pretrained-discriminator"]
 
 
 def generator(seed=0):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
+from scalable_binding.carml.method_config import MetraConfig, RNDConfig
 from scalable_binding.engine.fit_config import FitConfig
 from scalable_binding.errors import UserError, check_settings, require, require_least
 
@@ -18,13 +19,15 @@ Method = Literal[
     "oracle",
     "ppo",
     "rnd",
+    "metra",
     "pipelined",
     "contextual",
     "online-discriminator",
     "pretrained-discriminator",
 ]
 """Where training tasks come from. "carml": a mixture, fit anew each round. "oracle": the
-environment's training tasks. "ppo": the one ``task``. "rnd": none, novelty. "pipelined": a
+environment's training tasks. "ppo": the one ``task``. "rnd": none, novelty. "metra": skills
+that move far in a space where a step is at most one long. "pipelined": a
 contextual policy makes them ("contextual" trains it alone), then they stay. The discriminators: a
 classifier that learns with the agent, from scratch or after a mixture."""
 
@@ -177,22 +180,6 @@ class DiscriminatorConfig:
             positive="temperature lr",
             whitening=WHITENINGS,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RNDConfig:
-    """Random network distillation: a network learns what a random one says; errors are novelty.
-
-    Source: Burda et al., Exploration by Random Network Distillation, 2019.
-    """
-
-    width: int = 512  # of what the random network says.
-    lr: float = 1e-4  # of Adam.
-    steps: int = 4  # gradient steps after each update of the agent.
-    batch_size: int = 512  # states in a gradient step.
-
-    def __post_init__(self) -> None:
-        check_settings(self, "rnd.", counts="width steps batch_size", positive="lr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,6 +349,7 @@ class CARMLConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     rnd: RNDConfig = field(default_factory=RNDConfig)
+    metra: MetraConfig = field(default_factory=MetraConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)

@@ -46,8 +46,8 @@ class Distillation(nn.Module):
     def __init__(self, observation: Sequence[int], width: int) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):  # weights are drawn by init_weights
-            self.target = _network(observation, width, deep=False)
-            self.predictor = _network(observation, width, deep=True)
+            self.target = build_network(observation, width, deep=False)
+            self.predictor = build_network(observation, width, deep=True)
         self.target.requires_grad_(False)
         seen = (1, *observation[1:]) if len(observation) == 3 else tuple(observation)
         self.register_buffer("mean", torch.zeros(seen))
@@ -166,18 +166,27 @@ def _gray(states: Shaped[Tensor, "b *obs"]) -> Float[Tensor, "b *seen"]:
     return values.mean(1, keepdim=True) / 255 if values.ndim == 4 else values
 
 
-def _network(observation: Sequence[int], width: int, *, deep: bool) -> nn.Sequential:
-    """The random network, or with two more layers the one that learns."""
+def build_network(
+    observation: Sequence[int], width: int, *, deep: bool, channels: int = 1
+) -> nn.Sequential:
+    """The random network, or with two more layers the one that learns.
+
+    Args:
+        observation: shape of an observation.
+        width: of what comes out.
+        deep: with two more layers.
+        channels: of images as they go in.
+    """
     if len(observation) == 1:
         layers: list[nn.Module] = [nn.Linear(observation[0], HIDDEN), nn.ReLU()]
         features, inner = HIDDEN, HIDDEN
     else:
         small = min(observation[1:]) < SMALLEST
         kernels, strides = ((4, 3, 3), (2, 2, 1)) if small else ((8, 4, 3), (4, 2, 1))
-        layers, width_in, sides = [], 1, list(observation[1:])
-        for channels, kernel, stride in zip((32, 64, 64), kernels, strides, strict=True):
-            layers += [nn.Conv2d(width_in, channels, kernel, stride), nn.LeakyReLU()]
-            width_in, sides = channels, [(side - kernel) // stride + 1 for side in sides]
+        layers, width_in, sides = [], channels, list(observation[1:])
+        for wide, kernel, stride in zip((32, 64, 64), kernels, strides, strict=True):
+            layers += [nn.Conv2d(width_in, wide, kernel, stride), nn.LeakyReLU()]
+            width_in, sides = wide, [(side - kernel) // stride + 1 for side in sides]
         layers.append(nn.Flatten())
         features, inner = 64 * math.prod(sides), 512
     if deep:

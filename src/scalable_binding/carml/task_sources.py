@@ -19,6 +19,7 @@ from torch.nn import functional
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.deep_clusters import PixelEncoder
 from scalable_binding.carml.discriminator import DiscriminatorSource
+from scalable_binding.carml.metra import MetraSource
 from scalable_binding.carml.reward import ScaffoldReward, build_whitening
 from scalable_binding.carml.rnd import NoveltySource
 from scalable_binding.carml.rollout import Reservoir, Reward, Trials
@@ -326,6 +327,8 @@ def build_source(
             return GivenTasks(lambda num, generator: task)
         case "rnd":
             return NoveltySource(config, env, ranks)
+        case "metra":
+            return MetraSource(config, env, ranks)
         case "contextual":
             assert isinstance(env, ContextualEnv)
             return ContextualTasks(config, env, ranks)
