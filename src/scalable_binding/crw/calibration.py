@@ -21,6 +21,7 @@ from scalable_binding.crw.reader_config import CalibrationConfig, ReaderConfig, 
 from scalable_binding.data.datasets.clips import VideoClips
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS, save_tensors
 from scalable_binding.engine.config import override, to_mapping
+from scalable_binding.engine.devices import choose_device
 from scalable_binding.errors import UserError
 
 FPS = (3.0, 24.0)
@@ -48,17 +49,25 @@ def frames_of(
 
 
 def load(
-    weights: str | Path, data: Sequence[Path] = (), reading: ReadingConfig | None = None
+    weights: str | Path,
+    data: Sequence[Path] = (),
+    reading: ReadingConfig | None = None,
+    device: str = "cpu",
 ) -> Encoder | RawPatches:
     """``crw.model.load``, with the reader fitted on frames of videos where some are given.
 
     Raises:
-        UserError: as ``crw.model.load``, or no video can be read.
+        UserError: as ``crw.model.load``; no video can be read; there is no such device, or "raw"
+            on another device than the CPU.
     """
+    chosen = choose_device(device)
+    if weights == "raw" and device != "auto" and chosen.type != "cpu":
+        raise UserError("raw patches", expected="--device cpu", got=device)
     options: dict[str, Any] = {"frames": frames_of(data)} if data else {}
     if reading is not None:
         options["reading"] = reading
-    return model.load(weights, **options)
+    loaded = model.load(weights, **options)
+    return loaded if isinstance(loaded, RawPatches) else loaded.to(chosen)
 
 
 def calibrate(

@@ -29,6 +29,7 @@ from scalable_binding.crw.standing import Standing
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.engine.versions import installed_versions
 from scalable_binding.errors import UserError
+from scalable_binding.nn.precision import has_fast_bfloat16
 from scalable_binding.walk.neighbors import top_neighbors
 
 Take = Callable[[str, int, Result], None]
@@ -50,6 +51,7 @@ def evaluate(
     listed: Path | None = None,
     out: Path | None = None,
     overwrite: bool = False,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Scores, overall and of each sequence, with all that they depend on; fit for JSON.
 
@@ -70,6 +72,7 @@ def evaluate(
         out: folder for predictions and for a record of each sequence as it is done; sequences
             recorded there are not done again.
         overwrite: discard what another evaluation left in ``out``.
+        device: where the encoder and the search run.
 
     Raises:
         UserError: data are missing, incomplete or unreadable, there is no such sequence, or
@@ -81,7 +84,7 @@ def evaluate(
     if root is None and benchmark != "synthetic":
         raise UserError(f"benchmark {benchmark}", expected="the folder of its data", got="none")
     config = override(protocol.propagation, dict(changes or {}))
-    model = calibration.load(weights, calibrate, reading)
+    model = calibration.load(weights, calibrate, reading, device)
     entries = _entries(protocol, root or Path(), sequences, listed)
     settings = {
         "benchmark": benchmark,
@@ -103,7 +106,8 @@ def evaluate(
                 records.save(entry.name, record)
             standing.finish(entry.name, record)
             done[entry.name] = record
-    return {**settings, "versions": installed_versions(), **_conclude(done, protocol)}
+    where = {"device": device, "bfloat16": has_fast_bfloat16(device.partition(":")[0])}
+    return {**settings, **where, "versions": installed_versions(), **_conclude(done, protocol)}
 
 
 def score(

@@ -52,6 +52,7 @@ def label_video(
     at: int | None = None,
     kinds: Sequence[str] = (),
     overlay: Path | None = None,
+    device: str = "cpu",
 ) -> str:
     """What was written to the folder ``out``: labels of every frame of a range.
 
@@ -65,7 +66,7 @@ def label_video(
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
     """
-    encoder = calibration.load(weights, calibrate, reading)
+    encoder = calibration.load(weights, calibrate, reading, device)
     scale = scale_of(video, size)
     info = replace(formats.video_of(video), num_frames=videos.length(video))
     console = Console(stderr=True)

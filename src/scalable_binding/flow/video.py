@@ -21,6 +21,7 @@ from scalable_binding.data.labels import flow_files, keypoints, masks
 from scalable_binding.data.labels.keypoints import check_inside
 from scalable_binding.data.labels.resizing import Scale, scale_of
 from scalable_binding.data.results import NUMBER, remove_results
+from scalable_binding.engine.devices import choose_device
 from scalable_binding.flow import model, tracks
 from scalable_binding.flow.inference import Flow, estimate_video
 from scalable_binding.flow.presets import ResultKind
@@ -42,13 +43,14 @@ def write_flow(
     weights: str,
     size: int | None,
     overlay: Path | None,
+    device: str = "cpu",
 ) -> int:
     """The number of pairs whose flow was written to ``out``, each as soon as it is found.
 
     Raises:
         UserError: an input cannot be read or used, or the output cannot be written.
     """
-    network = model.load(weights)
+    network = model.load(weights).to(choose_device(device))
     if second is None:
         scale = scale_of(video, min(_sides(video)) if size is None else size)
         num_frames = videos.count(video)
@@ -131,6 +133,7 @@ def write_tracks(
     weights: str,
     size: int | None,
     overlay: Path | None,
+    device: str = "cpu",
 ) -> str:
     """What was written: the tracks of points given in a table.
 
@@ -138,7 +141,7 @@ def write_tracks(
         UserError: an input cannot be read or used, or the output cannot be written.
     """
     given = keypoints.read(points)
-    network = model.load(weights)
+    network = model.load(weights).to(choose_device(device))
     scale = scale_of(video, min(_sides(video)) if size is None else size)
     check_inside(given, *scale.own)
     moved = scale.shrink(given)

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import functools
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 
+_CHOSEN: ContextVar[bool | None] = ContextVar("bfloat16", default=None)
 
-@functools.cache
+
+@contextmanager
+def bfloat16(choice: bool | None) -> Iterator[None]:
+    """A scope in which matrix products of inference are in bfloat16, or are not, as chosen.
+
+    None leaves the choice to what the device is fast at.
+    """
+    before = _CHOSEN.set(choice)
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(before)
+
+
 def has_fast_bfloat16(device_type: str) -> bool:
     """Whether a device multiplies bfloat16 matrices faster than float32 ones.
 
-    True for CUDA cards that know the format and for CPUs with AVX512-BF16 or AMX; elsewhere
+    Within :func:`bfloat16` it is what was chosen there.
+    """
+    chosen = _CHOSEN.get()
+    return _has_fast_bfloat16(device_type) if chosen is None else chosen
+
+
+@functools.cache
+def _has_fast_bfloat16(device_type: str) -> bool:
+    """True for CUDA cards that know the format and for CPUs with AVX512-BF16 or AMX; elsewhere
     bfloat16 is emulated, which costs precision and gains nothing.
     """
     if device_type == "cuda":

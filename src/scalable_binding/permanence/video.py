@@ -20,6 +20,7 @@ from scalable_binding.data.labels.boxes import Box
 from scalable_binding.data.synthetic.games import hiding
 from scalable_binding.data.synthetic.hiding import hide
 from scalable_binding.data.synthetic.plays import Kind
+from scalable_binding.engine.devices import choose_device
 from scalable_binding.errors import UserError
 from scalable_binding.permanence import evaluate as evaluation
 from scalable_binding.permanence.inference import load, track
@@ -36,7 +37,13 @@ _SHOWN = 384
 
 
 def follow(
-    video: Path, boxes: Path, out: Path, *, weights: str, config: TrackingConfig | None
+    video: Path,
+    boxes: Path,
+    out: Path,
+    *,
+    weights: str,
+    config: TrackingConfig | None,
+    device: str = "cpu",
 ) -> str:
     """What was written to the folder ``out`` of the objects boxed in a video.
 
@@ -50,19 +57,27 @@ def follow(
     if max(given) >= count:
         expected = f"a frame from 0 to {count - 1} of the video"
         raise UserError(f"boxes of frame {max(given)}", expected=expected)
-    network = load(weights)
+    network = load(weights, device=choose_device(device))
     first = given.pop(0)
     found = track(videos.stream(video), first, network, config, corrections=given)
     return _write(out, videos.stream(video), _watched(found, count), videos.probe(video).fps)
 
 
-def play(kind: Kind, seed: int, out: Path, *, weights: str, config: TrackingConfig | None) -> str:
+def play(
+    kind: Kind,
+    seed: int,
+    out: Path,
+    *,
+    weights: str,
+    config: TrackingConfig | None,
+    device: str = "cpu",
+) -> str:
     """What was written to the folder ``out`` of a synthetic game of the size trained on.
 
     Raises:
         UserError: weights that cannot be used, or the output cannot be written.
     """
-    network = load(weights)
+    network = load(weights, device=choose_device(device))
     game = hide(hiding(size=network.side, num_frames=16, held_out=True), seed, kind)
     first = [
         Box(0, number, *corners)

@@ -17,6 +17,7 @@ from scalable_binding.cli.crw.options import (
     WeightsOption,
     _adaptation,
 )
+from scalable_binding.cli.devices import BFloat16Option, DeviceOption
 from scalable_binding.cli.outputs import (
     JsonOption,
     hold_folder,
@@ -48,6 +49,8 @@ def evaluate(
     list_file: Annotated[Path | None, Parameter(name="--list")] = None,
     out: Path | None = None,
     overwrite: Annotated[bool, Flag] = False,
+    device: DeviceOption = "cpu",
+    bfloat16: BFloat16Option = None,
     json: JsonOption = None,
 ) -> None:
     """Score an encoder by how well labels propagate with it.
@@ -86,21 +89,24 @@ def evaluate(
         hold_folder(out)
     with keeping(kept if out is None else f"the sequences scored so far are in {out}"):
         from scalable_binding.crw import evaluate as evaluation
+        from scalable_binding.nn import precision
 
-        scores = evaluation.evaluate(
-            benchmark,
-            root,
-            weights=weights,
-            calibrate=calibrate,
-            reading=reading,
-            changes=settings_of_protocol(protocol)
-            | {name: value for name, value in changes.items() if value is not None},
-            adaptation=adapting,
-            sequences=None if sequences is None else sequences.split(","),
-            listed=list_file,
-            out=out,
-            overwrite=overwrite,
-        )
+        with precision.bfloat16(bfloat16):
+            scores = evaluation.evaluate(
+                benchmark,
+                root,
+                weights=weights,
+                calibrate=calibrate,
+                reading=reading,
+                changes=settings_of_protocol(protocol)
+                | {name: value for name, value in changes.items() if value is not None},
+                adaptation=adapting,
+                sequences=None if sequences is None else sequences.split(","),
+                listed=list_file,
+                out=out,
+                overwrite=overwrite,
+                device=device,
+            )
     for name, value in scores["overall"].items():
         print(f"{name:24} {value:.3f}")
     write_json(json, scores)

@@ -17,6 +17,7 @@ from scalable_binding.cli.crw.options import (
     WeightsOption,
     _adaptation,
 )
+from scalable_binding.cli.devices import BFloat16Option, DeviceOption
 from scalable_binding.cli.outputs import (
     keeping,
     prepare_folder,
@@ -49,6 +50,8 @@ def propagate(
     backward: Annotated[bool, Flag] = False,
     start: int = 0,
     stop: int | None = None,
+    device: DeviceOption = "cpu",
+    bfloat16: BFloat16Option = None,
     overwrite: Annotated[bool, Flag] = False,
 ) -> None:
     """Carry masks, boxes, parts or keypoints from labeled frames through a video.
@@ -94,25 +97,28 @@ def propagate(
         prepare_overlay(overlay, video, out, overwrite=overwrite)
     with keeping(f"the frames done so far are in {out}"):
         from scalable_binding.crw import video as video_files
+        from scalable_binding.nn import precision
 
-        written = video_files.label_video(
-            video,
-            file,
-            out,
-            weights=weights,
-            calibrate=calibrate,
-            reading=reading,
-            size=size,
-            config=with_protocol(protocol, propagation),
-            adaptation=adapting,
-            corrections=_corrections(correct),
-            direction="backward" if backward else direction,
-            start=start,
-            stop=stop,
-            at=at,
-            kinds=format,
-            overlay=overlay,
-        )
+        with precision.bfloat16(bfloat16):
+            written = video_files.label_video(
+                video,
+                file,
+                out,
+                weights=weights,
+                calibrate=calibrate,
+                reading=reading,
+                size=size,
+                config=with_protocol(protocol, propagation),
+                adaptation=adapting,
+                corrections=_corrections(correct),
+                direction="backward" if backward else direction,
+                start=start,
+                stop=stop,
+                at=at,
+                kinds=format,
+                overlay=overlay,
+                device=device,
+            )
         print(written)
         if overlay is not None:
             print(f"overlay: {overlay}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from scalable_binding.cli.devices import BFloat16Option, DeviceOption
 from scalable_binding.cli.flow.options import Flag, SizeOption, WeightsOption
 from scalable_binding.cli.outputs import (
     keeping,
@@ -37,6 +38,8 @@ def estimate(
     overlay: Path | None = None,
     weights: WeightsOption = "shipped",
     size: SizeOption = None,
+    device: DeviceOption = "cpu",
+    bfloat16: BFloat16Option = None,
     overwrite: Annotated[bool, Flag] = False,
 ) -> None:
     """Find where every pixel goes: from each frame of a video to the next, or from A to B.
@@ -63,10 +66,19 @@ def estimate(
         prepare_overlay(overlay, video, out, overwrite=overwrite)
     with keeping(f"the flow found so far is in {out}"):
         from scalable_binding.flow import video as video_files
+        from scalable_binding.nn import precision
 
-        count = video_files.write_flow(
-            video, second, out, kinds=kinds, weights=weights, size=size, overlay=overlay
-        )
+        with precision.bfloat16(bfloat16):
+            count = video_files.write_flow(
+                video,
+                second,
+                out,
+                kinds=kinds,
+                weights=weights,
+                size=size,
+                overlay=overlay,
+                device=device,
+            )
     print(f"flow of {count} {'pair' if count == 1 else 'pairs'}: {out}")
     if overlay is not None:
         print(f"overlay: {overlay}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from scalable_binding.cli.devices import BFloat16Option, DeviceOption
 from scalable_binding.cli.flow.options import Flag, SizeOption, WeightsOption
 from scalable_binding.cli.outputs import (
     keeping,
@@ -23,6 +24,8 @@ def track(
     overlay: Path | None = None,
     weights: WeightsOption = "shipped",
     size: SizeOption = None,
+    device: DeviceOption = "cpu",
+    bfloat16: BFloat16Option = None,
     overwrite: Annotated[bool, Flag] = False,
 ) -> None:
     """Follow points through a video, and say in every frame whether they are seen.
@@ -48,10 +51,12 @@ def track(
         prepare_overlay(overlay, video, out, overwrite=overwrite)
     with keeping(f"the tracks found so far, if any, are in {out}"):
         from scalable_binding.flow import video as video_files
+        from scalable_binding.nn import precision
 
-        written = video_files.write_tracks(
-            video, points, out, weights=weights, size=size, overlay=overlay
-        )
+        with precision.bfloat16(bfloat16):
+            written = video_files.write_tracks(
+                video, points, out, weights=weights, size=size, overlay=overlay, device=device
+            )
     print(written)
     if overlay is not None:
         print(f"overlay: {overlay}")

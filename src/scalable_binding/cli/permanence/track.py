@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from scalable_binding.cli.devices import DeviceOption
 from scalable_binding.cli.outputs import (
     keeping,
     prepare_folder,
@@ -29,6 +30,7 @@ def track(
     seed: int = 0,
     weights: WeightsOption = "shipped",
     tracking: Annotated[TrackingConfig | None, Parameter(name="*")] = None,
+    device: DeviceOption = "cpu",
     overwrite: Annotated[bool, Flag] = False,
 ) -> None:
     """Follow objects from their boxes in the first frame, also while they are hidden.
@@ -62,7 +64,11 @@ def track(
     prepare_folder(out, overwrite=overwrite)
     with keeping(f"the boxes found so far, if any, are in {out}"):
         if boxes is None:
-            written = video_files.play(kind, seed, out, weights=weights, config=tracking)
+            written = video_files.play(
+                kind, seed, out, weights=weights, config=tracking, device=device
+            )
         else:
-            written = video_files.follow(video, boxes, out, weights=weights, config=tracking)
+            written = video_files.follow(
+                video, boxes, out, weights=weights, config=tracking, device=device
+            )
     print(written)
