@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -130,6 +131,32 @@ def test_tensorboard_files_are_written_when_asked(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     fit(net(), loss, Points(), config(tensorboard=True), tmp_path)
     assert [*(tmp_path / "tensorboard").glob("events.out.tfevents.*")]
+
+
+def test_weights_and_biases_gets_the_figures_and_goes_on_with_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[dict[str, Any]] = []
+    logged: list[tuple[int, float]] = []
+    finished: list[bool] = []
+    one = SimpleNamespace(
+        log=lambda figures, step: logged.append((step, figures["loss"])),
+        finish=lambda: finished.append(True),
+    )
+
+    def init(**options: Any) -> SimpleNamespace:
+        opened.append(options)
+        return one
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    for steps in (4, 8):
+        fit(net(), loss, Points(), config(steps=steps, log_every=4, wandb="mine"), tmp_path)
+    assert [step for step, _ in logged] == [4, 8] and finished == [True, True]
+    assert [line["loss"] for line in read_log(tmp_path)] == [value for _, value in logged]
+    assert opened[0] == opened[1] and opened[0]["project"] == "mine"
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match="wandb is not installed; pip install wandb"):
+        fit(net(), loss, Points(), config(wandb="mine"), tmp_path / "other")
 
 
 def test_plain_lines_where_there_is_no_terminal(

@@ -95,6 +95,7 @@ class FitConfig:
         log_every, save_every: steps between lines of the log, and between checkpoints.
         progress: show a progress line on the terminal.
         tensorboard: write TensorBoard files into the run folder too.
+        wandb: project of Weights & Biases that gets the figures too; its package must be there.
     """
 
     steps: int = 10_000
@@ -115,6 +116,7 @@ class FitConfig:
     save_every: int = 1000
     progress: bool = True
     tensorboard: bool = False
+    wandb: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "log_every", "save_every"):

@@ -1,4 +1,4 @@
-"""Logging of a training run: metric means, ``log.jsonl``, TensorBoard and a progress line."""
+"""Logging of a run: metric means, ``log.jsonl``, TensorBoard, Weights & Biases, progress."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import math
 import sys
 import time
+import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +25,9 @@ from scalable_binding.engine.fit_config import FitConfig
 from scalable_binding.errors import UserError
 
 LOG = "log.jsonl"
+
+WANDB_ID = "wandb_id.txt"
+"""File in a run that says which run of Weights & Biases goes on when it is resumed."""
 
 MAX_LOG_BYTES = 2**30
 
@@ -45,7 +50,7 @@ class Recorder:
         self._since = time.monotonic()
         self._parts: tuple[Log, ProgressLine] | None = None
         if ranks.is_first:
-            log = Log(run, start=start, tensorboard=config.tensorboard)
+            log = Log(run, start=start, tensorboard=config.tensorboard, wandb=config.wandb)
             self._parts = log, ProgressLine(config.steps, start=start, shown=config.progress)
 
     def add(self, metrics: Mapping[str, Tensor]) -> None:
@@ -103,11 +108,19 @@ class Recorder:
 class Log:
     """Appends one JSON object a line: the step and its figures. A context manager."""
 
-    def __init__(self, run: Path, *, start: int, tensorboard: bool) -> None:
+    def __init__(
+        self, run: Path, *, start: int, tensorboard: bool, wandb: str | None = None
+    ) -> None:
         """Open the log of ``run`` to go on after step ``start``; what lies beyond is dropped.
 
+        Args:
+            run: folder of the run.
+            start: the last step that counts.
+            tensorboard: also write TensorBoard files.
+            wandb: project of Weights & Biases that also gets the figures.
+
         Raises:
-            UserError: the folder cannot be written, or TensorBoard is missing.
+            UserError: the folder cannot be written, or a package is missing.
         """
         self.path = run / LOG
         _drop_lines_after(start, self.path)
@@ -115,6 +128,7 @@ class Log:
             # Unbuffered, so that a full disk shows at the line that does not fit, and only there.
             self._file: IO[bytes] = self.path.open("ab", buffering=0)
         self._board = _open_board(run, start) if tensorboard else None
+        self._wandb = None if wandb is None else _open_wandb(run, wandb)
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Append one line; not-a-number and infinities become null, as JSON has none.
@@ -128,6 +142,8 @@ class Log:
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
+        if self._wandb is not None:
+            self._wandb.log(dict(figures), step=step)
 
     def __enter__(self) -> Log:
         return self
@@ -136,6 +152,8 @@ class Log:
         self._file.close()
         if self._board is not None:
             self._board.close()
+        if self._wandb is not None:
+            self._wandb.finish()
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
@@ -216,6 +234,21 @@ def _open_board(run: Path, start: int) -> Any:
         fix = "pip install 'scalable-binding[logging]'"
         raise UserError("tensorboard is not installed", fix=fix) from error
     return SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
+
+
+def _open_wandb(run: Path, project: str) -> Any:
+    """The run of Weights & Biases that belongs to a folder; its own settings say where it goes."""
+    try:
+        wandb = import_module("wandb")
+    except ImportError as error:
+        raise UserError("wandb is not installed", fix="pip install wandb") from error
+    path = run / WANDB_ID
+    if not path.is_file():
+        write_text(path, f"{uuid.uuid4().hex[:12]}\n")
+    identity = path.read_text(encoding="utf-8").strip()
+    return wandb.init(
+        project=project, id=identity, name=run.resolve().name, dir=str(run), resume="allow"
+    )
 
 
 def _duration(seconds: float) -> str:
