@@ -113,7 +113,8 @@ def show_nearest(out: Path, steps: int) -> dict[str, float]:
     classes = range(pretrained.model.num_classes)
     batches = inference.generate(pretrained, NEAREST, sampling, classes=classes)
     samples = torch.cat([batch.samples for batch in batches])
-    known, fresh = load(out / "train.zip"), load(out / "held-out.zip")[:: 5000 // NEAREST][:NEAREST]
+    known, held_out = load(out / "train.zip"), load(out / "held-out.zip")
+    fresh = held_out[:: max(1, len(held_out) // NEAREST)][:NEAREST]
     distances, places = nearest(samples, known)
     pairs = torch.stack([samples, known[places]], dim=1).flatten(0, 1)
     images.write(out / "nearest.png", grids.grid(pairs, columns=10))

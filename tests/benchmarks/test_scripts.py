@@ -6,6 +6,8 @@ import re
 import runpy
 import subprocess
 import sys
+import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -254,3 +256,28 @@ def test_the_run_for_a_gpu_packs_its_frames_and_trains_anywhere(run, tmp_path):
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["clips a second"] > 0 and report["frames"] == 6 and report["GiB"] is None
     assert load(tmp_path / "out" / "run").stride == 8
+
+
+@pytest.mark.slow
+def test_the_recipe_of_cifar_10_from_the_archive_to_its_scores(run, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        random = torch.Generator().manual_seed(0)
+        for number in range(400):
+            noise = torch.randint(0, 80, (32, 32, 3), generator=random)
+            pixels = (noise + 10 * (number % 10)).to(torch.uint8).numpy()
+            with archive.open(f"class{number % 10}/{number:03d}.png", "w") as file:
+                Image.fromarray(pixels).save(file, "PNG")
+    out = tmp_path / "out"
+    run("rin.cifar", "prepare", "--data", tmp_path / "all.zip", "--out", out)
+    run("rin.cifar", "features", "--out", out, "--steps", 2)
+    names = ("num_latents=8", "latent_width=32", "interface_width=16", "num_blocks=1")
+    model = [f"model.{n}" for n in (*names, "num_layers=1", "num_heads=2", "cross_heads=1")]
+    fit = ["fit.steps=2", "fit.batch_size=8", "fit.progress=false", "validate_every=2"]
+    run("rin.cifar", "train", "--out", out, "--set", *model, *fit)
+    with warnings.catch_warnings(action="ignore"):  # too few samples for a distance
+        run("rin.cifar", "score", "--out", out, "--num", 20, "--guidance", 1, 2, "--steps", 2)
+    (scores,) = map(json.loads, (out / "curve.jsonl").read_text().splitlines())
+    assert scores["step"] == 2 and scores["core_hours"] > 0
+    assert 0 <= scores["yardstick"] < scores["guidance 1"]["frechet"]
+    assert {"frechet", "class_accuracy", "precision", "recall"} == set(scores["guidance 2"])
+    assert scores["nearest"]["held-out images"] > 0 and (out / "nearest.png").is_file()
