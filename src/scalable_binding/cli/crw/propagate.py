@@ -30,7 +30,7 @@ from scalable_binding.errors import UserError
 
 
 def propagate(
-    video: Path,
+    video: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     labels: str,
@@ -59,7 +59,7 @@ def propagate(
     Parameters
     ----------
     video
-        Video file or folder of frames.
+        Video file or folder of frames; '-' reads a video file from standard input.
     labels
         A mask (PNG) of the first frame (of the last one with --backward), or FRAME=FILE for
         another; or labels of any frames: a folder of masks, YouTube-VOS, COCO JSON, CVAT for video
@@ -97,11 +97,12 @@ def propagate(
         prepare_overlay(overlay, video, out, overwrite=overwrite)
     with keeping(f"the frames done so far are in {out}"):
         from scalable_binding.crw import video as video_files
+        from scalable_binding.data.frames import pipes
         from scalable_binding.nn import precision
 
-        with precision.bfloat16(bfloat16):
+        with precision.bfloat16(bfloat16), pipes.opened(video) as path:
             written = video_files.label_video(
-                video,
+                path,
                 file,
                 out,
                 weights=weights,
