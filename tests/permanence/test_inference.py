@@ -17,7 +17,7 @@ from scalable_binding.permanence.inference import Tracker, load, track
 from scalable_binding.permanence.model import SpatialMemory, cells, pixels
 from scalable_binding.permanence.presets import TrackingConfig
 
-HIDDEN = TrackingConfig(seen=1.0)  # nothing is ever sure to be seen: walkers walk by themselves
+HIDDEN = TrackingConfig(seen=1.0, rest=0.0)  # nothing is ever seen: walkers walk by themselves
 
 
 def saved(folder: Path, model: SpatialMemory) -> Path:
@@ -94,10 +94,31 @@ def test_corrections_overrule_and_add() -> None:
     assert found[2] == fix and [box.id for box in found[3]] == [1, 9]
 
 
+def test_an_object_may_be_given_in_a_later_frame() -> None:
+    model = network().eval()
+    frames = batch()["frames"][0]
+    late = [Box(2, 9, 2.0, 2.0, 8.0, 8.0)]
+    found = list(track(frames, [], model, corrections={2: late}))
+    assert found[:3] == [[], [], late] and [box.id for box in found[3]] == [9]
+    both = list(track(frames, [Box(0, 1, 4.0, 6.0, 12.0, 14.0)], model, corrections={2: late}))
+    assert [box for box in both[4] if box.id == 9] == found[4]
+
+
+def test_a_hidden_object_rests_where_it_was_seen_while_its_walker_is_near() -> None:
+    model = network().eval()
+    frames = batch()["frames"][0]
+    given = [Box(0, 3, 4.0, 6.0, 12.0, 14.0)]
+    resting = list(track(frames, given, model, TrackingConfig(seen=1.0, rest=100.0)))
+    walking = list(track(frames, given, model, HIDDEN))
+    for found in resting:
+        assert found[0].corners == pytest.approx(given[0].corners, abs=1e-3)
+    assert walking[4][0].corners != pytest.approx(given[0].corners, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("boxes", "line"),
     [
-        ([], "expected at least one box in the first frame"),
+        ([], "expected at least one box in some frame"),
         ([Box(0, 1, 40.0, 0.0, 44.0, 4.0)], "object 1 in frame 0 is outside the frame"),
         ([Box(0, 1, 0.0, 0.0, 4.0, 4.0)] * 2, "object 1: expected one box in a frame, got two"),
     ],

@@ -1,4 +1,4 @@
-"""Tracking: box objects in the first frame, get their boxes in all others, seen or hidden."""
+"""Tracking: box objects in any frame, get their boxes in all later ones, seen or hidden."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ SHIPPED = registry.folder("permanence")
 
 @dataclass
 class _Tracked:
-    """What is kept of one object."""
+    """What is kept of one object; its place, in cells, and size are those last seen."""
 
     id: int
     appearance: Float[Tensor, " c"]
     size: Float[Tensor, " 2"]
+    place: Float[Tensor, " 2"]
 
 
 class Tracker:
@@ -44,7 +45,9 @@ class Tracker:
 
     Each object has a walker, a probability over the cells of the memory. In every frame it takes a
     step along the memory's states. Where the object is to be seen again, the strongest detection
-    corrects the walker; where it is hidden, the walker alone says where it is.
+    corrects the walker; where it is hidden, the walker says where it is, with the size last seen.
+    A cell is coarse: what the walker finds less than ``TrackingConfig.rest`` cells from where it
+    was last seen is said to rest just there.
 
     >>> tracker = Tracker(load())                              # doctest: +SKIP
     >>> tracker.start(first_frame, boxes)                      # doctest: +SKIP
@@ -66,13 +69,13 @@ class Tracker:
 
     @torch.no_grad()
     def start(self, frame: Frame, boxes: Sequence[Box]) -> list[Box]:
-        """Take the first frame and the boxes of objects in it; forgets everything before.
+        """Take the first frame and the boxes of objects in it, if any; forgets everything before.
+
+        Objects that come later are added by :meth:`correct`.
 
         Raises:
-            UserError: no boxes, two for one object, or one outside the frame.
+            UserError: two boxes for one object, or one outside the frame.
         """
-        if not boxes:
-            raise UserError("tracking", expected="at least one box in the first frame", got="none")
         self._shape = (frame.shape[1], frame.shape[2])
         self._check(boxes)
         readings, self._state = self.model.step(self._resized(frame), None)
@@ -103,8 +106,10 @@ class Tracker:
         nodes = readings.nodes[:, 0]
         radius = self.model.radius(*nodes.shape[-2:])
         affinity = local_affinity(self._nodes, nodes, radius, self.model.temperature)
-        self._walkers = local_step(self._walkers, affinity, radius)
         self._nodes, self._appearance = nodes, readings.appearance[:, 0]
+        if not self._objects:
+            return []
+        self._walkers = local_step(self._walkers, affinity, radius)
         places = walkers.locate(self._walkers)
         seen = self._seen(places.center)
         result = []
@@ -112,9 +117,12 @@ class Tracker:
             center, visible = places.center[0, number], bool(seen[number] >= self.config.seen)
             if visible:
                 center, tracked.size = self._detected(readings, center, tracked.size)
+                tracked.place = center
                 self._walkers[:, number] = walkers.start(center[None, None], *nodes.shape[-2:])[
                     :, 0
                 ]
+            elif float((center - tracked.place).norm()) < self.config.rest:
+                center = tracked.place
             sure = float(places.confidence[0, number].clamp(0, 1))
             result.append(self._box(tracked, center, visible=visible, confidence=sure))
         return result
@@ -141,10 +149,10 @@ class Tracker:
             if box.id in known:
                 number = known.index(box.id)
                 self._walkers[:, number] = walker[:, 0]
-                self._objects[number].size = size
+                self._objects[number].size, self._objects[number].place = size, center[0, 0]
             else:
                 self._walkers = torch.cat([self._walkers, walker], dim=1)
-                self._objects.append(_Tracked(box.id, appearance, size))
+                self._objects.append(_Tracked(box.id, appearance, size, center[0, 0]))
         return [replace(box, frame=self.frame) for box in boxes]
 
     def _seen(self, center: Float[Tensor, "1 o 2"]) -> Float[Tensor, " o"]:
@@ -222,14 +230,17 @@ def track(
 
     Args:
         frames: uint8 RGB frames of one size.
-        boxes: of objects that are to be seen in the first frame.
+        boxes: of objects that are to be seen in the first frame; may be empty where others come.
         model: a trained network.
         config: how to track.
-        corrections: boxes at other frames, by frame number, that overrule what was found there.
+        corrections: boxes at other frames, by frame number, that overrule what was found there, or
+            begin to follow other objects.
 
     Raises:
-        UserError: no frames, boxes that do not fit, or frames of different sizes.
+        UserError: no frames, no boxes or such that do not fit, or frames of different sizes.
     """
+    if not boxes and not any((corrections or {}).values()):
+        raise UserError("tracking", expected="at least one box in some frame", got="none")
     tracker = Tracker(model, config)
     for number, frame in enumerate(frames):
         found = tracker.step(frame) if number else tracker.start(frame, boxes)

@@ -116,6 +116,8 @@ class TrackingConfig:
         seen: an object counts as seen from this probability on.
         detected: a detection near a seen object sets its place from this height of its peak on.
         near: farthest a detection may be from the walker, in cells.
+        rest: a hidden object whose walker is nearer than this, in cells, to where it was last seen
+            rests there; 0 follows the walker alone.
         size: frames are shrunk or enlarged to this many pixels on the shorter side; None takes
             that of the frames trained on.
     """
@@ -123,13 +125,16 @@ class TrackingConfig:
     seen: float = 0.5
     detected: float = 0.2
     near: float = 1.5
+    rest: float = 1.5
     size: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("seen", "detected"):
             value = getattr(self, name)
             require(f"tracking.{name}", value, 0 <= value <= 1, "a probability")
-        require("tracking.near", self.near, self.near >= 0, "a number of at least 0")
+        for name in ("near", "rest"):
+            value = getattr(self, name)
+            require(f"tracking.{name}", value, value >= 0, "a number of at least 0")
         fits = self.size is None or 8 * STRIDE <= self.size <= MAX_SIZE
         require("tracking.size", self.size, fits, f"{8 * STRIDE} to {MAX_SIZE} pixels")
 

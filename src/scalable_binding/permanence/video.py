@@ -51,14 +51,12 @@ def follow(
         UserError: an input cannot be read or used, or the output cannot be written.
     """
     given = _by_frame(box_files.read(boxes))
-    if 0 not in given:
-        raise UserError(f"boxes {boxes}", expected="boxes of frame 0", got="none")
     count = videos.count(video)
     if max(given) >= count:
         expected = f"a frame from 0 to {count - 1} of the video"
         raise UserError(f"boxes of frame {max(given)}", expected=expected)
     network = load(weights, device=choose_device(device))
-    first = given.pop(0)
+    first = given.pop(0, [])
     found = track(videos.stream(video), first, network, config, corrections=given)
     return _write(out, videos.stream(video), _watched(found, count), videos.probe(video).fps)
 
@@ -146,11 +144,11 @@ def _draw(frame: Frame, boxes: Sequence[Box]) -> UInt8[Tensor, "3 height width"]
     """The frame, small ones enlarged, with its boxes."""
     factor = -(-_SHOWN // min(frame.shape[1:])) if min(frame.shape[1:]) < _SHOWN // 2 else 1
     large = functional.interpolate(frame[None], scale_factor=factor, mode="nearest")[0]
-    corners = (torch.tensor([box.corners for box in boxes]) + 0.5) * factor - 0.5
+    corners = (torch.tensor([box.corners for box in boxes]).view(-1, 4) + 0.5) * factor - 0.5
     return drawn.draw(
         large,
         corners,
-        torch.tensor([box.visible for box in boxes]),
-        torch.tensor([box.id for box in boxes]),
+        torch.tensor([box.visible for box in boxes], dtype=torch.bool),
+        torch.tensor([box.id for box in boxes], dtype=torch.int64),
         torch.tensor([box.confidence for box in boxes]),
     )

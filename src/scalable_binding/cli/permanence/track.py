@@ -33,15 +33,15 @@ def track(
     device: DeviceOption = "cpu",
     overwrite: Annotated[bool, Flag] = False,
 ) -> None:
-    """Follow objects from their boxes in the first frame, also while they are hidden.
+    """Follow objects from their boxes in some frame on, also while they are hidden.
 
     Parameters
     ----------
     video
         Video file or folder of frames; 'synthetic' plays a game of hide and seek.
     boxes
-        CSV with the columns frame,id,x0,y0,x1,y1: boxes in frame 0. Those in later frames correct
-        what was found there, or add objects. A synthetic game knows its own.
+        CSV with the columns frame,id,x0,y0,x1,y1: an object is followed from its first box on, in
+        any frame. Further boxes correct what was found there. A synthetic game knows its own.
     out
         Folder for boxes.csv (frame,id,x0,y0,x1,y1,visible,confidence) and overlay.mp4, in which
         the boxes of hidden objects are dashed.
@@ -54,7 +54,7 @@ def track(
     """
     if (video == SYNTHETIC) != (boxes is None):
         got = "none" if boxes is None else f"{boxes}, though a synthetic game knows its own"
-        raise UserError("--boxes", expected="a CSV with the boxes of frame 0 of a video", got=got)
+        raise UserError("--boxes", expected="a CSV with boxes in frames of a video", got=got)
     from scalable_binding.permanence import video as video_files
 
     for result in (out, out / video_files.OVERLAY):
