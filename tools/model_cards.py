@@ -49,7 +49,7 @@ ABOUT = {
         "Optical flow by the multiscale contrastive random walk",
         'network = flow.inference.load("shipped")',
         "Dense optical flow and point tracks between frames of a video.",
-        "Less accurate than classical methods on large displacements: benchmarks/flow/README.md.",
+        "On slow motion of rendered scenes OpenCV's DIS is nearer: benchmarks/flow/README.md.",
     ),
     "permanence": (
         "Tracker of hidden objects",
