@@ -20,10 +20,10 @@ from scalable_binding.flow.train import train
 
 CARD = {
     "name": "flow",
-    "data": "26 minutes of unlabeled video: clips of DROID and of Intel's sample videos (CC BY 4.0), "
-    "30 sequences of DAVIS 2016 train (BSD), 41 demo videos of open-source projects (Apache-2.0, "
-    "MIT); clips under 208 pixels are left out; the synthetic world without its truth, its textures "
-    "from scikit-image's photographs",
+    "data": "26 minutes of unlabeled video: clips of DROID and of Intel's sample videos (CC BY "
+    "4.0), 30 sequences of DAVIS 2016 train (BSD), 41 demo videos of open-source projects "
+    "(Apache-2.0, MIT); clips under 208 pixels are left out; the synthetic world without its "
+    "truth, its textures from scikit-image's photographs",
     "license": "videos: CC BY 4.0, BSD, Apache-2.0, MIT; photographs: as scikit-image lists; "
     "weights: Apache-2.0",
     "command": "python -m benchmarks.flow.train VIDEOS... --run RUN --ship",

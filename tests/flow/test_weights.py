@@ -37,9 +37,11 @@ def test_on_held_out_scenes_it_beats_no_motion_and_untrained_features() -> None:
         return metrics.pooled([metrics.tally(flow, one.flow) for flow, one in pairs])["epe"]
 
     found, untrained = (
-        error([estimate(one.first, one.second, network).flow for one in examples])
+        error([estimate(one.first, one.second, network, refine=False).flow for one in examples])
         for network in (net, fresh)
     )
     still = error([torch.zeros_like(one.flow) for one in examples])
     assert found < 0.85 * still
     assert found < 0.6 * untrained
+    refined = error([estimate(one.first, one.second, net).flow for one in examples])
+    assert refined < 0.45 * still
