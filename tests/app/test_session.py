@@ -229,6 +229,20 @@ def test_a_later_click_only_adds_or_only_takes_away(session: Session) -> None:
         before = after
 
 
+def test_a_click_leaves_other_objects_what_they_have(session: Session) -> None:
+    square = TRUTH[0] == 2
+    session.add_object()
+    session.fill_box(0, 1, (42, 56), (55, 87))  # the right part of the lower square
+    taken = session.mask(0, 1)
+    session.add_object()
+    mask = session.click(0, 2, 30, 72)
+    assert overlap(mask, square & ~taken) > 0.7
+    np.testing.assert_array_equal(session.mask(0, 1), taken)
+    mask = session.click(0, 2, 50, 72)
+    assert mask[72, 50], "unless the click lies on one of them"
+    assert session.ids(0)[72, 50] == 2
+
+
 def test_undo_and_redo_go_through_the_history(session: Session) -> None:
     dog = session.add_object("dog")
     session.fill_box(0, dog.id, (0, 0), (9, 9))

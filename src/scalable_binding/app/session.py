@@ -243,7 +243,7 @@ class Session:
 
         The mask is grown from all clicks on the object in this frame, over features and colors.
         Where there is a mask already, a positive click only adds to it, a negative one only takes
-        away from it.
+        away from it. Other objects keep their pixels, but for the one that was clicked on.
 
         Raises:
             UserError: a place outside the frame, a locked frame, or no such frame or object.
@@ -254,10 +254,12 @@ class Session:
             self._check_open(frame)
             before = self._project.label(frame, object_id)
             clicks = [] if before is None else json.loads(before.clicks)
-            shown = self.mask(frame, object_id)
-            base = shown if shown.any() else None
+            ids = self.ids(frame)
+            base = ids == object_id if (ids == object_id).any() else None
         clicks.append([float(x), float(y), bool(positive)])
-        mask = self.propose(frame, clicks, base)
+        clicked = ids[round(y), round(x)]
+        others = (ids > 0) & (ids != object_id) & (ids != clicked)
+        mask = self.propose(frame, clicks, base) & ~others
         label = Label(
             frame=frame,
             object=object_id,
