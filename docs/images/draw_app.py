@@ -106,7 +106,7 @@ def click_in_the_middle(page: Any) -> None:
         page.keyboard.press("ArrowRight")
     page.click("#objects li >> nth=0")
     box = page.locator("#stage").bounding_box()
-    page.mouse.click(box["x"] + 0.622 * box["width"], box["y"] + 0.672 * box["height"])
+    page.mouse.click(box["x"] + 0.622 * box["width"], box["y"] + 0.69 * box["height"])
 
 
 def keep(page: Any, name: str) -> None:
