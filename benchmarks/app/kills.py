@@ -3,9 +3,9 @@
     python -m benchmarks.app.kills [--kills 50] [--seed 0] [--json FILE]
 
 Half of the kills (SIGKILL) fall into propagations, half into exports of a small clip. What was
-shown is what the server has told a page: each labeled frame, and the mask of the last of them.
-After each kill the project is opened again. Lost frames, changed masks and archives that cannot be
-read are counted; the goal is none. Labels come from raw pixels, which is fast: frames per second
+shown is what the server has told a page: the frames that are labeled. After each kill the project
+is opened again. Lost frames, masks that are not those of the opening before, and archives that
+cannot be read are counted; the goal is none. Labels come from raw pixels, which is fast: frames per second
 play no part. Needs Linux or macOS, and the extra `app`.
 """
 
