@@ -5,7 +5,8 @@
 Half of the kills (SIGKILL) fall into propagations, half into exports of a small clip. What was
 shown is what the server has told a page: the frames that are labeled. After each kill the project
 is opened again. Lost frames, masks that are not those of the opening before, and archives that
-cannot be read are counted; the goal is none. Labels come from raw pixels, which is fast. Needs Linux or macOS, and the extra `app`.
+cannot be read are counted; the goal is none. Labels come from raw pixels, which is fast.
+Needs Linux or macOS, and the extra `app`.
 """
 
 from __future__ import annotations
