@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +10,12 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from scalable_binding import weights
+from scalable_binding import files, weights
 from scalable_binding.app import security, trials
 from scalable_binding.app.sampling import MAX_SAMPLES, MAX_STEPS, Processes
 from scalable_binding.app.workspace import Workspace
 from scalable_binding.engine.checkpoint import CONFIG, WEIGHTS
+from scalable_binding.errors import UserError
 from scalable_binding.rin.sampling_config import SamplingConfig
 
 _NEVER = {"cache-control": "no-store"}
@@ -142,9 +142,7 @@ def _inside(folder: Path) -> list[Path]:
 
 def _system(folder: Path) -> Any:
     try:
-        if (folder / CONFIG).stat().st_size > 2**20:
-            return None
-        record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = files.read_json(folder / CONFIG, 2**20)
+    except UserError:
         return None
     return record.get("system") if isinstance(record, dict) else None
