@@ -3,9 +3,9 @@
     python -m benchmarks.crw.train VIDEOS... --run RUN [--store FOLDER] --ship
 
 Each VIDEOS is a folder of videos; folders are balanced as ``dense.root_power`` says. This is
-``sbind crw train`` with the preset "dense": about three hours and a half on one CPU core. A run that
-was stopped goes on. ``--set NAME=VALUE ...`` changes settings, ``--read NAME=VALUE ...`` the reader, and
-``--frames FOLDER ...`` fits it on other videos.
+``sbind crw train`` with the preset "dense": three hours and a half on one CPU core. A run that was
+stopped goes on. ``--set NAME=VALUE ...`` changes settings, ``--read NAME=VALUE ...`` the reader,
+and ``--frames FOLDER ...`` fits it on other videos.
 Not run by make bench.
 """
 

@@ -245,7 +245,7 @@ def _open_wandb(run: Path, project: str) -> Any:
     path = run / WANDB_ID
     if not path.is_file():
         write_text(path, f"{uuid.uuid4().hex[:12]}\n")
-    identity = path.read_text(encoding="utf-8").strip()
+    identity = files.read_text(path, 1000).strip()
     return wandb.init(
         project=project, id=identity, name=run.resolve().name, dir=str(run), resume="allow"
     )
