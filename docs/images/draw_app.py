@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 from scalable_binding.app.session import Session
 from scalable_binding.app.workspace import project_name
 from scalable_binding.data.labels import masks
-from scalable_binding.demo.crw.video import CLIP
+from scalable_binding.demo.clips import CLIP
 
 HERE = Path(__file__).parent
 VIDEO = CLIP / "juggling.mp4"

@@ -19,7 +19,7 @@ from scalable_binding import plots
 from scalable_binding.crw import inference, model
 from scalable_binding.data.frames import videos
 from scalable_binding.data.labels import masks
-from scalable_binding.demo.crw.video import CLIP
+from scalable_binding.demo.clips import CLIP
 from scalable_binding.demo.montage import tiled, titled
 
 HERE = Path(__file__).parent

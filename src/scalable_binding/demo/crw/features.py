@@ -14,8 +14,8 @@ from scalable_binding import report
 from scalable_binding.crw import model
 from scalable_binding.crw.reader_config import ReadingConfig
 from scalable_binding.data.frames import images, videos
+from scalable_binding.demo.clips import CLIP
 from scalable_binding.demo.context import Context
-from scalable_binding.demo.crw.video import CLIP
 from scalable_binding.demo.montage import tiled, titled
 from scalable_binding.report import Section
 

@@ -13,6 +13,7 @@ from scalable_binding import plots, report
 from scalable_binding.crw import inference
 from scalable_binding.data.frames import images, videos
 from scalable_binding.data.labels import masks
+from scalable_binding.demo.clips import CLIP
 from scalable_binding.demo.context import Context
 from scalable_binding.demo.crw.contest import Contest
 from scalable_binding.demo.montage import tiled, titled
@@ -43,10 +44,6 @@ frames, labels = videos.stream("video.mp4"), masks.read("first.png")
 for found in inference.propagate(frames, labels, model.load("shipped")):
     masks.write(f"labels/{found.frame:05}.png", found.labels)
 """
-
-
-CLIP = Path(__file__).parents[1] / "clip"
-"""The real clip that ships: ``juggling.mp4``, and the mask of its first frame."""
 
 
 def bundled(context: Context, contest: Contest) -> Section:

@@ -1,8 +1,8 @@
-"""Optical flow and point tracks on a synthetic clip, beside the ground truth."""
+"""Optical flow and point tracks: on a real clip, and on a synthetic one beside the truth."""
 
 from scalable_binding import report
 from scalable_binding.demo.context import Context, DemoChapter
-from scalable_binding.demo.flow import motion, tracks
+from scalable_binding.demo.flow import motion, real, tracks
 from scalable_binding.flow import model
 from scalable_binding.report import Section
 
@@ -17,7 +17,7 @@ sbind flow estimate video.mp4 --out flow --weights runs/flow
 
 
 def sections(context: Context) -> list[Section]:
-    """Flow, points, and how to do the same with one's own videos.
+    """A real clip, flow and points of a rendered one, and how to do the same with one's own videos.
 
     Raises:
         UserError: the weights cannot be used, or a file cannot be written.
@@ -25,6 +25,7 @@ def sections(context: Context) -> list[Section]:
     network = model.load(context.config.flow.weights or "shipped")
     scene = motion.draw_scene(context.config)
     return [
+        real.show(context, network),
         motion.show(context, scene, network),
         tracks.show(context, scene, network),
         _how_to(),
