@@ -22,10 +22,10 @@ from scalable_binding.crw import model as models
 from scalable_binding.crw.benchmarks import BENCHMARKS, Benchmark, Entry, Video
 from scalable_binding.crw.inference import FeatureModel, Prediction, Search, propagate
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
+from scalable_binding.crw.progress import EvaluationProgress
 from scalable_binding.crw.reader_config import ReadingConfig
 from scalable_binding.crw.records import Record, Records
 from scalable_binding.crw.scoring import Result, Score
-from scalable_binding.crw.standing import Standing
 from scalable_binding.engine.config import override, to_mapping
 from scalable_binding.engine.versions import installed_versions
 from scalable_binding.errors import UserError
@@ -97,14 +97,14 @@ def evaluate(
     }
     records = Records(out, settings, overwrite=overwrite)
     done: dict[str, Record] = {}
-    with Standing(entries) as standing:
+    with EvaluationProgress(entries) as progress:
         for entry in entries:
             record = records.load(entry.name)
             if record is None:
                 take = partial(records.write, entry.name)
-                record = score(entry, model, config, adaptation, take=take, tick=standing.tick)
+                record = score(entry, model, config, adaptation, take=take, tick=progress.tick)
                 records.save(entry.name, record)
-            standing.finish(entry.name, record)
+            progress.finish(entry.name, record)
             done[entry.name] = record
     where = {"device": device, "bfloat16": has_fast_bfloat16(device.partition(":")[0])}
     return {**settings, **where, "versions": installed_versions(), **_conclude(done, protocol)}

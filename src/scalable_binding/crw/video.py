@@ -11,8 +11,6 @@ from pathlib import Path
 
 import torch
 from jaxtyping import UInt8
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from scalable_binding import plots
@@ -21,6 +19,7 @@ from scalable_binding.crw.bidirectional import Direction, Reference
 from scalable_binding.crw.inference import Prediction
 from scalable_binding.crw.label_writing import POINTS, LabelWriter, check_formats, remove_stale
 from scalable_binding.crw.presets import AdaptationConfig, PropagationConfig
+from scalable_binding.crw.progress import FrameProgress
 from scalable_binding.crw.reader_config import ReadingConfig
 from scalable_binding.data.frames import videos
 from scalable_binding.data.labels import formats, keypoints, masks
@@ -69,9 +68,7 @@ def label_video(
     encoder = calibration.load(weights, calibrate, reading, device)
     scale = scale_of(video, size)
     info = replace(formats.video_of(video), num_frames=videos.length(video))
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading", total=None)
+    with FrameProgress() as progress:
         if stop is None and direction == "backward":
             stop = videos.count(video)
         end = info.num_frames if stop is None else stop
@@ -87,9 +84,7 @@ def label_video(
         }
         _warn_of_unlabeled(references, direction, start, end)
         source = _VideoFrames(video, min(scale.carried), keeps=overlay is not None)
-        progress.update(
-            task, description="labeling", total=_total(references, direction, start, end)
-        )
+        progress.begin(_total(references, direction, start, end))
         predictions = bidirectional.propagate_references(
             source,
             references,
@@ -99,7 +94,7 @@ def label_video(
             start=start,
             stop=stop,
             adaptation=adaptation,
-            tick=lambda: progress.advance(task),
+            tick=progress.tick,
         )
         first = next(predictions)  # refuses what cannot be used, before older results are removed
         remove_stale(out, kept={path.resolve() for path in (labels, *corrections.values())})
