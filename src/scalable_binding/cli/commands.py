@@ -31,61 +31,73 @@ def build() -> cyclopts.App:
     )
     crw = cyclopts.App(
         name="crw",
-        help="Contrastive random walk: learn from videos; carry labels through a video.",
+        help="Contrastive random walk: train encoders on video; propagate labels.",
     )
     crw.command(f"{_HERE}.crw.train:train", help="Train an encoder on unlabeled videos.")
     crw.command(
         f"{_HERE}.crw.propagate:propagate",
-        help="Carry masks, parts or keypoints from one labeled frame through a video.",
+        help="Propagate masks, parts or key points from labeled frames through a video.",
     )
     crw.command(
         f"{_HERE}.crw.calibrate:calibrate",
-        help="Fit how an encoder is read (batch norms, whitening) on unlabeled frames.",
+        help="Fit an encoder's reader (batch norms, whitening) on unlabeled frames.",
     )
-    crw.command(f"{_HERE}.crw.evaluate:evaluate", help="Score an encoder on a benchmark.")
+    crw.command(f"{_HERE}.crw.evaluate:evaluate", help="Evaluate an encoder on a benchmark.")
     rin = cyclopts.App(
         name="rin",
-        help="Recurrent interface networks: generate images and video, see where compute goes.",
+        help="Recurrent interface networks: diffusion models of images and video.",
     )
     rin.command(f"{_HERE}.rin.train:train", help="Train a network to generate images or video.")
-    rin.command(f"{_HERE}.rin.count:count", help="Print parameters and cost beside Table 2.4.")
+    rin.command(f"{_HERE}.rin.count:count", help="Print parameters and FLOPs beside Table 2.4.")
     rin.command(f"{_HERE}.rin.sample:sample", help="Generate images or videos.")
-    rin.command(f"{_HERE}.rin.predict:predict", help="Predict how a video may go on.")
-    rin.command(f"{_HERE}.rin.inpaint:inpaint", help="Fill in part of an image or video.")
-    rin.command(f"{_HERE}.rin.attend:attend", help="Show where a network reads.")
+    rin.command(f"{_HERE}.rin.predict:predict", help="Predict several futures of a video.")
     rin.command(
-        f"{_HERE}.rin.evaluate:evaluate", help="Score a network and its samples against data."
+        f"{_HERE}.rin.inpaint:inpaint",
+        help="Inpaint images, or complete videos, from known pixels.",
+    )
+    rin.command(f"{_HERE}.rin.attend:attend", help="Draw read-attention maps and their statistics.")
+    rin.command(
+        f"{_HERE}.rin.evaluate:evaluate",
+        help="Evaluate a network: loss by noise level, FID-like distances, forecasts.",
     )
     carml = cyclopts.App(
         name="carml",
-        help="Unsupervised meta-reinforcement learning: an agent that makes its own tasks.",
+        help="Unsupervised meta-reinforcement learning: pre-train agents without rewards.",
     )
     carml.command(f"{_HERE}.carml.train:train", help="Train an agent without rewards.")
-    carml.command(f"{_HERE}.carml.adapt:adapt", help="Let an agent adapt to a task, no gradient.")
     carml.command(
-        f"{_HERE}.carml.finetune:finetune", help="Train an agent further, on given tasks."
+        f"{_HERE}.carml.adapt:adapt",
+        help="Run an agent's four episodes on a task, without gradient steps.",
     )
-    carml.command(f"{_HERE}.carml.evaluate:evaluate", help="Score an agent on tasks it never saw.")
+    carml.command(
+        f"{_HERE}.carml.finetune:finetune",
+        help="Fine-tune an agent on one task or a task distribution.",
+    )
+    carml.command(f"{_HERE}.carml.evaluate:evaluate", help="Evaluate an agent on unseen tasks.")
     flow = cyclopts.App(
         name="flow",
-        help="Multiscale random walk: where every pixel of a video goes, and points followed.",
+        help="Multiscale random walk: optical flow and point tracks.",
     )
     flow.command(f"{_HERE}.flow.train:train", help="Train a network on unlabeled videos.")
     flow.command(
-        f"{_HERE}.flow.estimate:estimate", help="Find the flow of a video or of two images."
+        f"{_HERE}.flow.estimate:estimate", help="Estimate optical flow of a video or an image pair."
     )
-    flow.command(f"{_HERE}.flow.track:track", help="Follow points through a video.")
-    flow.command(f"{_HERE}.flow.evaluate:evaluate", help="Score a network on a benchmark.")
+    flow.command(f"{_HERE}.flow.track:track", help="Track points through a video.")
+    flow.command(f"{_HERE}.flow.evaluate:evaluate", help="Evaluate a network on a benchmark.")
     permanence = cyclopts.App(
         name="permanence",
-        help="Random walk along memory: follow objects also while nothing is seen of them.",
-    )
-    permanence.command(f"{_HERE}.permanence.train:train", help="Train a tracker on games.")
-    permanence.command(
-        f"{_HERE}.permanence.track:track", help="Follow boxed objects through a video."
+        help="Random walk along memory: track objects through full occlusion.",
     )
     permanence.command(
-        f"{_HERE}.permanence.evaluate:evaluate", help="Score a tracker on hidden objects."
+        f"{_HERE}.permanence.train:train", help="Train a tracker on synthetic hide-and-seek clips."
+    )
+    permanence.command(
+        f"{_HERE}.permanence.track:track",
+        help="Track boxed objects through a video, also while occluded.",
+    )
+    permanence.command(
+        f"{_HERE}.permanence.evaluate:evaluate",
+        help="Evaluate a tracker on visible and hidden frames.",
     )
     config = cyclopts.App(name="config", help="Show presets and their settings.")
     config.command(f"{_HERE}.config.presets:presets", help="List the presets of a system.")
@@ -98,9 +110,11 @@ def build() -> cyclopts.App:
     app.command(config)
     app.command(
         f"{_HERE}.app:app",
-        help="Label objects in videos in the browser; play with RIN and CARML.",
+        help="Label videos in the browser; sample RIN; watch CARML adapt.",
     )
-    app.command(f"{_HERE}.demo:demo", help="Run the main jobs on small scenes; write one report.")
+    app.command(
+        f"{_HERE}.demo:demo", help="Run every system on bundled data and write an HTML report."
+    )
     app.command(_print_version, name="version", help="Print the version.")
     return app
 

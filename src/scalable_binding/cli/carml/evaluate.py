@@ -21,7 +21,7 @@ def evaluate(
     report: Path | None = None,
     json: JsonOption = None,
 ) -> None:
-    """Score an agent on test tasks that it has never seen, beside its controls.
+    """Evaluate an agent on unseen test tasks, beside controls.
 
     Controls: random actions, the reward of another task (swapped), no reward (zero), and an
     oracle, an agent trained on the environment's training tasks.

@@ -53,7 +53,7 @@ def evaluate(
     bfloat16: BFloat16Option = None,
     json: JsonOption = None,
 ) -> None:
-    """Score an encoder by how well labels propagate with it.
+    """Evaluate an encoder by label propagation on a benchmark.
 
     Parameters
     ----------
