@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 from cli import clip
 from scalable_binding.data.frames import videos
@@ -18,10 +19,12 @@ def test_every_frame_gets_its_mask_and_the_overlay_shows_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip.write(tmp_path)
+    frames, ids = clip.scene()
+    lit = torch.where(ids[:, None] > 0, frames // 2 + 128, frames // 2)  # an edge to be seen
+    videos.write(tmp_path / "video.mp4", lit, fps=8)
     out = tmp_path / "out"
     main = runpy.run_path(str(EXAMPLE))["main"]
     main(str(tmp_path / "video.mp4"), str(tmp_path / "first.png"), str(out), "raw")
-    _, ids = clip.scene()
     for number, truth in enumerate(ids):
         found = masks.read(out / f"{number:05}.png")
         both, either = (found == 200) & (truth == 200), (found == 200) | (truth == 200)

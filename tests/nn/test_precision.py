@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from scalable_binding.nn.precision import has_fast_bfloat16
+from scalable_binding.nn.precision import _has_fast_bfloat16, has_fast_bfloat16
 
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
-    has_fast_bfloat16.cache_clear()
+    _has_fast_bfloat16.cache_clear()
     yield
-    has_fast_bfloat16.cache_clear()
+    _has_fast_bfloat16.cache_clear()
 
 
 @pytest.mark.parametrize(
