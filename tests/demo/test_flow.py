@@ -28,8 +28,11 @@ def context(tmp_path: Path) -> Context:
 
 def test_flow_and_tracks_are_shown_and_scored(context: Context) -> None:
     found = {section.name: section for section in flow.sections(context)}
-    assert list(found) == ["flow", "tracks", "own"]
+    assert list(found) == ["real", "flow", "tracks", "own"]
     assert videos.probe(context.out / "flow.mp4").num_frames == 3
+    assert found["real"].scores["points"] == 8
+    shown = videos.probe(context.out / "real_flow.mp4").num_frames
+    assert shown == found["real"].scores["frames"] - 1
     scores = found["flow"].scores
     assert scores["no motion"]["EPE"] > 0 and scores["this network"]["EPE"] > 0
     assert 0 <= scores["this network"]["within 1 px"] <= scores["this network"]["within 3 px"] <= 1
