@@ -155,6 +155,7 @@ def test_label_propagate_correct_undo_export_and_reload(browser: Any, tmp_path: 
         assert scenes.overlap(ids(page, address, LAST) == 1, truth[LAST] == 1) > 0.6
 
         page.keyboard.press("End")
+        page.wait_for_function(f"window.sbind.store.frame === {LAST}")
         page.click("#clear")
         page.wait_for_function(f"!window.sbind.labelsOf({LAST}).length")
         page.click("#undo")
