@@ -305,7 +305,7 @@ def _labels(labels: VideoLabels, span: Span, number: int, prediction: Prediction
             x, y = (point.x + 0.5) * across - 0.5, (point.y + 0.5) * down - 0.5
             confidence = point.confidence
         else:
-            confidence = _confidence(prediction, channel)
+            confidence = label_maps.confidence(prediction.maps, channel)
         found.append(
             Label(
                 frame=number,
@@ -321,14 +321,3 @@ def _labels(labels: VideoLabels, span: Span, number: int, prediction: Prediction
             )
         )
     return found
-
-
-def _confidence(prediction: Prediction, channel: int) -> float:
-    """Soft intersection over union of an object's scores and its mask, in [0, 1].
-
-    It is 1 where all scores are 0 or 1; an object that is no longer found has 0.
-    """
-    scores = prediction.maps[..., channel]
-    inside = prediction.maps.argmax(dim=-1) == channel
-    union = float(inside.sum() + scores[~inside].sum())
-    return float(scores[inside].sum()) / union if union > 0.01 else 0.0

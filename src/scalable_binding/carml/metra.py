@@ -12,10 +12,9 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from scalable_binding.carml.clustering import first_of, mean_of
 from scalable_binding.carml.config import CARMLConfig
 from scalable_binding.carml.method_config import MetraConfig
-from scalable_binding.carml.rnd import DEVIATION_FLOOR, build_network
+from scalable_binding.carml.rnd import build_network, descend, init_orthogonal, measure_moments
 from scalable_binding.carml.rollout import Reward, Trials
 from scalable_binding.engine import state_dicts
 from scalable_binding.engine.distributed import DistributedContext
@@ -61,16 +60,8 @@ class Metra(nn.Module):
         ranks: DistributedContext | None,
     ) -> None:
         """Draw the network, and measure states of a random policy for whitening."""
-        for module in self.phi.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.orthogonal_(module.weight, math.sqrt(2), generator=generator)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
-                module.weight.data.copy_(first_of(module.weight.data, ranks))
-        seen = states.float()
-        self.mean.copy_(mean_of(seen.mean(0), ranks))
-        variance = mean_of((seen - self.mean).square().mean(0), ranks)
-        self.deviation.copy_(variance.sqrt().clamp(min=DEVIATION_FLOOR))
+        init_orthogonal(self.phi, generator, ranks)
+        measure_moments(states.float(), self.mean, self.deviation, ranks)
 
     def forward(self, states: Shaped[Tensor, "b *obs"]) -> Float[Tensor, "b d"]:
         """Phi of states, by which skills are told apart."""
@@ -187,7 +178,7 @@ class MetraSource:
             chosen = active[torch.randint(len(active), size, generator=generator)]
             skills = reward.skills[places[chosen]]
             found = losses(self.network, before[chosen], after[chosen], skills)
-            self._descend(found.phi + found.multiplier)
+            descend(found.phi + found.multiplier, self.network, self.optimizer, self.ranks)
         assert found is not None
         return {
             "metra_reward": float(found.reward.detach()),
@@ -211,11 +202,3 @@ class MetraSource:
         self.stats.load_state_dict(state_dicts.part(state, "reward_stats"))
         for name, tensor in self._adam.items():
             tensor.copy_(state[f"adam.{name}"])
-
-    def _descend(self, loss: Float[Tensor, ""]) -> None:
-        self.optimizer.zero_grad()
-        loss.backward()
-        for parameter in self.network.parameters():
-            assert parameter.grad is not None
-            parameter.grad.copy_(mean_of(parameter.grad, self.ranks))
-        self.optimizer.step()

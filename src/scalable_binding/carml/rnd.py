@@ -60,16 +60,8 @@ class Distillation(nn.Module):
         ranks: DistributedContext | None,
     ) -> None:
         """Draw both networks, and measure states of a random policy for whitening."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.orthogonal_(module.weight, math.sqrt(2), generator=generator)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
-                module.weight.data.copy_(first_of(module.weight.data, ranks))
-        seen = _gray(states)
-        self.mean.copy_(mean_of(seen.mean(0), ranks))
-        variance = mean_of((seen - self.mean).square().mean(0), ranks)
-        self.deviation.copy_(variance.sqrt().clamp(min=DEVIATION_FLOOR))
+        init_orthogonal(self, generator, ranks)
+        measure_moments(_gray(states), self.mean, self.deviation, ranks)
 
     def forward(self, states: Shaped[Tensor, "b *obs"]) -> Float[Tensor, " b"]:
         """The novelty of states."""
@@ -135,12 +127,7 @@ class NoveltySource:
             loss = self.network(
                 states[torch.randint(len(states), size, generator=generator)]
             ).mean()
-            self.optimizer.zero_grad()
-            loss.backward()
-            for parameter in self.network.predictor.parameters():
-                assert parameter.grad is not None
-                parameter.grad.copy_(mean_of(parameter.grad, self.ranks))
-            self.optimizer.step()
+            descend(loss, self.network.predictor, self.optimizer, self.ranks)
         return {"novelty": float(loss.detach())}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -159,6 +146,45 @@ class NoveltySource:
         self.stats.load_state_dict(state_dicts.part(state, "reward_stats"))
         for name, tensor in self._adam.items():
             tensor.copy_(state[f"adam.{name}"])
+
+
+def init_orthogonal(
+    network: nn.Module, generator: Generator, ranks: DistributedContext | None
+) -> None:
+    """Orthogonal weights and zero biases, the same on every rank."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.orthogonal_(module.weight, math.sqrt(2), generator=generator)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+            module.weight.data.copy_(first_of(module.weight.data, ranks))
+
+
+def measure_moments(
+    seen: Float[Tensor, "b *seen"],
+    mean: Float[Tensor, "*seen"],
+    deviation: Float[Tensor, "*seen"],
+    ranks: DistributedContext | None,
+) -> None:
+    """Write mean and standard deviation over all ranks' states into two buffers."""
+    mean.copy_(mean_of(seen.mean(0), ranks))
+    variance = mean_of((seen - mean).square().mean(0), ranks)
+    deviation.copy_(variance.sqrt().clamp(min=DEVIATION_FLOOR))
+
+
+def descend(
+    loss: Float[Tensor, ""],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ranks: DistributedContext,
+) -> None:
+    """A step of the optimizer along the gradient averaged over ranks."""
+    optimizer.zero_grad()
+    loss.backward()
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        parameter.grad.copy_(mean_of(parameter.grad, ranks))
+    optimizer.step()
 
 
 def _gray(states: Shaped[Tensor, "b *obs"]) -> Float[Tensor, "b *seen"]:
