@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -224,7 +224,8 @@ def _run(labels: VideoLabels, span: Span, numbers: Sequence[int]) -> Iterator[li
 
 def _prepare(labels: VideoLabels, span: Span, space: LabelSpace) -> Propagator:
     """A propagator that stands before the first frame to label."""
-    propagator = Propagator(labels.features, labels.config)
+    # Soft labels of cells are kept; their masks are drawn along edges when a frame is shown.
+    propagator = Propagator(labels.features, replace(labels.config, edges=False))
     ends = [span.anchor] if span.far is None else [span.far, span.anchor]
     references = [
         (labels.frames.read_carried(number), _reference(labels, number, space)) for number in ends
